@@ -1,0 +1,1 @@
+"""The lookup-table service: the contract, the server and its client."""

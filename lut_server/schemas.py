@@ -1,0 +1,529 @@
+"""The contract between agent, server and search: one frozen class is wire form, validation and key.
+
+Latencies are microseconds (`_us`) everywhere. Shapes leave out the batch dimension; the batch size is
+part of the `Runtime`. A digest is the SHA-256 of the canonical JSON of what it names.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from lut_server.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99, median_interval, quantile
+
+MAX_SAMPLES = 10_000
+MAX_OPERATIONS = 10_000
+
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Shape = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1, max_length=8)]
+
+
+def _sorted_items(value: object) -> object:
+    if isinstance(value, Mapping):
+        return tuple(sorted(value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(sorted(tuple(item) for item in value))
+    return value
+
+
+Params = Annotated[
+    tuple[tuple[str, Scalar], ...],
+    BeforeValidator(_sorted_items),
+    PlainSerializer(dict, return_type=dict[str, Scalar]),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["boolean", "number", "string"]}}),
+]
+"""Named scalars, sorted: a JSON object on the wire, a hashable tuple of pairs in memory."""
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, no NaN or infinity (ValueError)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Contract(BaseModel):
+    """Frozen, unknown fields rejected, equal and hashed by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON: the key of this object everywhere."""
+        return sha256(canonical_json(self.model_dump(mode="json")))
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.digest == other.digest  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+class OperationSpec(Contract):
+    """One operation at one shape: the key of a latency row.
+
+    `space_digest` covers the definitions of the operations: a changed definition is another key.
+    `input_shapes` holds one shape per input, without the batch dimension.
+    """
+
+    space: Name
+    space_digest: Digest
+    name: Name
+    input_shapes: Annotated[tuple[Shape, ...], Field(min_length=1, max_length=16)]
+    params: Params = ()
+
+    def __str__(self) -> str:
+        shapes = " + ".join("×".join(map(str, shape)) for shape in self.input_shapes)
+        params = ", ".join(f"{name}={value}" for name, value in self.params)
+        return f"{self.space}/{self.name}({shapes}{'; ' + params if params else ''})"
+
+
+class OperationCount(Contract):
+    """How often a network executes an operation."""
+
+    operation: OperationSpec
+    count: Annotated[int, Field(gt=0)]
+
+
+class NetworkSpec(Contract):
+    """A network of a search space: what builds it, and the multiset of operations that it executes.
+
+    `genotype` is canonical JSON that only the space interprets. `operations` is sorted by digest.
+    """
+
+    space: Name
+    space_digest: Digest
+    genotype: Annotated[str, StringConstraints(max_length=100_000)]
+    input_shape: Shape
+    operations: Annotated[tuple[OperationCount, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
+
+    @model_validator(mode="after")
+    def _check(self) -> "NetworkSpec":
+        try:
+            parsed = json.loads(self.genotype)
+        except ValueError as error:
+            raise ValueError(f"genotype: not JSON ({error})") from error
+        if canonical_json(parsed) != self.genotype:
+            raise ValueError("genotype: not canonical JSON; make it with lut_server.schemas.canonical_json")
+        digests = [item.operation.digest for item in self.operations]
+        if digests != sorted(set(digests)):
+            raise ValueError("operations: each operation once, sorted by digest; make it with NetworkSpec.of")
+        return self
+
+    @classmethod
+    def of(
+        cls,
+        space: str,
+        space_digest: str,
+        genotype: Any,
+        input_shape: tuple[int, ...],
+        operations: Mapping[OperationSpec, int],
+    ) -> "NetworkSpec":
+        """Put genotype and multiset into their canonical form."""
+        counts = [OperationCount(operation=operation, count=count) for operation, count in operations.items()]
+        return cls(
+            space=space,
+            space_digest=space_digest,
+            genotype=canonical_json(genotype),
+            input_shape=input_shape,
+            operations=tuple(sorted(counts, key=lambda item: item.operation.digest)),
+        )
+
+
+Mode = Literal["pytorch", "pytorch-graph", "tensorrt", "onnxruntime"]
+Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+
+
+class Runtime(Contract):
+    """How a device executes: `threads` is for CPUs only (None on a GPU)."""
+
+    mode: Mode = "pytorch"
+    precision: Precision = "fp32"
+    batch_size: Annotated[int, Field(gt=0, le=65536)] = 1
+    threads: Annotated[int, Field(gt=0, le=4096)] | None = None
+
+
+class Device(Contract):
+    """Hardware identity: what stays when the software changes."""
+
+    uuid: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+    kind: Literal["cuda", "cpu"]
+    vendor: Text
+    name: Text
+    memory_bytes: Annotated[int, Field(gt=0)]
+    cores: Annotated[int, Field(gt=0, description="CPU cores, or multiprocessors of a GPU")]
+    compute_capability: str | None = None
+    cpu_flags: tuple[str, ...] = ()
+
+
+class Environment(Contract):
+    """Software and state of a device while it measured; hashed apart from the device."""
+
+    os: Text
+    python: Text
+    torch: str | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    cudnn: str | None = None
+    tensorrt: str | None = None
+    onnxruntime: str | None = None
+    power_limit_w: Positive | None = None
+    clock_policy: str | None = None
+    allocator: str | None = None
+
+
+class Method(Contract):
+    """How a number was taken: `version` names the procedure, `settings` its parameters.
+
+    Measurements of unlike versions never stand in one table.
+    """
+
+    version: Name
+    settings: Params = ()
+
+
+class Latency(Contract):
+    """Statistics derived from block samples; never stored instead of them.
+
+    `low_us` and `high_us` bound the median at 95 % (order statistics). p90 and p99 need 64 and 662 samples.
+    """
+
+    median_us: Positive
+    low_us: Positive
+    high_us: Positive
+    mean_us: Positive
+    min_us: Positive
+    q1_us: Positive
+    q3_us: Positive
+    p90_us: Positive | None
+    p99_us: Positive | None
+    count: Annotated[int, Field(gt=0)]
+
+    @classmethod
+    def of(cls, samples_us: Iterable[float]) -> "Latency":
+        """Derive the statistics of block samples in microseconds (at least one)."""
+        ordered = sorted(samples_us)
+        interval = median_interval(ordered)
+        return cls(
+            median_us=quantile(ordered, 0.5),
+            low_us=interval.low,
+            high_us=interval.high,
+            mean_us=sum(ordered) / len(ordered),
+            min_us=ordered[0],
+            q1_us=quantile(ordered, 0.25),
+            q3_us=quantile(ordered, 0.75),
+            p90_us=quantile(ordered, 0.9) if len(ordered) >= MIN_SAMPLES_P90 else None,
+            p99_us=quantile(ordered, 0.99) if len(ordered) >= MIN_SAMPLES_P99 else None,
+            count=len(ordered),
+        )
+
+
+class Quality(Contract):
+    """Doubt, stored with the number: a measurement that is converged and neither throttled nor noisy is sound."""
+
+    converged: bool
+    throttled: bool = False
+    noisy: bool = False
+    rejected_blocks: Count = 0
+
+
+class Measurement(Contract):
+    """Block samples of one operation or network (`key` is its digest) on one device, in microseconds.
+
+    One sample is the time of one block divided by its number of executions. The client makes `id` (UUIDv7):
+    the same id with the same content is the same measurement.
+    """
+
+    id: UUID
+    job_id: UUID
+    key: Digest
+    device: str
+    environment: Digest
+    runtime: Runtime
+    method: Method
+    samples_us: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=MAX_SAMPLES)]
+    executions_per_block: Annotated[int, Field(gt=0)]
+    quality: Quality
+    measured_at: AwareDatetime
+
+    @cached_property
+    def latency(self) -> Latency:
+        return Latency.of(self.samples_us)
+
+
+class TableRow(Contract):
+    """One operation's latency, as measured alone, and where the samples are."""
+
+    operation: OperationSpec
+    latency: Latency
+    quality: Quality
+    measurement_id: UUID
+
+
+class LatencyTable(Contract):
+    """Latencies of one device, one environment, one runtime and one space; immutable.
+
+    `digest` (of all fields but `id` and `created_at`) is its content: the same rows are the same table.
+    """
+
+    id: UUID
+    created_at: AwareDatetime
+    device: Device
+    environment: Environment
+    runtime: Runtime
+    method_version: Name
+    space: Name
+    space_digest: Digest
+    rows: Annotated[tuple[TableRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
+
+    @cached_property
+    def digest(self) -> str:
+        return sha256(canonical_json(self.model_dump(mode="json", exclude={"id", "created_at"})))
+
+    @cached_property
+    def _by_digest(self) -> dict[str, TableRow]:
+        return {row.operation.digest: row for row in self.rows}
+
+    def __getitem__(self, operation: OperationSpec) -> TableRow:
+        """The row of an operation; a missing one raises MissingRows, it is never zero."""
+        self.require([operation])
+        return self._by_digest[operation.digest]
+
+    def require(self, operations: Iterable[OperationSpec]) -> None:
+        """Raise MissingRows naming every operation that has no row here."""
+        missing = [operation for operation in operations if operation.digest not in self._by_digest]
+        if missing:
+            raise MissingRows(self, missing)
+
+
+class MissingRows(LookupError):
+    """A table lacks operations; `missing` lists them."""
+
+    def __init__(self, table: LatencyTable, missing: list[OperationSpec]) -> None:
+        self.missing = missing
+        shown = "; ".join(map(str, missing[:3])) + ("; …" if len(missing) > 3 else "")
+        hint = ""
+        if {operation.space_digest for operation in missing} != {table.space_digest}:
+            hint = " (the table is of another definition of the space)"
+        super().__init__(
+            f"table {table.id} of {table.device.name} has no row for {len(missing)} operation(s){hint}: {shown}. "
+            "Profile them first: post a job with these operations."
+        )
+
+
+class DeviceSelector(Contract):
+    """Which device may take a job: every given field must be equal."""
+
+    uuid: str | None = None
+    name: str | None = None
+    kind: Literal["cuda", "cpu"] | None = None
+
+
+class Effort(Contract):
+    """How long to measure: stop a workload when its interval is within `target_rel` of its median.
+
+    None takes the device's default (1 % on a GPU, 2 % on a CPU). `budget_s` bounds the whole job; it never
+    goes below `min_blocks` blocks of each operation.
+    """
+
+    target_rel: Annotated[float, Field(gt=0, lt=1)] | None = None
+    min_blocks: Annotated[int, Field(ge=6, le=1000)] = 12
+    budget_s: Positive | None = None
+
+
+class JobRequest(Contract):
+    """Profile operations, or measure one network end to end; exactly one of the two.
+
+    `requirement` is what an agent without the space has to install (as pip takes it).
+    """
+
+    device: DeviceSelector
+    runtime: Runtime
+    space: Name
+    space_digest: Digest
+    requirement: Text
+    operations: Annotated[tuple[OperationSpec, ...], Field(max_length=MAX_OPERATIONS)] = ()
+    network: NetworkSpec | None = None
+    effort: Effort = Effort()
+
+    @model_validator(mode="after")
+    def _check(self) -> "JobRequest":
+        if bool(self.operations) == (self.network is not None):
+            raise ValueError("give either operations to profile or one network to measure")
+        for operation in self.operations:
+            if (operation.space, operation.space_digest) != (self.space, self.space_digest):
+                raise ValueError(f"operations: {operation} is not of space {self.space!r} with the job's space_digest")
+        if len({operation.digest for operation in self.operations}) != len(self.operations):
+            raise ValueError("operations: an operation stands twice; list each once")
+        if self.network and (self.network.space, self.network.space_digest) != (self.space, self.space_digest):
+            raise ValueError(f"network: not of space {self.space!r} with the job's space_digest")
+        return self
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Digests of everything to measure."""
+        return (self.network.digest,) if self.network else tuple(operation.digest for operation in self.operations)
+
+
+JobState = Literal["queued", "leased", "done", "failed", "cancelled"]
+
+
+class Progress(Contract):
+    """How far a job is: keys measured, of how many."""
+
+    done: Count
+    total: Count
+
+
+class Job(Contract):
+    """A job as the server sees it. `table_id` is set when a profile job is done."""
+
+    id: UUID
+    request: JobRequest
+    state: JobState
+    progress: Progress
+    attempts: Count
+    error: str | None
+    table_id: UUID | None
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class DeviceReport(Contract):
+    """What an agent says of itself when it registers."""
+
+    device: Device
+    environment: Environment
+    agent: Text
+
+
+class DeviceRecord(Contract):
+    """A device as the server knows it."""
+
+    device: Device
+    environment: Environment
+    agent: Text
+    first_seen: AwareDatetime
+    heartbeat_at: AwareDatetime
+    tables: Count
+
+
+class LeaseRequest(Contract):
+    """An agent asks for work on its device; the server holds the answer up to `wait_s` (at most 25 s)."""
+
+    id: UUID
+    device: str
+    environment: Digest
+    method_version: Name
+    wait_s: Annotated[float, Field(ge=0, le=25)] = 25.0
+
+
+class Lease(Contract):
+    """A job in an agent's hands until `expires_at` by the server's clock. `remaining`: keys not yet measured."""
+
+    id: UUID
+    token: Text
+    job: Job
+    remaining: tuple[Digest, ...]
+    expires_at: AwareDatetime
+    renew_every_s: Positive
+
+
+class LeaseRenewal(Contract):
+    """The answer to a renewal: go on until `expires_at`, or stop because the job was cancelled."""
+
+    expires_at: AwareDatetime
+    cancelled: bool
+
+
+class Completion(Contract):
+    """How an agent ended a job: `error` says why it failed, None that it is done."""
+
+    error: Annotated[str, StringConstraints(min_length=1, max_length=4000)] | None = None
+
+
+class Receipt(Contract):
+    """The server has this measurement, durably. `late`: its lease had ended before."""
+
+    id: UUID
+    late: bool
+    received_at: AwareDatetime
+
+
+class TableSummary(Contract):
+    """A table without its rows."""
+
+    id: UUID
+    content_digest: Digest
+    created_at: AwareDatetime
+    device: str
+    device_name: str
+    environment: Digest
+    runtime: Runtime
+    method_version: Name
+    space: Name
+    space_digest: Digest
+    rows: Count
+
+
+class NetworkResult(Contract):
+    """One network on one device and runtime: the table's sum beside the end-to-end latency.
+
+    `predicted_us` is None without a table of this device, environment and runtime that has every row;
+    `predicted_us / measured.median_us - 1` is the error of the sum.
+    """
+
+    device: Device
+    environment: Digest
+    runtime: Runtime
+    measured: Latency
+    quality: Quality
+    measurement_id: UUID
+    measured_at: AwareDatetime
+    predicted_us: Positive | None
+    table_id: UUID | None
+
+
+class NetworkRecord(Contract):
+    """A network that was found or submitted (`id` is its digest), with its result on every device that measured it."""
+
+    id: Digest
+    network: NetworkSpec
+    created_at: AwareDatetime
+    results: tuple[NetworkResult, ...]
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document: what was wrong, which field, which value, and the way out."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str

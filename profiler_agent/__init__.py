@@ -1,0 +1,1 @@
+"""The agent that measures operations and networks on its own device."""
