@@ -78,7 +78,7 @@ class Contract(BaseModel):
         return sha256(canonical_json(self.model_dump(mode="json")))
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self.digest == other.digest  # type: ignore[attr-defined]
+        return type(other) is type(self) and self.digest == other.digest
 
     def __hash__(self) -> int:
         return hash(self.digest)
