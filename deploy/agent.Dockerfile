@@ -1,0 +1,26 @@
+# The agent, with the LGCNet space. One file, two images:
+#   new GPUs:  docker build -f deploy/agent.Dockerfile -t lgcnet-agent .
+#   Pascal:    docker build -f deploy/agent.Dockerfile -t lgcnet-agent-pascal \
+#                --build-arg BASE=nvidia/cuda:12.6.3-devel-ubuntu22.04 \
+#                --build-arg REQUIREMENTS="torch==2.7.1 tensorrt==8.6.1" .
+# torch 2.7.1 is the last that PyPI's default build has Pascal kernels in, TensorRT 8.6 the last that has them at all.
+# The devel image is there for pycuda, which is compiled when it is installed.
+ARG BASE=nvidia/cuda:13.0.1-devel-ubuntu24.04
+FROM ${BASE}
+ARG REQUIREMENTS="torch==2.13.0"
+RUN apt-get update && apt-get install --yes --no-install-recommends python3 python3-venv python3-dev build-essential \
+    && rm -rf /var/lib/apt/lists/*
+RUN useradd --create-home agent && install --directory --owner=agent /state
+WORKDIR /opt/lgcnet
+ENV PATH=/opt/venv/bin:$PATH
+RUN python3 -m venv /opt/venv
+COPY pyproject.toml README.md LICENSE ./
+COPY lut_server lut_server
+COPY profiler_agent profiler_agent
+COPY lgcnet_search lgcnet_search
+COPY tests tests
+RUN pip install --no-cache-dir ${REQUIREMENTS} ".[agent,onnx,search,tensorrt]" pytest
+USER agent
+VOLUME /state
+# The agent's own tests run inside: docker run --gpus all lgcnet-agent python -m pytest tests/profiler_agent
+CMD ["profiler-agent", "run", "--state-dir", "/state"]

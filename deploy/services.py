@@ -1,0 +1,77 @@
+"""The server and the agent as child processes that never outlive their parent."""
+
+import ctypes
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+STOP_S = 15.0
+PR_SET_PDEATHSIG = 1
+
+
+class ServiceDied(Exception):
+    """A child process ended by itself; the message has the end of its log."""
+
+
+def _die_with_parent() -> None:
+    # A parent killed by SIGKILL cannot stop its children; Linux does it for us.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running command, its output in `log`."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def check(self) -> None:
+        """Raise ServiceDied when the process has ended."""
+        code = self.process.poll()
+        if code is not None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+            cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise ServiceDied(f"the {self.name} ended ({cause}); the end of {self.log}:\n{tail}")
+
+    def stop(self) -> None:
+        """Ask the process to end, and insist after 15 s."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+@contextmanager
+def service(name: str, command: Sequence[str], log: Path) -> Iterator[Service]:
+    """Run a command for the length of a `with` block."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
+        )
+    running = Service(name, process, log)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def wait_for_file(path: Path, services: Sequence[Service], timeout_s: float = 60) -> str:
+    """The text of a file that a service writes when it is ready. Raises ServiceDied, or TimeoutError naming the file."""
+    deadline = time.monotonic() + timeout_s
+    while not path.exists():
+        for running in services:
+            running.check()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} did not appear within {timeout_s:.0f} s")
+        time.sleep(0.05)
+    return path.read_text().strip()

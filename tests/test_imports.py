@@ -1,0 +1,37 @@
+"""Importing does nothing: no torch in the server, no argument parsing, no output."""
+
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+
+def _modules(package: str) -> list[str]:
+    found = __import__(package)
+    return [module.name for module in pkgutil.walk_packages(found.__path__, f"{package}.")]
+
+
+@pytest.mark.parametrize("package", ["lut_server", "profiler_agent", "lgcnet_search"])
+def test_importing_every_module_prints_nothing(package: str) -> None:
+    # Alembic runs its scripts itself; they are no modules to import.
+    names = [name for name in _modules(package) if ".migrations." not in name]
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_server_does_not_load_torch() -> None:
+    names = [name for name in _modules("lut_server") if ".migrations." not in name]
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, *names], check=True)
+
+
+@pytest.mark.parametrize("module", ["lut_server.schemas", "lut_server.client"])
+def test_contract_and_client_need_only_the_base_install(module: str) -> None:
+    code = (
+        f"import sys, {module}\n"
+        "loaded = {'torch', 'fastapi', 'sqlalchemy', 'numpy', 'typer'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
