@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -32,6 +32,7 @@ from lut_server.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99, median_inter
 MAX_SAMPLES = 10_000
 MAX_OPERATIONS = 10_000
 
+Item = TypeVar("Item")
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
@@ -516,6 +517,32 @@ class NetworkRecord(Contract):
     network: NetworkSpec
     created_at: AwareDatetime
     results: tuple[NetworkResult, ...]
+
+
+class PredictionRequest(Contract):
+    """Predict a network on a device (uuid, or a name that only one device has) from its newest table."""
+
+    network: NetworkSpec
+    device: Text
+    runtime: Runtime = Runtime()
+
+
+class Prediction(Contract):
+    """The sum of the table's rows over the operations that the network executes (Eq. 9)."""
+
+    network: Digest
+    device: Device
+    environment: Digest
+    runtime: Runtime
+    predicted_us: Positive
+    table_id: UUID
+
+
+class Page(Contract, Generic[Item]):
+    """A part of a list, oldest first; `next` is the `after` of the page that follows, None on the last one."""
+
+    items: tuple[Item, ...]
+    next: str | None
 
 
 class Problem(BaseModel):
