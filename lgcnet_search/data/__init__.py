@@ -1,0 +1,1 @@
+"""Data of search, training and evaluation: Cityscapes, CamVid and ImageNet folders, and generated street scenes."""
