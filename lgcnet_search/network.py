@@ -1,0 +1,82 @@
+"""The derived network: what is left of the space once every edge has taken one candidate."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from lgcnet_search.digest import SPACE, space_digest
+from lgcnet_search.genotype import Genotype
+from lgcnet_search.operations import Operation, build_operation
+from lgcnet_search.steps import INPUT, Step, multiset
+from lut_server.schemas import NetworkSpec
+
+
+class DerivedNetwork(nn.Module):
+    """Runs the steps of a genotype: images N×3×height×width to logits N×classes×height×width.
+
+    Weights stand under the names of the steps ("cell3.i1-x1.layers.0.weight"). `operations` takes modules that are
+    already there (a supernet's) instead of building new ones. Every value is freed after its last use.
+    """
+
+    def __init__(self, genotype: Genotype, operations: Mapping[str, Operation] | None = None) -> None:
+        super().__init__()
+        self.genotype = genotype
+        self.steps = genotype.space.graph.derive(genotype.choices)
+        self._runs: list[tuple[Operation, tuple[str, ...], str, tuple[str, ...]]] = []
+        last_use = {name: index for index, step in enumerate(self.steps) for name in (step.name, *step.inputs)}
+        for index, step in enumerate(self.steps):
+            operation = operations[step.name] if operations else build_operation(step.operation)
+            attach(self, step.name, operation)
+            done = tuple(name for name, last in last_use.items() if last == index)
+            self._runs.append((operation, step.inputs, step.name, done))
+
+    def forward(self, images: Tensor) -> Tensor:
+        expected = self.genotype.space.input_shape
+        if images.shape[1:] != expected:
+            raise ValueError(
+                f"images: {tuple(images.shape)} given, this network takes N×{'×'.join(map(str, expected))}"
+            )
+        values = {INPUT: images}
+        result = images
+        for operation, inputs, name, done in self._runs:
+            values[name] = result = operation(*[values[source] for source in inputs])
+            for value in done:
+                del values[value]
+        return result
+
+
+def attach(root: nn.Module, name: str, module: nn.Module) -> None:
+    """Register a module under a dotted name, with a plain container for each level."""
+    *levels, leaf = name.split(".")
+    for level in levels:
+        if level not in root._modules:
+            root.add_module(level, nn.Module())
+        root = root.get_submodule(level)
+    root.add_module(leaf, module)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw weights from `seed` and leave torch's generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def network_spec(genotype: Genotype) -> NetworkSpec:
+    """What a job is posted with: the genotype and the multiset of operations that its network executes."""
+    space = genotype.space
+    operations = multiset(space.graph.derive(genotype.choices))
+    return NetworkSpec.of(SPACE, space_digest(), genotype.to_dict(), space.input_shape, operations)
+
+
+def count_parameters(steps: Sequence[Step]) -> int:
+    """Learned parameters of the network that executes `steps`; nothing is allocated."""
+    with torch.device("meta"):
+        sizes = {
+            operation: sum(parameter.numel() for parameter in build_operation(operation).parameters())
+            for operation in {step.operation for step in steps}
+        }
+    return sum(sizes[step.operation] for step in steps)
