@@ -538,6 +538,29 @@ class Prediction(Contract):
     table_id: UUID
 
 
+class ComparedOperation(Contract):
+    """One operation that all compared tables hold: its latency in each, and the ratios to the first table."""
+
+    operation: OperationSpec
+    latencies_us: tuple[Positive, ...]
+    ratios: tuple[Positive, ...]
+
+
+class Comparison(Contract):
+    """Tables side by side over the operations that all of them hold; the first table is the reference.
+
+    `ratios` are geometric means over those operations; above 1 is slower than the first table. `taus` is
+    Kendall's τ-b of each table's latencies with the first table's, None where it is undefined (fewer than two
+    operations, or all of them alike). `missing` lists per table what another one holds and it does not.
+    """
+
+    tables: Annotated[tuple[TableSummary, ...], Field(min_length=2)]
+    operations: tuple[ComparedOperation, ...]
+    ratios: tuple[Positive, ...]
+    taus: tuple[float | None, ...]
+    missing: tuple[tuple[OperationSpec, ...], ...]
+
+
 class Page(Contract, Generic[Item]):
     """A part of a list, oldest first; `next` is the `after` of the page that follows, None on the last one."""
 

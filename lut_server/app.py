@@ -1,0 +1,89 @@
+"""The application: routes over one database, problem documents, and the sweep that ends leases."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+
+from lut_server import problems
+from lut_server.database import Database
+from lut_server.routes import (
+    TAGS,
+    comparisons,
+    devices,
+    health,
+    jobs,
+    leases,
+    measurements,
+    networks,
+    predictions,
+    tables,
+)
+from lut_server.routes.state import Clock, State
+from lut_server.storage import leases as lease_storage
+
+SWEEP_EVERY_S = 5.0
+DESCRIPTION = """Latency tables for neural architecture search, measured on real devices.
+
+An agent on each device measures the operations of a search space; the server keeps the latencies as tables; a search
+fetches the table of its target device; the network it finds is measured on the same device, end to end.
+Latencies are microseconds. Errors are problem documents (RFC 9457) that name field, value and the way out.
+"""
+
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def create_app(database: Database, clock: Clock = utc_now, stopping: Callable[[], bool] = lambda: False) -> FastAPI:
+    """The service over a database whose schema is up to date.
+
+    `clock` decides when leases end; once `stopping` says so, waiting requests are answered at once.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
+        sweep = asyncio.create_task(_sweep(database, clock))
+        yield
+        sweep.cancel()
+
+    app = FastAPIOffline(
+        title="lut-server",
+        description=DESCRIPTION,
+        version="1",
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        swagger_ui_parameters={"tryItOutEnabled": True, "docExpansion": "list"},
+    )
+    app.state.lut = State(database=database, clock=clock, stopping=stopping)
+    problems.install(app)
+    for noun in (devices, jobs, leases, measurements, tables, predictions, networks, comparisons):
+        app.include_router(noun.router, prefix="/v1")
+    app.include_router(health.router)
+    return app
+
+
+async def _sweep(database: Database, clock: Clock) -> None:
+    """End overdue leases also while nobody asks for work, so that jobs fail in time."""
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        try:
+            await run_in_threadpool(_expire, database, clock())
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("leases were not swept: %s", error)
+
+
+def _expire(database: Database, now: datetime) -> None:
+    with database.read() as session:
+        overdue = lease_storage.overdue(session, now)
+    if overdue:
+        with database.write() as session:
+            lease_storage.expire(session, now)

@@ -1,0 +1,112 @@
+"""One database, SQLite or PostgreSQL: how to connect, the one place that commits, and what its failures mean."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from lut_server.models import Base
+
+BUSY_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 5
+POOL_SIZE = 10
+MAX_OVERFLOW = 30  # with the pool as many as there are threads to answer requests
+
+
+class Database:
+    """Sessions on one database. `read` never commits; `write` commits when its block ends without an exception."""
+
+    def __init__(self, url: URL | str) -> None:
+        self.engine = _engine(make_url(url))
+        # A deferred read that turns into a write fails at once when another one wrote meanwhile.
+        self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with Session(self._write_engine) as session, session.begin():
+            yield session
+
+    def write_connection(self) -> Any:
+        """A context manager: a Connection in a transaction that may change the schema."""
+        return self._write_engine.begin()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, leaving those alone whose key is there already; sort them so that two inserts cannot deadlock."""
+    if rows:
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        session.execute(insert(model).on_conflict_do_nothing(), rows)
+
+
+def unavailable(error: SQLAlchemyError | OSError) -> str | None:
+    """Why the database cannot serve at the moment, or None if the error is something else."""
+    if isinstance(error, PoolTimeout):
+        return "every connection to the database is in use"
+    if not isinstance(error, DBAPIError):
+        return None
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(state, str):
+        return next((why for prefix, why in _POSTGRESQL.items() if state.startswith(prefix)), None)
+    said = str(error.orig).lower()
+    if error.connection_invalidated:
+        return "the connection to the database was lost"
+    return next((why for part, why in _SAID.items() if part in said), None)
+
+
+_POSTGRESQL = {
+    "08": "the connection to the database was lost",
+    "25006": "the database is read-only",
+    "40": "another request was writing the same rows",
+    "53100": "the disk of the database is full; free some space",
+    "53": "the database has no room for another connection or query",
+    "55P03": "the database is busy",
+    "57P": "the database is shutting down or starting",
+}
+_SAID = {
+    "database is locked": "the database is busy",
+    "database or disk is full": "the disk of the database is full; free some space",
+    "disk i/o error": "the disk of the database refuses to write; is it full?",
+    "readonly database": "the database is read-only",
+    "unable to open database file": "the database file cannot be opened",
+    "connection": "the database cannot be reached",  # psycopg before a connection stands
+}
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(
+            url,
+            pool_size=POOL_SIZE,
+            max_overflow=MAX_OVERFLOW,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        )
+    engine = create_engine(
+        url, pool_size=POOL_SIZE, max_overflow=MAX_OVERFLOW, connect_args={"timeout": BUSY_TIMEOUT_S}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: object) -> None:  # noqa: ARG001
+        connection.isolation_level = None  # the driver begins nothing by itself: _begin does
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+    return engine

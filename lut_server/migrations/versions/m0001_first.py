@@ -1,0 +1,183 @@
+"""Everything there is at first: devices, operations, networks, tables, jobs, leases, measurements."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    sequence = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    instant = sa.DateTime(timezone=True)
+    op.create_table(
+        "environments",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_environments"),
+    )
+    op.create_table(
+        "networks",
+        sa.Column("sequence", sequence, nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created_at", instant, nullable=False),
+        sa.PrimaryKeyConstraint("sequence", name="pk_networks"),
+        sa.UniqueConstraint("digest", name="uq_networks_digest"),
+    )
+    op.create_table(
+        "operations",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("space", sa.String(length=64), nullable=False),
+        sa.Column("space_digest", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_operations"),
+    )
+    op.create_index("ix_operations_space_space_digest", "operations", ["space", "space_digest"])
+    op.create_table(
+        "devices",
+        sa.Column("uuid", sa.String(length=100), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("environment", sa.String(length=64), nullable=False),
+        sa.Column("agent", sa.Text(), nullable=False),
+        sa.Column("first_seen", instant, nullable=False),
+        sa.Column("heartbeat_at", instant, nullable=False),
+        sa.ForeignKeyConstraint(["environment"], ["environments.digest"], name="fk_devices_environment_environments"),
+        sa.PrimaryKeyConstraint("uuid", name="pk_devices"),
+    )
+    op.create_table(
+        "tables",
+        sa.Column("sequence", sequence, nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("content_digest", sa.String(length=64), nullable=False),
+        sa.Column("created_at", instant, nullable=False),
+        sa.Column("device", sa.String(length=100), nullable=False),
+        sa.Column("device_name", sa.Text(), nullable=False),
+        sa.Column("environment", sa.String(length=64), nullable=False),
+        sa.Column("runtime", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=64), nullable=False),
+        sa.Column("precision", sa.String(length=64), nullable=False),
+        sa.Column("batch_size", sa.Integer(), nullable=False),
+        sa.Column("threads", sa.Integer()),
+        sa.Column("method_version", sa.String(length=64), nullable=False),
+        sa.Column("space", sa.String(length=64), nullable=False),
+        sa.Column("space_digest", sa.String(length=64), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["device"], ["devices.uuid"], name="fk_tables_device_devices"),
+        sa.ForeignKeyConstraint(["environment"], ["environments.digest"], name="fk_tables_environment_environments"),
+        sa.PrimaryKeyConstraint("sequence", name="pk_tables"),
+        sa.UniqueConstraint("id", name="uq_tables_id"),
+    )
+    op.create_index("ix_tables_device_space_runtime", "tables", ["device", "space", "runtime"])
+    op.create_table(
+        "jobs",
+        sa.Column("sequence", sequence, nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("device_uuid", sa.String(length=100)),
+        sa.Column("device_name", sa.Text()),
+        sa.Column("device_kind", sa.String(length=10)),
+        sa.Column("runtime", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("progress", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text()),
+        sa.Column("table_id", sa.Uuid()),
+        sa.Column("created_at", instant, nullable=False),
+        sa.Column("updated_at", instant, nullable=False),
+        sa.ForeignKeyConstraint(["table_id"], ["tables.id"], name="fk_jobs_table_id_tables"),
+        sa.PrimaryKeyConstraint("sequence", name="pk_jobs"),
+        sa.UniqueConstraint("id", name="uq_jobs_id"),
+    )
+    op.create_index("ix_jobs_state_sequence", "jobs", ["state", "sequence"])
+    op.create_table(
+        "job_keys",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_keys_job_id_jobs"),
+        sa.PrimaryKeyConstraint("job_id", "key", name="pk_job_keys"),
+    )
+    op.create_table(
+        "leases",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("device", sa.String(length=100), nullable=False),
+        sa.Column("environment", sa.String(length=64), nullable=False),
+        sa.Column("method_version", sa.String(length=64), nullable=False),
+        sa.Column("token_digest", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("completion", sa.Text()),
+        sa.Column("created_at", instant, nullable=False),
+        sa.Column("expires_at", instant, nullable=False),
+        sa.ForeignKeyConstraint(["device"], ["devices.uuid"], name="fk_leases_device_devices"),
+        sa.ForeignKeyConstraint(["environment"], ["environments.digest"], name="fk_leases_environment_environments"),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_leases_job_id_jobs"),
+        sa.PrimaryKeyConstraint("id", name="pk_leases"),
+    )
+    op.create_index("ix_leases_state_expires_at", "leases", ["state", "expires_at"])
+    op.create_index(
+        "uq_leases_active_device",
+        "leases",
+        ["device"],
+        unique=True,
+        sqlite_where=sa.text("state = 'active'"),
+        postgresql_where=sa.text("state = 'active'"),
+    )
+    op.create_index(
+        "uq_leases_active_job",
+        "leases",
+        ["job_id"],
+        unique=True,
+        sqlite_where=sa.text("state = 'active'"),
+        postgresql_where=sa.text("state = 'active'"),
+    )
+    op.create_table(
+        "measurements",
+        sa.Column("sequence", sequence, nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("device", sa.String(length=100), nullable=False),
+        sa.Column("environment", sa.String(length=64), nullable=False),
+        sa.Column("runtime", sa.String(length=64), nullable=False),
+        sa.Column("method_version", sa.String(length=64), nullable=False),
+        sa.Column("sound", sa.Boolean(), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=False),
+        sa.Column("received_at", instant, nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["device"], ["devices.uuid"], name="fk_measurements_device_devices"),
+        sa.ForeignKeyConstraint(
+            ["environment"], ["environments.digest"], name="fk_measurements_environment_environments"
+        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_measurements_job_id_jobs"),
+        sa.PrimaryKeyConstraint("sequence", name="pk_measurements"),
+        sa.UniqueConstraint("id", name="uq_measurements_id"),
+    )
+    op.create_index(
+        "ix_measurements_conditions", "measurements", ["key", "device", "environment", "runtime", "method_version"]
+    )
+    op.create_index("ix_measurements_device", "measurements", ["device"])
+    op.create_index("ix_measurements_job_id", "measurements", ["job_id"])
+
+
+def downgrade() -> None:
+    for table in (
+        "measurements",
+        "leases",
+        "job_keys",
+        "jobs",
+        "tables",
+        "devices",
+        "operations",
+        "networks",
+        "environments",
+    ):
+        op.drop_table(table)

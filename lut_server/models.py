@@ -1,0 +1,191 @@
+"""The tables of the database. Contract objects are kept as canonical JSON beside the columns that queries need."""
+
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, MetaData, String, Text, Uuid, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+Digest = String(64)
+DeviceUuid = String(100)
+Sequence = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER PRIMARY KEY only
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware instants; SQLite has no time zones, so they are UTC there."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return value.astimezone(timezone.utc) if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        instant: datetime = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        return instant.astimezone(timezone.utc)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {datetime: UtcDateTime, UUID: Uuid, str: Text}  # noqa: RUF012
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class EnvironmentRow(Base):
+    __tablename__ = "environments"
+
+    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
+    body: Mapped[str]
+
+
+class DeviceRow(Base):
+    __tablename__ = "devices"
+
+    uuid: Mapped[str] = mapped_column(DeviceUuid, primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str] = mapped_column(String(10))
+    body: Mapped[str]
+    environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
+    agent: Mapped[str]
+    first_seen: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+
+
+class OperationRow(Base):
+    __tablename__ = "operations"
+    __table_args__ = (Index(None, "space", "space_digest"),)
+
+    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
+    space: Mapped[str] = mapped_column(String(64))
+    space_digest: Mapped[str] = mapped_column(Digest)
+    body: Mapped[str]
+
+
+class NetworkRow(Base):
+    __tablename__ = "networks"
+
+    sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
+    digest: Mapped[str] = mapped_column(Digest, unique=True)
+    body: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class TableRow(Base):
+    """An immutable table; `content` is its JSON as it goes out."""
+
+    __tablename__ = "tables"
+    __table_args__ = (Index(None, "device", "space", "runtime"),)
+
+    sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
+    id: Mapped[UUID] = mapped_column(unique=True)
+    content_digest: Mapped[str] = mapped_column(Digest)
+    created_at: Mapped[datetime]
+    device: Mapped[str] = mapped_column(ForeignKey(DeviceRow.uuid))
+    device_name: Mapped[str]
+    environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
+    runtime: Mapped[str] = mapped_column(Digest)
+    mode: Mapped[str] = mapped_column(String(64))
+    precision: Mapped[str] = mapped_column(String(64))
+    batch_size: Mapped[int]
+    threads: Mapped[int | None]
+    method_version: Mapped[str] = mapped_column(String(64))
+    space: Mapped[str] = mapped_column(String(64))
+    space_digest: Mapped[str] = mapped_column(Digest)
+    rows: Mapped[int]
+    content: Mapped[bytes] = mapped_column(deferred=True)
+
+
+class JobRow(Base):
+    __tablename__ = "jobs"
+    __table_args__ = (Index(None, "state", "sequence"),)
+
+    sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
+    id: Mapped[UUID] = mapped_column(unique=True)
+    digest: Mapped[str] = mapped_column(Digest)
+    body: Mapped[str]
+    device_uuid: Mapped[str | None] = mapped_column(DeviceUuid)
+    device_name: Mapped[str | None]
+    device_kind: Mapped[str | None] = mapped_column(String(10))
+    runtime: Mapped[str] = mapped_column(Digest)
+    state: Mapped[str] = mapped_column(String(10))
+    progress: Mapped[str]
+    attempts: Mapped[int]
+    error: Mapped[str | None]
+    table_id: Mapped[UUID | None] = mapped_column(ForeignKey(TableRow.id))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class JobKeyRow(Base):
+    """What a job measures: digests of operations, or of its one network."""
+
+    __tablename__ = "job_keys"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey(JobRow.id), primary_key=True)
+    key: Mapped[str] = mapped_column(Digest, primary_key=True)
+    position: Mapped[int]
+
+
+class LeaseRow(Base):
+    """A claim on a job; states: active, completed, released, expired."""
+
+    __tablename__ = "leases"
+    __table_args__ = (
+        Index(
+            "uq_leases_active_device",
+            "device",
+            unique=True,
+            sqlite_where=text("state = 'active'"),
+            postgresql_where=text("state = 'active'"),
+        ),
+        Index(
+            "uq_leases_active_job",
+            "job_id",
+            unique=True,
+            sqlite_where=text("state = 'active'"),
+            postgresql_where=text("state = 'active'"),
+        ),
+        Index(None, "state", "expires_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey(JobRow.id))
+    device: Mapped[str] = mapped_column(ForeignKey(DeviceRow.uuid))
+    environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
+    method_version: Mapped[str] = mapped_column(String(64))
+    token_digest: Mapped[str] = mapped_column(Digest)
+    state: Mapped[str] = mapped_column(String(10))
+    completion: Mapped[str | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class MeasurementRow(Base):
+    """Append-only; `body` is the whole measurement with its samples."""
+
+    __tablename__ = "measurements"
+    __table_args__ = (Index("ix_measurements_conditions", "key", "device", "environment", "runtime", "method_version"),)
+
+    sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
+    id: Mapped[UUID] = mapped_column(unique=True)
+    digest: Mapped[str] = mapped_column(Digest)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey(JobRow.id), index=True)
+    key: Mapped[str] = mapped_column(Digest)
+    device: Mapped[str] = mapped_column(ForeignKey(DeviceRow.uuid), index=True)
+    environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
+    runtime: Mapped[str] = mapped_column(Digest)
+    method_version: Mapped[str] = mapped_column(String(64))
+    sound: Mapped[bool]
+    late: Mapped[bool]
+    received_at: Mapped[datetime]
+    body: Mapped[str]

@@ -1,0 +1,118 @@
+"""Every failure becomes an RFC 9457 problem document that names the field, the value and the way out."""
+
+import errno
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError, SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from lut_server.database import unavailable
+from lut_server.errors import ServiceError
+from lut_server.schemas import MissingRows
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+ERRORS_SHOWN = 20
+VALUE_LENGTH = 200
+
+log = logging.getLogger(__name__)
+
+_WHEN = {
+    404: "Not there; the answer lists what is.",
+    409: "The same id with other content, or a state that does not allow this.",
+    410: "The lease has ended.",
+    422: "The request is not valid; the answer names field, value and the way out.",
+    503: "Busy, or the database's disk is full; nothing was stored. Try again after `Retry-After` seconds.",
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problem answers of a route, for the docs page."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _WHEN[status], "content": content} for status in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Answer with problem documents, whatever goes wrong."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(MissingRows, _missing_rows)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(SQLAlchemyError, _database_error)
+    app.add_exception_handler(OSError, _os_error)
+    app.add_exception_handler(Exception, _defect)
+
+
+def _problem(
+    status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, **extra: Any
+) -> JSONResponse:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **extra}
+    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _service_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+    assert isinstance(error, ServiceError)
+    return _problem(error.status, error.title, str(error), **error.extra)
+
+
+def _missing_rows(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+    assert isinstance(error, MissingRows)
+    missing = [operation.model_dump(mode="json") for operation in error.missing]
+    return _problem(422, "Rows are missing", str(error), field="network", missing=missing)
+
+
+def _validation_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"field": ".".join(map(str, item["loc"])), "value": _shown(item.get("input")), "message": item["msg"]}
+        for item in error.errors()[:ERRORS_SHOWN]
+    ]
+    detail = "; ".join(f"{item['field']}={item['value']}: {item['message']}" for item in errors[:3])
+    return _problem(422, "Not valid", detail, errors=errors)
+
+
+def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    detail = f"{request.method} {request.url.path}: {error.detail}. /docs lists what there is"
+    return _problem(error.status_code, str(error.detail), detail, error.headers)
+
+
+def _database_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SQLAlchemyError)
+    why = unavailable(error)
+    if why is not None:
+        log.warning("%s %s: %s (%s)", request.method, request.url.path, why, error)
+        return _unavailable(why)
+    if isinstance(error, DataError):
+        return _problem(422, "Not valid", f"the database cannot hold a value: {_shown(str(error.orig))}")
+    return _defect(request, error)
+
+
+def _os_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OSError)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
+        log.warning("%s %s: %s", request.method, request.url.path, error)
+        return _unavailable(f"the server cannot write: {error.strerror}")
+    return _defect(request, error)
+
+
+def _unavailable(why: str) -> JSONResponse:
+    detail = f"{why}. Nothing was stored; try again"
+    return _problem(503, "Not available now", detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _defect(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s", request.method, request.url.path, exc_info=error)
+    return _problem(500, "A defect of the server", "the server's log has the details; nothing was stored")
+
+
+def _shown(value: object) -> str:
+    """A value for a message: also NaN, which JSON does not know, and never long."""
+    text = value if isinstance(value, str) else repr(value)
+    text = text.encode(errors="backslashreplace").decode()
+    return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}…"

@@ -1,0 +1,13 @@
+"""Thin routes, one file per noun: parse, open a transaction, call the storage, answer."""
+
+TAGS = [
+    {"name": "devices", "description": "Machines that agents registered: hardware, environment, last heartbeat."},
+    {"name": "jobs", "description": "What is to be measured: operations of a search space, or one network end to end."},
+    {"name": "leases", "description": "How an agent gets a job, keeps it and ends it. People do not need these."},
+    {"name": "measurements", "description": "Results with their samples; append-only, each exactly once."},
+    {"name": "tables", "description": "Immutable latency tables: one device, environment, runtime and search space."},
+    {"name": "predictions", "description": "What a network would cost, by the table of a device."},
+    {"name": "networks", "description": "Networks found or submitted: predicted latency beside the measured one."},
+    {"name": "comparisons", "description": "Tables side by side: is one device faster, and do they rank alike?"},
+    {"name": "health", "description": "Is the server there?"},
+]

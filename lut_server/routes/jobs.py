@@ -1,0 +1,39 @@
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from lut_server.problems import documented
+from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut
+from lut_server.schemas import Job, JobRequest, JobState, Page
+from lut_server.storage import jobs
+
+router = APIRouter(prefix="/jobs", tags=["jobs"], responses=documented(422, 503))
+
+
+@router.get("", operation_id="list_jobs", summary="All jobs, or those in one state, oldest first")
+def list_jobs(lut: Lut, state: JobState | None = None, after: After = None, limit: Limit = DEFAULT_LIMIT) -> Page[Job]:
+    with lut.database.read() as session:
+        return jobs.page(session, state, after, limit)
+
+
+@router.get("/{id}", operation_id="get_job", summary="One job and how far it is", responses=documented(404))
+def get_job(lut: Lut, id: UUID) -> Job:
+    with lut.database.read() as session:
+        return jobs.get(session, id)
+
+
+@router.put(
+    "/{id}",
+    operation_id="submit_job",
+    summary="Queue a job under an id that you made (UUIDv7)",
+    responses=documented(404, 409),
+)
+def submit_job(lut: Lut, id: UUID, request: JobRequest) -> Job:
+    with lut.database.write() as session:
+        return jobs.submit(session, id, request, lut.clock())
+
+
+@router.delete("/{id}", operation_id="cancel_job", summary="Cancel a job", responses=documented(404, 409))
+def cancel_job(lut: Lut, id: UUID) -> Job:
+    with lut.database.write() as session:
+        return jobs.cancel(session, id, lut.clock())

@@ -1,0 +1,80 @@
+import asyncio
+import time
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from lut_server.problems import documented
+from lut_server.routes.state import Lut, State
+from lut_server.schemas import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
+from lut_server.storage import leases
+
+POLL_S = 0.5
+
+router = APIRouter(prefix="/leases", tags=["leases"], responses=documented(422, 503))
+LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_length=300)]
+
+
+@router.post(
+    "",
+    operation_id="claim_lease",
+    summary="Claim a job for a device, waiting for one",
+    response_model=Lease,
+    responses={204: {"description": "No job for this device in `wait_s`."}, **documented(404, 409)},
+)
+async def claim_lease(lut: Lut, http: Request, request: LeaseRequest) -> Any:
+    """Nothing is held while waiting: neither a thread nor a connection to the database."""
+    give_up_at = time.monotonic() + request.wait_s
+    lease = await run_in_threadpool(_claim, lut, request)
+    while lease is None:
+        wait_s = min(POLL_S, give_up_at - time.monotonic())
+        if wait_s <= 0 or lut.stopping() or await http.is_disconnected():
+            return Response(status_code=204)
+        await asyncio.sleep(wait_s)
+        lease = await run_in_threadpool(_claim_if_any, lut, request)
+    return lease
+
+
+@router.patch(
+    "/{id}", operation_id="renew_lease", summary="Keep a lease and report progress", responses=documented(404, 410)
+)
+def renew_lease(lut: Lut, id: UUID, lease_token: LeaseToken, progress: Progress) -> LeaseRenewal:
+    with lut.database.write() as session:
+        return leases.renew(session, id, lease_token, progress, lut.clock())
+
+
+@router.post(
+    "/{id}/completion",
+    operation_id="complete_lease",
+    summary="End a lease: its job is done, or failed with an error",
+    responses=documented(404, 409, 410),
+)
+def complete_lease(lut: Lut, id: UUID, lease_token: LeaseToken, completion: Completion) -> Job:
+    with lut.database.write() as session:
+        return leases.complete(session, id, lease_token, completion, lut.clock())
+
+
+@router.delete(
+    "/{id}",
+    operation_id="give_back_lease",
+    summary="Return the job to the queue; this is not counted as an attempt",
+    status_code=204,
+    responses=documented(404, 410),
+)
+def give_back_lease(lut: Lut, id: UUID, lease_token: LeaseToken) -> None:
+    with lut.database.write() as session:
+        leases.give_back(session, id, lease_token, lut.clock())
+
+
+def _claim(lut: State, request: LeaseRequest) -> Lease | None:
+    with lut.database.write() as session:
+        return leases.claim(session, request, lut.clock())
+
+
+def _claim_if_any(lut: State, request: LeaseRequest) -> Lease | None:
+    with lut.database.read() as session:
+        if not leases.may_claim(session, request, lut.clock()):
+            return None
+    return _claim(lut, request)

@@ -1,0 +1,45 @@
+"""What routes need from the application, and the parameters that several of them share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from lut_server.database import Database
+from lut_server.schemas import Mode, Precision, Runtime
+
+Clock = Callable[[], datetime]
+MAX_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class State:
+    """The parts that every route may use."""
+
+    database: Database
+    clock: Clock
+    stopping: Callable[[], bool]
+
+
+async def _state(request: Request) -> State:
+    state: State = request.app.state.lut
+    return state
+
+
+async def _runtime(
+    mode: Mode = "pytorch",
+    precision: Precision = "fp32",
+    batch_size: Annotated[int, Query(gt=0, le=65536)] = 1,
+    threads: Annotated[int | None, Query(gt=0, le=4096, description="On CPUs only; leave it out for a GPU.")] = None,
+) -> Runtime:
+    return Runtime(mode=mode, precision=precision, batch_size=batch_size, threads=threads)
+
+
+Lut = Annotated[State, Depends(_state)]
+RuntimeQuery = Annotated[Runtime, Depends(_runtime)]
+DeviceQuery = Annotated[str, Query(description="The uuid of a device, or its name if no other device has it.")]
+After = Annotated[str | None, Query(description="`next` of the page before; leave it out for the first page.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+DEFAULT_LIMIT = 100

@@ -1,0 +1,113 @@
+"""Devices and their environments."""
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from lut_server.database import insert_missing
+from lut_server.errors import NotFound, Unprocessable
+from lut_server.models import DeviceRow, EnvironmentRow, TableRow
+from lut_server.schemas import Device, DeviceRecord, DeviceReport, Environment, Page, canonical_json
+
+SHOWN = 20
+
+
+def register(session: Session, report: DeviceReport, now: datetime) -> DeviceRecord:
+    """Store a device and its environment; registering again updates what may change."""
+    device, environment = report.device, report.environment
+    insert_missing(
+        session,
+        EnvironmentRow,
+        [{"digest": environment.digest, "body": canonical_json(environment.model_dump(mode="json"))}],
+    )
+    changing = {
+        "name": device.name,
+        "kind": device.kind,
+        "body": canonical_json(device.model_dump(mode="json")),
+        "environment": environment.digest,
+        "agent": report.agent,
+        "heartbeat_at": now,
+    }
+    insert_missing(session, DeviceRow, [{"uuid": device.uuid, "first_seen": now, **changing}])
+    row = session.get_one(DeviceRow, device.uuid, with_for_update=True)
+    for name, value in changing.items():
+        setattr(row, name, value)
+    session.flush()
+    return get(session, device.uuid)
+
+
+def get(session: Session, uuid: str) -> DeviceRecord:
+    row = session.get(DeviceRow, uuid)
+    if row is None:
+        raise unknown(session, "uuid", uuid)
+    return _record(session, row)
+
+
+def find(session: Session, uuid_or_name: str) -> Device:
+    """The device with this uuid, or the only one with this name (case does not matter)."""
+    row = session.get(DeviceRow, uuid_or_name)
+    if row is None:
+        named = session.scalars(select(DeviceRow).where(func.lower(DeviceRow.name) == func.lower(uuid_or_name))).all()
+        if not named:
+            raise unknown(session, "device", uuid_or_name)
+        if len(named) > 1:
+            uuids = sorted(other.uuid for other in named)
+            raise Unprocessable(
+                f"device={uuid_or_name!r}: {len(named)} devices have this name; give one of their uuids: "
+                + ", ".join(uuids[:SHOWN]),
+                field="device",
+                value=uuid_or_name,
+                known=uuids,
+            )
+        row = named[0]
+    return Device.model_validate_json(row.body)
+
+
+def environment(session: Session, digest: str) -> Environment:
+    """The environment with this digest.
+
+    Raises:
+        NotFound: no device ever reported it.
+    """
+    row = session.get(EnvironmentRow, digest)
+    if row is None:
+        raise NotFound(
+            f"environment={digest!r}: no device reported it; register the device with this environment first",
+            field="environment",
+            value=digest,
+        )
+    return Environment.model_validate_json(row.body)
+
+
+def page(session: Session, after: str | None, limit: int) -> Page[DeviceRecord]:
+    query = select(DeviceRow).order_by(DeviceRow.uuid).limit(limit + 1)
+    rows = session.scalars(query.where(DeviceRow.uuid > after) if after is not None else query).all()
+    return Page(
+        items=tuple(_record(session, row) for row in rows[:limit]),
+        next=rows[limit - 1].uuid if len(rows) > limit else None,
+    )
+
+
+def unknown(session: Session, field: str, value: str) -> NotFound:
+    """The error for a device that is not there, with those that are."""
+    rows = session.execute(select(DeviceRow.uuid, DeviceRow.name).order_by(DeviceRow.uuid).limit(SHOWN)).all()
+    there = "; ".join(f"{name} ({uuid})" for uuid, name in rows)
+    return NotFound(
+        f"{field}={value!r}: no such device. "
+        + (f"Devices there are: {there}" if there else "No device is registered yet: start an agent on one"),
+        field=field,
+        value=value,
+        known=[uuid for uuid, _ in rows],
+    )
+
+
+def _record(session: Session, row: DeviceRow) -> DeviceRecord:
+    return DeviceRecord(
+        device=Device.model_validate_json(row.body),
+        environment=environment(session, row.environment),
+        agent=row.agent,
+        first_seen=row.first_seen,
+        heartbeat_at=row.heartbeat_at,
+        tables=session.scalar(select(func.count()).select_from(TableRow).where(TableRow.device == row.uuid)) or 0,
+    )

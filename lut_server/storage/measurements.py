@@ -1,0 +1,143 @@
+"""Measurements: append-only, each exactly once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from lut_server.database import insert_missing
+from lut_server.errors import Conflict, NotFound, Unprocessable
+from lut_server.models import DeviceRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
+from lut_server.schemas import Measurement, Page, Receipt, canonical_json
+from lut_server.storage import devices, paging
+
+
+def put(session: Session, measurements: Sequence[Measurement], now: datetime) -> list[Receipt]:
+    """Store all of them or none; one that is stored already gets its first receipt again.
+
+    Raises:
+        NotFound: a job, device or environment is not known.
+        Unprocessable: a key is not one of its job's, or an id stands twice.
+        Conflict: an id stands for other content.
+    """
+    ids = [measurement.id for measurement in measurements]
+    if len(set(ids)) != len(ids):
+        twice = next(id for id in ids if ids.count(id) > 1)
+        raise Unprocessable(f"id={twice}: stands twice in this batch; send each once", field="id", value=str(twice))
+    new = [item for item in measurements if item.id not in set(_receipts(session, ids))]
+    _check(session, new)
+    late = {(job_id, device): _is_late(session, job_id, device, now) for job_id, device in _places(new)}
+    rows = [_new(item, late[item.job_id, item.device], now) for item in new]
+    insert_missing(session, MeasurementRow, sorted(rows, key=lambda row: str(row["id"])))
+    stored = _receipts(session, ids)
+    for measurement in measurements:
+        if stored[measurement.id][0] != measurement.digest:
+            raise Conflict(
+                f"id={measurement.id}: another measurement is stored under this id; results are never replaced, "
+                "so send the new one under a new id (UUIDv7)",
+                field="id",
+                value=str(measurement.id),
+            )
+    return [stored[id][1] for id in ids]
+
+
+def get(session: Session, id: UUID) -> Measurement:
+    body = session.scalar(select(MeasurementRow.body).where(MeasurementRow.id == id))
+    if body is None:
+        raise NotFound(f"id={id}: no such measurement", field="id", value=str(id))
+    return Measurement.model_validate_json(body)
+
+
+def page(
+    session: Session, key: str | None, device: str | None, job_id: UUID | None, after: str | None, limit: int
+) -> Page[Measurement]:
+    query = select(MeasurementRow)
+    if key is not None:
+        query = query.where(MeasurementRow.key == key)
+    if device is not None:
+        query = query.where(MeasurementRow.device == devices.find(session, device).uuid)
+    if job_id is not None:
+        query = query.where(MeasurementRow.job_id == job_id)
+    return paging.page(
+        session, query, MeasurementRow.sequence, after, limit, lambda row: Measurement.model_validate_json(row.body)
+    )
+
+
+def remaining(session: Session, job: JobRow, lease: LeaseRow) -> list[str]:
+    """Keys of a job that nobody measured yet on the lease's device, in its environment, by its method."""
+    measured = exists().where(
+        MeasurementRow.key == JobKeyRow.key,
+        MeasurementRow.device == lease.device,
+        MeasurementRow.environment == lease.environment,
+        MeasurementRow.runtime == job.runtime,
+        MeasurementRow.method_version == lease.method_version,
+    )
+    query = select(JobKeyRow.key).where(JobKeyRow.job_id == job.id, ~measured).order_by(JobKeyRow.position)
+    return list(session.scalars(query))
+
+
+def _places(measurements: Sequence[Measurement]) -> set[tuple[UUID, str]]:
+    return {(item.job_id, item.device) for item in measurements}
+
+
+def _is_late(session: Session, job_id: UUID, device: str, now: datetime) -> bool:
+    return not session.scalar(
+        select(
+            exists().where(
+                LeaseRow.job_id == job_id,
+                LeaseRow.device == device,
+                LeaseRow.state == "active",
+                LeaseRow.expires_at > now,
+            )
+        )
+    )
+
+
+def _receipts(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Receipt]]:
+    """Digest and receipt of those measurements that are stored."""
+    columns = (MeasurementRow.id, MeasurementRow.digest, MeasurementRow.late, MeasurementRow.received_at)
+    return {
+        id: (digest, Receipt(id=id, late=late, received_at=received_at))
+        for id, digest, late, received_at in session.execute(select(*columns).where(MeasurementRow.id.in_(ids)))
+    }
+
+
+def _check(session: Session, measurements: Sequence[Measurement]) -> None:
+    for uuid in sorted({item.device for item in measurements}):
+        if session.get(DeviceRow, uuid) is None:
+            raise devices.unknown(session, "device", uuid)
+    for digest in sorted({item.environment for item in measurements}):
+        devices.environment(session, digest)
+    wanted = {(item.job_id, item.key) for item in measurements}
+    query = select(JobKeyRow.job_id, JobKeyRow.key).where(
+        JobKeyRow.job_id.in_({job_id for job_id, _ in wanted}), JobKeyRow.key.in_({key for _, key in wanted})
+    )
+    known = {(job_id, key) for job_id, key in session.execute(query)}
+    for job_id, key in sorted(wanted - known):
+        if session.scalar(select(JobRow.sequence).where(JobRow.id == job_id)) is None:
+            raise NotFound(f"job_id={job_id}: no such job; submit it first", field="job_id", value=str(job_id))
+        raise Unprocessable(
+            f"key={key!r}: not a key of job {job_id}; a key is the digest of one of its operations or of its network",
+            field="key",
+            value=key,
+        )
+
+
+def _new(measurement: Measurement, late: bool, now: datetime) -> dict[str, object]:
+    quality = measurement.quality
+    return {
+        "id": measurement.id,
+        "digest": measurement.digest,
+        "job_id": measurement.job_id,
+        "key": measurement.key,
+        "device": measurement.device,
+        "environment": measurement.environment,
+        "runtime": measurement.runtime.digest,
+        "method_version": measurement.method.version,
+        "sound": quality.converged and not quality.throttled and not quality.noisy,
+        "late": late,
+        "received_at": now,
+        "body": canonical_json(measurement.model_dump(mode="json")),
+    }

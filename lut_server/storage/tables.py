@@ -1,0 +1,245 @@
+"""Tables: projections of the measurements, immutable once built."""
+
+import csv
+import io
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import uuid6
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from lut_server.errors import NotFound
+from lut_server.models import JobRow, LeaseRow, MeasurementRow, TableRow
+from lut_server.schemas import (
+    MAX_OPERATIONS,
+    JobRequest,
+    LatencyTable,
+    Measurement,
+    Page,
+    Runtime,
+    TableSummary,
+    canonical_json,
+)
+from lut_server.schemas import TableRow as Row
+from lut_server.storage import devices, operations, paging
+
+
+@dataclass(frozen=True)
+class TableFilter:
+    """Every given field must be equal; `device` is a uuid, or a name that only one device has."""
+
+    device: str | None = None
+    space: str | None = None
+    space_digest: str | None = None
+    mode: str | None = None
+    precision: str | None = None
+    batch_size: int | None = None
+    threads: int | None = None
+
+    def apply(self, session: Session, query: Select[TableRow]) -> Select[TableRow]:
+        fields = {**vars(self), "device": devices.find(session, self.device).uuid if self.device else None}
+        given = {name: value for name, value in fields.items() if value is not None}
+        return query.where(*(getattr(TableRow, name) == value for name, value in given.items()))
+
+
+def build(session: Session, job: JobRow, lease: LeaseRow, now: datetime) -> UUID:
+    """Build the table of a profile job's device, environment, runtime and space; its id.
+
+    It holds every operation of the space that was measured under these conditions, so that a job for a few more
+    operations extends the table. Each row is the newest sound measurement, or the newest if none is sound. A table
+    that would hold what the newest one holds is that one.
+    """
+    request = JobRequest.model_validate_json(job.body)
+    chosen = _choose(session, job, lease)
+    known = operations.of_space(session, request.space, request.space_digest)
+    own = set(request.keys)
+    keys = sorted((key for key in chosen if key in known), key=lambda key: (key not in own, -chosen[key]))
+    table = LatencyTable(
+        id=uuid6.uuid7(),
+        created_at=now,
+        device=devices.find(session, lease.device),
+        environment=devices.environment(session, lease.environment),
+        runtime=request.runtime,
+        method_version=lease.method_version,
+        space=request.space,
+        space_digest=request.space_digest,
+        rows=tuple(
+            Row(
+                operation=known[key],
+                latency=measurement.latency,
+                quality=measurement.quality,
+                measurement_id=measurement.id,
+            )
+            for key, measurement in _load(session, {key: chosen[key] for key in sorted(keys[:MAX_OPERATIONS])})
+        ),
+    )
+    runtime = request.runtime
+    newest = _newest(
+        session,
+        select(TableRow).where(
+            TableRow.device == lease.device,
+            TableRow.runtime == job.runtime,
+            TableRow.space == request.space,
+            TableRow.space_digest == request.space_digest,
+        ),
+    )
+    if newest is not None and newest.content_digest == table.digest:
+        return newest.id
+    session.add(
+        TableRow(
+            id=table.id,
+            content_digest=table.digest,
+            created_at=now,
+            device=lease.device,
+            device_name=table.device.name,
+            environment=lease.environment,
+            runtime=runtime.digest,
+            mode=runtime.mode,
+            precision=runtime.precision,
+            batch_size=runtime.batch_size,
+            threads=runtime.threads,
+            method_version=table.method_version,
+            space=table.space,
+            space_digest=table.space_digest,
+            rows=len(table.rows),
+            content=table.model_dump_json().encode(),
+        )
+    )
+    session.flush()
+    return table.id
+
+
+def find(session: Session, id: UUID) -> TableSummary:
+    return _summary(_load_row(session, id))
+
+
+def find_newest(
+    session: Session, device: str, runtime: Runtime, space: str | None = None, space_digest: str | None = None
+) -> TableSummary:
+    """The newest table of exactly this runtime.
+
+    Raises:
+        NotFound: no such device or table; the message names those there are.
+    """
+    found = devices.find(session, device)
+    query = select(TableRow).where(TableRow.device == found.uuid)
+    wanted = query.where(TableRow.runtime == runtime.digest)
+    if space is not None:
+        wanted = wanted.where(TableRow.space == space)
+    if space_digest is not None:
+        wanted = wanted.where(TableRow.space_digest == space_digest)
+    row = _newest(session, wanted)
+    if row is None:
+        there = [_describe(other) for other in session.scalars(query.order_by(TableRow.sequence.desc()).limit(20))]
+        digest = f" with space_digest {space_digest}" if space_digest else ""
+        raise NotFound(
+            f"no table of {found.name} for {space or 'any space'}{digest} and runtime "
+            f"{canonical_json(runtime.model_dump(mode='json'))}. Post a profile job (PUT /v1/jobs/{{id}}) to get one. "
+            + (f"Tables of this device: {'; '.join(there)}" if there else "This device has no table yet"),
+            known=there,
+        )
+    return _summary(row)
+
+
+def get(session: Session, id: UUID) -> LatencyTable:
+    return LatencyTable.model_validate_json(content(session, id))
+
+
+def content(session: Session, id: UUID) -> bytes:
+    """The table's JSON, as it was built."""
+    return _load_row(session, id).content
+
+
+def page(session: Session, wanted: TableFilter, after: str | None, limit: int) -> Page[TableSummary]:
+    query = wanted.apply(session, select(TableRow))
+    return paging.page(session, query, TableRow.sequence, after, limit, _summary)
+
+
+def to_csv(table: LatencyTable) -> str:
+    """One line per operation, latencies in microseconds."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    statistics = list(type(table.rows[0].latency).model_fields)
+    doubts = list(type(table.rows[0].quality).model_fields)
+    writer.writerow(["space", "name", "input_shapes", "params", "key", *statistics, *doubts, "measurement_id"])
+    for row in table.rows:
+        spec = row.operation
+        shapes = " ".join("x".join(map(str, shape)) for shape in spec.input_shapes)
+        writer.writerow(
+            [
+                spec.space,
+                spec.name,
+                shapes,
+                canonical_json(dict(spec.params)),
+                spec.digest,
+                *(getattr(row.latency, name) for name in statistics),
+                *(getattr(row.quality, name) for name in doubts),
+                row.measurement_id,
+            ]
+        )
+    return out.getvalue()
+
+
+def _choose(session: Session, job: JobRow, lease: LeaseRow) -> dict[str, int]:
+    """For each key measured under a lease's conditions, the sequence of the measurement that counts."""
+    query = (
+        select(MeasurementRow.key, MeasurementRow.sequence, MeasurementRow.sound)
+        .where(
+            MeasurementRow.device == lease.device,
+            MeasurementRow.environment == lease.environment,
+            MeasurementRow.runtime == job.runtime,
+            MeasurementRow.method_version == lease.method_version,
+        )
+        .order_by(MeasurementRow.sound, MeasurementRow.sequence)
+    )
+    return {key: sequence for key, sequence, _ in session.execute(query)}
+
+
+def _load(session: Session, chosen: dict[str, int]) -> list[tuple[str, Measurement]]:
+    query = select(MeasurementRow.key, MeasurementRow.body).where(MeasurementRow.sequence.in_(list(chosen.values())))
+    bodies = dict(session.execute(query).tuples().all())
+    return [(key, Measurement.model_validate_json(bodies[key])) for key in chosen]
+
+
+def _newest(session: Session, query: Select[TableRow]) -> TableRow | None:
+    return session.scalars(query.order_by(TableRow.sequence.desc()).limit(1)).one_or_none()
+
+
+def _load_row(session: Session, id: UUID) -> TableRow:
+    row = session.scalars(select(TableRow).where(TableRow.id == id)).one_or_none()
+    if row is None:
+        raise NotFound(f"id={id}: no such table; GET /v1/tables lists those there are", field="id", value=str(id))
+    return row
+
+
+def _describe(row: TableRow) -> str:
+    threads = f", {row.threads} threads" if row.threads else ""
+    return (
+        f"{row.space} {row.mode} {row.precision} batch {row.batch_size}{threads}, {row.rows} rows, "
+        f"{row.created_at:%Y-%m-%d} ({row.id})"
+    )
+
+
+def _summary(row: TableRow) -> TableSummary:
+    return TableSummary.model_validate(
+        {
+            "id": row.id,
+            "content_digest": row.content_digest,
+            "created_at": row.created_at,
+            "device": row.device,
+            "device_name": row.device_name,
+            "environment": row.environment,
+            "runtime": {
+                "mode": row.mode,
+                "precision": row.precision,
+                "batch_size": row.batch_size,
+                "threads": row.threads,
+            },
+            "method_version": row.method_version,
+            "space": row.space,
+            "space_digest": row.space_digest,
+            "rows": row.rows,
+        }
+    )
