@@ -1,4 +1,7 @@
-"""The deployed form: evaluation mode, every BatchNorm folded into the convolution before it."""
+"""The deployed form: evaluation mode, every BatchNorm folded into the convolution before it.
+
+The space digest covers this file too: see operations.py for why it holds no f-string.
+"""
 
 from typing import TypeVar
 
@@ -24,7 +27,7 @@ def _fold(layers: nn.Sequential) -> nn.Sequential:
         if isinstance(layer, nn.BatchNorm2d):
             convolution = folded.pop()
             if not isinstance(convolution, (nn.Conv2d, nn.ConvTranspose2d)):
-                raise TypeError(f"BatchNorm after {type(convolution).__name__} cannot be folded")
+                raise TypeError("BatchNorm after " + type(convolution).__name__ + " cannot be folded")
             layer = fuse_conv_bn_eval(convolution, layer, transpose=isinstance(convolution, nn.ConvTranspose2d))
         folded.append(layer)
     return nn.Sequential(*folded)

@@ -1,0 +1,75 @@
+"""The architecture parameters: one row per edge, one column per candidate."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lgcnet_search.genotype import Genotype
+from lgcnet_search.graph import GuidedCells
+from lgcnet_search.gumbel import relax
+from lgcnet_search.space import CELL_CANDIDATES, EDGES_PER_CELL, FUSION_CANDIDATES, UP_CANDIDATES, Space
+
+INITIAL_STD = 1e-3
+
+
+class EdgeTensors(NamedTuple):
+    """A value for every candidate of every edge, in the order of `cell_edges`, `fusion_edges`, `up_edges`."""
+
+    cells: Tensor
+    """cells × 5 × 8"""
+    fusion: Tensor
+    """6 × 10"""
+    up: Tensor
+    """7 × 2"""
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "EdgeTensors":
+        return EdgeTensors(*(function(values) for values in self))
+
+    def by_edge(self, space: Space) -> dict[str, Tensor]:
+        """Edge name → its row."""
+        edges = (*space.cell_edges, *space.fusion_edges, *space.up_edges)
+        rows = [*self.cells.flatten(end_dim=1), *self.fusion, *self.up]
+        return {edge.name: row for edge, row in zip(edges, rows, strict=True)}
+
+
+class Architecture(nn.Module):
+    """log α of all edges and, if cells are guided, the GCN-guided modules: what Adam optimizes.
+
+    `forward` gives α' (Eq. 5), of which is sampled and of which the argmax is taken.
+    """
+
+    def __init__(self, space: Space, guide: GuidedCells | None = None) -> None:
+        super().__init__()
+        self.space = space
+        self.cells = nn.Parameter(INITIAL_STD * torch.randn(space.cells, EDGES_PER_CELL, len(CELL_CANDIDATES)))
+        self.fusion = nn.Parameter(INITIAL_STD * torch.randn(len(space.fusion_edges), len(FUSION_CANDIDATES)))
+        self.up = nn.Parameter(INITIAL_STD * torch.randn(len(space.up_edges), len(UP_CANDIDATES)))
+        self.guide = guide
+
+    def forward(self) -> EdgeTensors:
+        cells = self.guide(self.cells) if self.guide else self.cells
+        return EdgeTensors(cells, self.fusion, self.up)
+
+    def sample(self, temperature: float, generator: torch.Generator) -> EdgeTensors:
+        """Eq. 4 for every edge. `generator` is a CPU's, so that the noise is the same on every device."""
+
+        def relaxed(log_alpha: Tensor) -> Tensor:
+            uniform = torch.rand(log_alpha.shape, generator=generator, dtype=log_alpha.dtype)
+            return relax(log_alpha, uniform.to(log_alpha.device), temperature)
+
+        return self().map(relaxed)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def genotype(self) -> Genotype:
+        """The most likely candidate of every edge."""
+        best = {name: int(row.argmax()) for name, row in self().by_edge(self.space).items()}
+        return Genotype.of(self.space, {edge.name: edge.names[best[edge.name]] for edge in self.space.graph.edges})
+
+    @torch.no_grad()
+    def entropy(self) -> float:
+        """Mean over the edges of the entropy of Softmax(α'), in nats."""
+        rows = self().by_edge(self.space).values()
+        entropies = [torch.special.entr(torch.softmax(row, dim=-1)).sum() for row in rows]
+        return float(torch.stack(entropies).mean())

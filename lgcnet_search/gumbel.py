@@ -1,0 +1,20 @@
+"""The Gumbel relaxation of one-hot choices (Eq. 4) and its temperature."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def relax(log_alpha: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+    """Eq. 4: Z = Softmax((log α + G) / λ), G = -log(-log U), over the last dimension.
+
+    `uniform` holds U in [0, 1), of the shape of `log_alpha`.
+    """
+    gumbel = -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
+    return torch.softmax((log_alpha + gumbel) / temperature, dim=-1)
+
+
+def temperature_at(step: int, steps: int, first: float = 1.0, last: float = 0.03) -> float:
+    """λ of a step: `first` at step 0, `last` at step `steps` - 1, exponential between."""
+    return first * math.exp(math.log(last / first) * step / max(steps - 1, 1))

@@ -1,0 +1,76 @@
+"""The latency of a relaxed architecture from a lookup table (Eq. 8-10)."""
+
+import torch
+from torch import Tensor, nn
+
+from lgcnet_search.architecture import EdgeTensors
+from lgcnet_search.space import CELL_CANDIDATES, EDGES_PER_CELL, Space
+from lgcnet_search.steps import ZERO, Edge, Node, Step
+from lut_server.schemas import LatencyTable, NetworkSpec, OperationSpec
+
+BETA = 0.005
+
+
+class LatencyModel(nn.Module):
+    """LAT(z) in microseconds, differentiable in z, of a space at the shapes it is deployed at.
+
+    Eq. 8 and 9 sum z^m lat^m over all edges of cells and fusion cell. To that come the constant of all that is not
+    searched and the expected additions: a node with incoming edges e and probabilities z⁰_e of `zero` costs
+    add · (Σ_e (1 - z⁰_e) - 1 + Π_e z⁰_e) + zeros · Π_e z⁰_e. So LAT of a one-hot z is the table's sum over exactly
+    the multiset that the derived network executes. Raises MissingRows if the table lacks an operation.
+    """
+
+    constant_us: Tensor
+    cells_us: Tensor
+    fusion_us: Tensor
+    up_us: Tensor
+    members: Tensor
+    add_us: Tensor
+    zeros_us: Tensor
+
+    def __init__(self, space: Space, table: LatencyTable) -> None:
+        super().__init__()
+        table.require(space.operations)
+
+        def cost(operation: OperationSpec | None) -> float:
+            return table[operation].latency.median_us if operation else 0.0
+
+        def costs(edges: tuple[Edge, ...]) -> Tensor:
+            return torch.tensor([[cost(candidate.operation) for candidate in edge.candidates] for edge in edges])
+
+        rows = {edge.name: row for row, edge in enumerate(space.cell_edges)}
+        nodes = [part for part in space.graph.parts if isinstance(part, Node)]
+        searched = [node for node in nodes if node.zeros is not None]
+        constant = sum(cost(part.operation) for part in space.graph.parts if isinstance(part, Step))
+        constant += sum(cost(node.addition) * (len(node.inputs) - 1) for node in nodes if node.zeros is None)
+        members = torch.zeros(len(searched), len(rows), dtype=torch.bool)
+        for index, node in enumerate(searched):
+            members[index, [rows[name] for name in node.inputs]] = True
+
+        self.register_buffer("constant_us", torch.tensor(constant))
+        self.register_buffer("cells_us", costs(space.cell_edges).view(space.cells, EDGES_PER_CELL, -1))
+        self.register_buffer("fusion_us", costs(space.fusion_edges))
+        self.register_buffer("up_us", costs(space.up_edges))
+        self.register_buffer("members", members)
+        self.register_buffer("add_us", torch.tensor([cost(node.addition) for node in searched]))
+        self.register_buffer("zeros_us", torch.tensor([cost(node.zeros.operation) for node in searched if node.zeros]))
+
+    def forward(self, z: EdgeTensors) -> Tensor:
+        """LAT in microseconds, a scalar."""
+        edges_us = (z.cells * self.cells_us).sum() + (z.fusion * self.fusion_us).sum() + (z.up * self.up_us).sum()
+        absent = z.cells[..., CELL_CANDIDATES.index(ZERO)].flatten()
+        present = (self.members * (1 - absent)).sum(dim=1)
+        none = torch.where(self.members, absent, 1).prod(dim=1)
+        nodes_us = self.add_us * (present - 1 + none) + self.zeros_us * none
+        return self.constant_us + edges_us + nodes_us.sum()
+
+
+def latency_loss(latency_us: Tensor, beta: float = BETA) -> Tensor:
+    """The latency term of Eq. 10: β log(LAT), LAT in microseconds."""
+    return beta * torch.log(latency_us)
+
+
+def table_sum_us(table: LatencyTable, network: NetworkSpec) -> float:
+    """Eq. 9 of a derived network: the table's medians summed over what it executes. Raises MissingRows."""
+    table.require(item.operation for item in network.operations)
+    return sum(item.count * table[item.operation].latency.median_us for item in network.operations)
