@@ -43,6 +43,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(MissingRows, _missing_rows)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(UnicodeEncodeError, _not_unicode)
     app.add_exception_handler(SQLAlchemyError, _database_error)
     app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(Exception, _defect)
@@ -74,6 +75,11 @@ def _validation_error(request: Request, error: Exception) -> JSONResponse:  # no
     ]
     detail = "; ".join(f"{item['field']}={item['value']}: {item['message']}" for item in errors[:3])
     return _problem(422, "Not valid", detail, errors=errors)
+
+
+def _not_unicode(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+    assert isinstance(error, UnicodeEncodeError)
+    return _problem(422, "Not valid", f"{_shown(error.object)}: a text with half a surrogate pair is not Unicode")
 
 
 def _http_exception(request: Request, error: Exception) -> JSONResponse:

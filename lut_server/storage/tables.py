@@ -198,9 +198,9 @@ def _choose(session: Session, job: JobRow, lease: LeaseRow) -> dict[str, int]:
 
 
 def _load(session: Session, chosen: dict[str, int]) -> list[tuple[str, Measurement]]:
-    query = select(MeasurementRow.key, MeasurementRow.body).where(MeasurementRow.sequence.in_(list(chosen.values())))
-    bodies = dict(session.execute(query).tuples().all())
-    return [(key, Measurement.model_validate_json(bodies[key])) for key in chosen]
+    rows = session.scalars(select(MeasurementRow).where(MeasurementRow.sequence.in_(list(chosen.values()))))
+    measured = {row.key: Measurement.model_validate_json(row.body) for row in rows}
+    return [(key, measured[key]) for key in chosen]
 
 
 def _newest(session: Session, query: Select[TableRow]) -> TableRow | None:
