@@ -1,0 +1,220 @@
+"""The server as a process: killed, stopped, without disk, without port."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+import uuid6
+
+from lut_server.client import LutClient, ServerUnavailable
+from lut_server.schemas import Completion, Lease
+from tests.lut_server.factories import lease_request, measurement, operation, profile, report
+
+START_S = 60
+
+
+class Server:
+    """`lut-server serve` in a process of its own."""
+
+    def __init__(self, database_url: str, folder: Path) -> None:
+        self._arguments = ["--database-url", database_url]
+        self._folder = folder
+        self._port = "0"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        ready = self._folder / f"ready-{time.monotonic_ns()}"
+        command = [sys.executable, "-m", "lut_server", "serve", "--port", self._port, "--ready-file", str(ready)]
+        with (self._folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen([*command, *self._arguments], stdout=log, stderr=log)
+        give_up_at = time.monotonic() + START_S
+        while not ready.exists():
+            assert self.process.poll() is None, (self._folder / "server.log").read_text()
+            assert time.monotonic() < give_up_at, "the server did not start"
+            time.sleep(0.02)
+        self.url = ready.read_text()
+        self._port = self.url.rsplit(":", 1)[1]
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=15)
+
+
+@pytest.fixture
+def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
+    server = Server(database_url, tmp_path)
+    server.start()
+    yield server
+    if server.process and server.process.poll() is None:
+        server.end(signal.SIGKILL)
+
+
+def _lease(client: LutClient, count: int) -> Lease:
+    client.register_device(report())
+    client.submit_job(profile(*(operation(channels + 1) for channels in range(count))))
+    lease = client.claim(lease_request(report()))
+    assert lease is not None
+    return lease
+
+
+def test_killed_and_started_again_nothing_is_lost_and_nothing_twice(server: Server) -> None:
+    with LutClient(server.url, timeout_s=5, retry_for_s=60) as client:
+        lease = _lease(client, 150)
+        sent = [measurement(lease, key, report()) for key in lease.remaining]
+        worker = threading.Thread(target=lambda: [client.put_measurement(one) for one in sent])
+        worker.start()
+        for enough in (20, 80):
+            with LutClient(server.url, retry_for_s=60) as other:
+                while len(other.measurements()) < enough:
+                    pass
+            server.end(signal.SIGKILL)
+            server.start()
+        worker.join()
+        assert [one.id for one in client.measurements()] == [one.id for one in sent]
+        done = client.complete(lease.id, lease.token, Completion())
+        assert done.table_id is not None
+        assert len(client.table(done.table_id).rows) == 150
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_it_ends_at_once_although_an_agent_waits(server: Server, number: signal.Signals) -> None:
+    answers: list[Lease | None] = []
+    with LutClient(server.url) as client:
+        client.register_device(report())
+        waiting = threading.Thread(target=lambda: answers.append(client.claim(lease_request(report(), wait_s=25))))
+        waiting.start()
+        time.sleep(0.5)
+        assert server.end(number) == 0
+        waiting.join()
+    assert answers == [None]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_full_disk_is_503_and_loses_nothing(server: Server, tmp_path: Path) -> None:
+    """The kernel refuses the server's writes, as on a full disk, until the limit on file sizes is lifted."""
+    with LutClient(server.url) as client, LutClient(server.url, retry_for_s=0) as impatient:
+        lease = _lease(client, 40)
+        sent = [measurement(lease, key, report()) for key in lease.remaining]
+        stored = [client.put_measurement(one) for one in sent[:3]]
+        used = max(path.stat().st_size for path in tmp_path.iterdir())
+        before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (used, resource.RLIM_INFINITY))
+        refused = httpx.put(
+            f"{server.url}/v1/measurements/{sent[3].id}", json=sent[3].model_dump(mode="json"), trust_env=False
+        )
+        assert refused.status_code == 503, refused.text
+        assert refused.headers["retry-after"] == "1"
+        assert "disk" in refused.json()["detail"]
+        with pytest.raises(ServerUnavailable, match="disk"):
+            impatient.put_measurements(sent)
+        assert len(client.measurements()) == 3, "reading goes on, and nothing is half-written"
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
+        assert client.put_measurements(sent)[:3] == stored
+        assert client.complete(lease.id, lease.token, Completion()).state == "done"
+
+
+def test_the_database_going_away_is_503(tmp_path: Path, postgresql: object) -> None:
+    """Every connection is cut while the server runs: one answer may be 503, then it goes on."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import URL
+
+    assert isinstance(postgresql, URL)
+    name = f"lut_{uuid6.uuid7().hex}"
+    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    server = Server(postgresql.set(database=name).render_as_string(hide_password=False), tmp_path)
+    server.start()
+    try:
+        with LutClient(server.url) as client:
+            client.register_device(report())
+            with admin.connect() as connection:
+                connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+                connection.execute(
+                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
+                )
+                answer = httpx.get(f"{server.url}/v1/devices", trust_env=False)
+                assert answer.status_code == 503, answer.text
+                assert "retry-after" in answer.headers
+                connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+            assert len(client.devices()) == 1
+    finally:
+        server.end(signal.SIGKILL)
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+def _refused(*arguments: str, **environment: str) -> str:
+    """What `serve` says on standard error when it does not start: one line."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "lut_server", "serve", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        said = _refused("--port", port, "--data-dir", str(tmp_path))
+    assert f"127.0.0.1:{port}" in said
+    assert "--port" in said
+
+
+def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "no" / "such", tmp_path / "file", Path("/proc/lut")):
+        assert str(folder) in _refused("--port", "0", "--data-dir", str(folder))
+    assert not (tmp_path / "no").exists()
+
+
+def test_settings_that_cannot_work(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    assert "access tokens" in _refused("--host", "0.0.0.0", "--data-dir", folder)
+    assert "LUT_PORT='http'" in _refused("--data-dir", folder, LUT_PORT="http")
+    assert "LUT_DATABASE_URL='x'" in _refused(LUT_DATABASE_URL="x")
+    assert "'mysql'" in _refused("--database-url", "mysql://host/x")
+    assert "give one of them" in _refused("--database-url", "sqlite:///x", "--data-dir", folder)
+
+
+def test_a_database_that_is_not_there_or_not_one(tmp_path: Path) -> None:
+    secret = "hunter2"
+    said = _refused("--port", "0", "--database-url", f"postgresql://lut:{secret}@127.0.0.1:9/lut")
+    assert "127.0.0.1:9" in said
+    assert secret not in said
+    (tmp_path / "lut.sqlite").write_bytes(b"not a database" * 1000)
+    assert "not a database" in _refused("--port", "0", "--data-dir", str(tmp_path))
+
+
+def test_a_new_data_folder_is_made_and_migrated(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    command = [sys.executable, "-m", "lut_server", "migrate", "--data-dir", str(folder)]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=True)
+        assert "up to date" in done.stdout
+    assert (folder / "lut.sqlite").exists()
