@@ -1,7 +1,8 @@
 """The derived network: what is left of the space once every edge has taken one candidate."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -10,24 +11,24 @@ from lgcnet_search.digest import SPACE, space_digest
 from lgcnet_search.genotype import Genotype
 from lgcnet_search.operations import Operation, build_operation
 from lgcnet_search.steps import INPUT, Step, multiset
-from lut_server.schemas import NetworkSpec
+from lut_server.schemas import NetworkSpec, OperationSpec
 
 
 class DerivedNetwork(nn.Module):
     """Runs the steps of a genotype: images N×3×height×width to logits N×classes×height×width.
 
-    Weights stand under the names of the steps ("cell3.i1-x1.layers.0.weight"). `operations` takes modules that are
-    already there (a supernet's) instead of building new ones. Every value is freed after its last use.
+    Weights stand under the names of the steps ("cell3.i1-x1.layers.0.weight"). Every value is freed after its last
+    use. Sizes are those of the genotype's space: other images raise ValueError, `Genotype.at` moves the choices.
     """
 
-    def __init__(self, genotype: Genotype, operations: Mapping[str, Operation] | None = None) -> None:
+    def __init__(self, genotype: Genotype) -> None:
         super().__init__()
         self.genotype = genotype
         self.steps = genotype.space.graph.derive(genotype.choices)
         self._runs: list[tuple[Operation, tuple[str, ...], str, tuple[str, ...]]] = []
         last_use = {name: index for index, step in enumerate(self.steps) for name in (step.name, *step.inputs)}
         for index, step in enumerate(self.steps):
-            operation = operations[step.name] if operations else build_operation(step.operation)
+            operation = build_operation(step.operation)
             attach(self, step.name, operation)
             done = tuple(name for name, last in last_use.items() if last == index)
             self._runs.append((operation, step.inputs, step.name, done))
@@ -74,9 +75,10 @@ def network_spec(genotype: Genotype) -> NetworkSpec:
 
 def count_parameters(steps: Sequence[Step]) -> int:
     """Learned parameters of the network that executes `steps`; nothing is allocated."""
+    return sum(_parameters(step.operation) for step in steps)
+
+
+@lru_cache(maxsize=4096)
+def _parameters(operation: OperationSpec) -> int:
     with torch.device("meta"):
-        sizes = {
-            operation: sum(parameter.numel() for parameter in build_operation(operation).parameters())
-            for operation in {step.operation for step in steps}
-        }
-    return sum(sizes[step.operation] for step in steps)
+        return sum(parameter.numel() for parameter in build_operation(operation).parameters())

@@ -112,7 +112,7 @@ def search(
         ce = cross_entropy(logits, targets.to(device, non_blocking=True))
         latency_us = latency(z)
         loss = ce + latency_loss(latency_us, settings.beta)
-        record = StepRecord(step, float(ce), float(latency_us), temperature, architecture.entropy())
+        record = StepRecord(step, float(ce.detach()), float(latency_us.detach()), temperature, architecture.entropy())
         if not math.isfinite(record.cross_entropy):
             raise SearchError(f"cross-entropy is {record.cross_entropy} at step {step}; lower the learning rate")
         weights.zero_grad()

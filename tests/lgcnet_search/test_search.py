@@ -1,0 +1,102 @@
+"""The search as a whole: it learns, it trades accuracy for latency, it repeats, and it refuses what cannot be."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from lgcnet_search.latency import table_sum_us
+from lgcnet_search.network import network_spec
+from lgcnet_search.search import SearchSettings, StepRecord, cross_entropy, search
+from lgcnet_search.space import Space
+from lgcnet_search.steps import SKIP, ZERO
+from lut_server.schemas import MissingRows
+from tests.lgcnet_search.helpers import TINY, make_table
+
+PROXY = replace(TINY, height=33, width_px=49)
+TABLE = make_table(TINY.operations)
+
+
+def batch(images: int = 2) -> tuple[Tensor, Tensor]:
+    """Halves of an image in two brightnesses: something to learn."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.zeros(images, PROXY.height, PROXY.width_px, dtype=torch.int64)
+    targets[:, :, 20:] = 1
+    targets[:, :2] = 255
+    return (targets == 1).float()[:, None] + 0.1 * torch.randn(
+        images, 3, *targets.shape[1:], generator=generator
+    ), targets
+
+
+def test_search_learns_and_keeps_its_record() -> None:
+    settings = SearchSettings(steps=20, seed=1, weight_lr=(0.1, 0.1))
+    seen: list[StepRecord] = []
+    result = search(TINY, PROXY, TABLE, [batch(4)], settings, on_step=seen.append)
+    assert tuple(seen) == result.history
+    assert [record.step for record in result.history] == list(range(20))
+    assert result.history[-1].cross_entropy < 0.75 * result.history[0].cross_entropy
+    assert result.history[-1].temperature == pytest.approx(0.03)
+    assert result.predicted_us == pytest.approx(table_sum_us(TABLE, network_spec(result.genotype)))
+    assert result.genotype.space == TINY
+    assert result.table_digest == TABLE.digest
+
+
+def test_a_seed_gives_the_same_search_again() -> None:
+    settings = SearchSettings(steps=3, seed=5)
+    first, second = (search(TINY, PROXY, TABLE, [batch()], settings) for _ in range(2))
+    assert first == second
+    assert search(TINY, PROXY, TABLE, [batch()], replace(settings, seed=6)).history != first.history
+
+
+def test_a_heavy_latency_loss_finds_the_fastest_network() -> None:
+    settings = SearchSettings(steps=12, seed=0, beta=1000.0, alpha_lr=0.5)
+    free = search(TINY, PROXY, TABLE, [batch()], replace(settings, beta=0.0))
+    fast = search(TINY, PROXY, TABLE, [batch()], settings)
+    assert fast.predicted_us < 0.7 * free.predicted_us
+    assert sum(fast.genotype.choices[edge.name] not in (ZERO, SKIP) for edge in TINY.cell_edges) < 14
+    for edge in TINY.up_edges:
+        costs = {item.name: TABLE[item.operation].latency.median_us for item in edge.candidates if item.operation}
+        assert fast.genotype.choices[edge.name] == min(costs, key=lambda name: costs[name])
+
+
+def test_missing_rows_come_before_the_first_batch() -> None:
+    class Batches:
+        def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+            raise AssertionError("a batch was asked for")
+
+    with pytest.raises(MissingRows):
+        search(TINY, PROXY, make_table(TINY.operations[1:]), Batches())
+
+
+@pytest.mark.parametrize(
+    ("proxy", "batches", "message"),
+    [
+        (PROXY, [batch(1)], "at least 2"),
+        (PROXY, [], "none left"),
+        (PROXY, [(batch()[0], batch()[1][:, 1:])], r"targets \(2, 32, 49\) given"),
+        (TINY, [batch()], "the proxy takes N×3×65×97"),
+        (replace(PROXY, classes=5), [batch()], "5 classes, the space has 4"),
+        (Space(height=33, width_px=49, width=1, classes=4, cells=15), [batch()], "other edges"),
+    ],
+)
+def test_what_does_not_fit_is_refused(proxy: Space, batches: list[tuple[Tensor, Tensor]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        search(TINY, proxy, TABLE, batches, SearchSettings(steps=2))
+
+
+def test_cross_entropy_leaves_ignored_pixels_out() -> None:
+    logits = torch.randn(2, 4, 3, 3)
+    targets = torch.randint(0, 4, (2, 3, 3))
+    targets[:, 0] = 255
+    kept = targets != 255
+    expected = torch.nn.functional.cross_entropy(logits.permute(0, 2, 3, 1)[kept], targets[kept])
+    torch.testing.assert_close(cross_entropy(logits, targets), expected)
+    assert float(cross_entropy(logits, torch.full_like(targets, 255))) == 0
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"beta": -1.0}, {"beta": float("nan")}])
+def test_impossible_settings_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        SearchSettings(**settings)  # type: ignore[arg-type]
