@@ -1,0 +1,118 @@
+"""profiler-agent: measure operations and networks on this machine for a lookup-table server."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from platformdirs import user_state_path
+from rich.console import Console
+from rich.table import Table
+
+from lut_server.client import LutError
+from profiler_agent.agent import Agent
+from profiler_agent.job import EnvironmentChanged
+from profiler_agent.messages import Capability, Checked, Inspected
+from profiler_agent.process import ProcessFailed, inspect, inspect_device
+from profiler_agent.reporter import Reporter
+from profiler_agent.state import DeviceInUse, DeviceState
+from profiler_agent.stop import StopSignal
+
+EXIT_FAILED = 1
+EXIT_IN_USE = 2
+
+cli = typer.Typer(
+    help="Measures operations and networks on this machine for a lookup-table server.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+Server = Annotated[str, typer.Option(help="URL of the lookup-table server.", envvar="PROFILER_SERVER")]
+DeviceName = Annotated[str, typer.Option(help="cpu, cuda:N, or auto: the first GPU, else the CPU.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads where a job leaves it open. Default: all cores.")]
+StateDir = Annotated[Path | None, typer.Option(help="Outbox and lock. Default: the user's state folder.")]
+Token = Annotated[str | None, typer.Option(help="Access token.", envvar="PROFILER_TOKEN")]
+
+
+@cli.command()
+def run(
+    server: Server,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    state_dir: StateDir = None,
+    token: Token = None,
+) -> None:
+    """Take jobs from the server until Ctrl-C."""
+    _serve(server, device, threads, state_dir, token, once=False)
+
+
+@cli.command()
+def once(
+    server: Server,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    state_dir: StateDir = None,
+    token: Token = None,
+) -> None:
+    """Do what is queued for this device, then exit."""
+    _serve(server, device, threads, state_dir, token, once=True)
+
+
+@cli.command()
+def doctor(device: DeviceName = "auto") -> None:
+    """Say what this device is, what works on it, and why the rest does not."""
+    console = Console(highlight=False)
+    try:
+        for message in inspect(device, check=True):
+            if isinstance(message, Inspected):
+                _show_device(console, message)
+            elif isinstance(message, Checked):
+                _show_capabilities(console, message.capabilities)
+                console.print(f"search spaces installed: {', '.join(message.spaces) or 'none'}")
+    except ProcessFailed as error:
+        _fail(str(error))
+
+
+def main() -> None:
+    cli()
+
+
+def _serve(
+    server: str, device: str, threads: int | None, state_dir: Path | None, token: str | None, *, once: bool
+) -> None:
+    stop = StopSignal()
+    try:
+        inspected = inspect_device(device)
+        folder = state_dir or user_state_path("profiler-agent", appauthor=False)
+        state = DeviceState(folder, inspected.device.uuid)
+        Agent(server, token, inspected, state, stop, Reporter(), threads=threads).run(once=once)
+    except DeviceInUse as error:
+        _fail(str(error), EXIT_IN_USE)
+    except EnvironmentChanged:
+        _fail("the device's software or settings changed while the agent ran; start it again")
+    except (LutError, ProcessFailed, OSError, ValueError) as error:
+        _fail(str(error))
+
+
+def _show_device(console: Console, inspected: Inspected) -> None:
+    device, environment = inspected.device, inspected.environment
+    console.print(f"{device.name} ({device.vendor}), {device.uuid}")
+    unit = "multiprocessors" if device.kind == "cuda" else "cores"
+    console.print(f"{device.cores} {unit}, {device.memory_bytes / 2**30:.1f} GiB")
+    for name, value in environment.model_dump(exclude_none=True).items():
+        console.print(f"  {name}: {value}")
+
+
+def _show_capabilities(console: Console, capabilities: tuple[Capability, ...]) -> None:
+    table = Table("mode", "precision", "works here")
+    for capability in capabilities:
+        table.add_row(capability.mode, capability.precision or "all", capability.reason or "yes")
+    console.print(table)
+
+
+def _fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Runtime modes: how a module is executed. One file per mode; `mode` has their interface and their list."""

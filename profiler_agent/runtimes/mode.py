@@ -1,0 +1,69 @@
+"""The interface of a runtime mode, and the modes there are."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, get_args
+
+import torch
+
+from lut_server.schemas import Mode, Precision, Runtime, Scalar
+from profiler_agent.messages import Capability
+from profiler_agent.runtimes.pytorch import PyTorchMode, Unsupported
+from profiler_agent.timing.block import Clock, Execute
+
+Shapes = tuple[tuple[int, ...], ...]
+"""One shape per input, with the batch dimension."""
+
+
+class RuntimeMode(Protocol):
+    """Executes modules one way on one device; `settings` goes into the method of every measurement."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def settings(self) -> dict[str, Scalar]: ...
+
+    def prepare(self, module: torch.nn.Module, input_shapes: Shapes) -> Execute:
+        """Make a module ready on the device, with random inputs of these shapes; call it to execute once."""
+        ...
+
+
+MODES: dict[Mode, Callable[[Runtime, torch.device], RuntimeMode]] = {"pytorch": PyTorchMode}
+
+
+def open_mode(runtime: Runtime, device: torch.device) -> RuntimeMode:
+    """The mode of a runtime, ready on a device.
+
+    Raises:
+        Unsupported: this machine or this agent cannot; the message says why.
+    """
+    if runtime.mode not in MODES:
+        raise Unsupported(_missing(runtime.mode))
+    return MODES[runtime.mode](runtime, device)
+
+
+def capabilities(device: torch.device) -> Iterator[Capability]:
+    """Every mode and precision, found out by trying."""
+    for mode in get_args(Mode):
+        if mode in MODES:
+            for precision in get_args(Precision):
+                yield Capability(mode=mode, precision=precision, reason=_why_not(mode, precision, device))
+        else:
+            yield Capability(mode=mode, precision=None, reason=_missing(mode))
+
+
+def _missing(mode: Mode) -> str:
+    return f"mode {mode!r}: this agent measures {', '.join(MODES)}"
+
+
+def _why_not(mode: Mode, precision: Precision, device: torch.device) -> str | None:
+    runtime = Runtime(mode=mode, precision=precision, threads=1 if device.type == "cpu" else None)
+    try:
+        opened = open_mode(runtime, device)
+        with torch.inference_mode():
+            opened.clock.time_s(opened.prepare(torch.nn.Conv2d(8, 8, 3), ((1, 8, 16, 16),)), 1)
+    except Unsupported as error:
+        return str(error)
+    except RuntimeError as error:
+        return f"a 3×3 convolution failed: {str(error).splitlines()[0]}"
+    return None

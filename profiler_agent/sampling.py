@@ -1,0 +1,33 @@
+"""One block of one workload, with what the monitors saw of it."""
+
+from collections.abc import Callable
+
+from profiler_agent.monitor import GpuMonitor, HostMonitor
+from profiler_agent.rounds import Block, Doubt
+from profiler_agent.timing.block import Clock, Execute
+
+WARM_SHARE = 0.1
+
+
+class Sampler:
+    """Takes blocks with one clock, watched by the host's monitor and, on a GPU, the GPU's."""
+
+    def __init__(self, clock: Clock, host: HostMonitor, gpu: GpuMonitor | None) -> None:
+        self._clock = clock
+        self._host = host
+        self._gpu = gpu
+
+    def taker(self, execute: Execute, executions: int) -> Callable[[], Block]:
+        """What takes a block of so many executions each time it is called."""
+        return lambda: self.take(execute, executions)
+
+    def take(self, execute: Execute, executions: int) -> Block:
+        """One block in the steady state: the caches, cold from other workloads, are warmed first."""
+        self._clock.time_s(execute, max(1, round(executions * WARM_SHARE)))
+        reasons = self._gpu.reasons() if self._gpu else 0
+        before = self._host.read()
+        duration_s = self._clock.time_s(execute, executions)
+        doubt = self._host.doubt(before, self._host.read(), duration_s)
+        if self._gpu and self._gpu.doubt(reasons, self._gpu.reasons()) is Doubt.THROTTLED:
+            doubt = Doubt.THROTTLED
+        return Block(duration_s / executions * 1e6, doubt)

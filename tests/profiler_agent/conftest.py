@@ -1,0 +1,131 @@
+"""A real server and real agents, each a process, and an installed search space."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lut_server.client import LutClient
+from lut_server.schemas import DeviceSelector, Effort, JobRequest, OperationSpec, Runtime
+from tests.profiler_agent import toy_space
+
+START_S = 60
+
+
+def wait_until(condition: object, timeout_s: float = START_S) -> None:
+    assert callable(condition)
+    give_up_at = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up_at, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as pip leaves it: the toy space with its metadata."""
+    site = tmp_path_factory.mktemp("site")
+    shutil.copy(toy_space.__file__, site / "toy_space.py")
+    info = site / "toy_space-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-space\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[profiler_agent.spaces]\ntoy = toy_space\n")
+    return site
+
+
+@pytest.fixture
+def toy_installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy space for code that runs in the test's own process."""
+    monkeypatch.syspath_prepend(site)
+
+
+class Server:
+    """A lut-server process that can be killed and started again on the same port and data."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._folder = folder
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        ready = self._folder / "ready"
+        ready.unlink(missing_ok=True)
+        options = ["--port", str(self._port), "--data-dir", str(self._folder), "--ready-file", str(ready)]
+        self._process = subprocess.Popen([sys.executable, "-m", "lut_server", "serve", *options])
+        wait_until(lambda: ready.exists() or self._process.poll() is not None)
+        assert self._process.poll() is None
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = Server(folder)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[LutClient]:
+    with LutClient(server.url, retry_for_s=20) as client:
+        yield client
+
+
+class Agents:
+    """Starts agents of one state folder; their stderr goes to files."""
+
+    def __init__(self, folder: Path, site: Path) -> None:
+        self._folder = folder
+        self._environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, command: str, url: str) -> subprocess.Popen[str]:
+        options = ["--server", url, "--device", "cpu", "--state-dir", str(self._folder)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "profiler_agent", command, *options],
+            env=self._environment,
+            stderr=self.log(len(self.started)).open("w"),
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def log(self, number: int = 0) -> Path:
+        return self._folder / f"agent-{number}.log"
+
+
+@pytest.fixture
+def agents(tmp_path: Path, site: Path) -> Iterator[Agents]:
+    folder = tmp_path / "agent"
+    folder.mkdir()
+    agents = Agents(folder, site)
+    yield agents
+    for process in agents.started:
+        process.kill()
+        process.wait()
+
+
+def profile(*operations: OperationSpec, **changes: object) -> JobRequest:
+    """A job of the toy space that ends quickly: six blocks are an interval."""
+    fields = {
+        "device": DeviceSelector(kind="cpu"),
+        "runtime": Runtime(threads=1),
+        "space": toy_space.name,
+        "space_digest": toy_space.digest,
+        "requirement": toy_space.requirement,
+        "operations": operations,
+        "effort": Effort(target_rel=0.5, min_blocks=6),
+    }
+    return JobRequest.model_validate({**fields, **changes})
