@@ -326,9 +326,14 @@ class LutClient:
                 reason = str(_error(response))
                 wait_s += _retry_after_s(response)
             if time.monotonic() + wait_s > give_up_at:
+                if failure:
+                    said = (
+                        f"no answer for {self._retry_for_s:g} s ({reason}). Is it running? lut-server serve starts it"
+                    )
+                else:
+                    said = f"not available for {self._retry_for_s:g} s. {reason}"
                 raise ServerUnavailable(
-                    f"no answer from the server at {self._url} for {self._retry_for_s:g} s ({reason}); "
-                    "is it running? Start it with: lut-server serve",
+                    f"the server at {self._url}: {said}",
                     status=None if failure else response.status_code,
                     problem=None if failure else _problem(response),
                 ) from failure

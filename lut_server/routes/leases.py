@@ -30,9 +30,12 @@ async def claim_lease(lut: Lut, http: Request, request: LeaseRequest) -> Any:
     lease = await run_in_threadpool(_claim, lut, request)
     while lease is None:
         wait_s = min(POLL_S, give_up_at - time.monotonic())
-        if wait_s <= 0 or lut.stopping() or await http.is_disconnected():
+        if wait_s <= 0 or lut.stopping():
             return Response(status_code=204)
         await asyncio.sleep(wait_s)
+        # Whoever hung up may be asking again with the same id: do not take the lease from under that request.
+        if await http.is_disconnected():
+            return Response(status_code=204)
         lease = await run_in_threadpool(_claim_if_any, lut, request)
     return lease
 

@@ -67,8 +67,6 @@ def get_newest_table(
     responses={**TABLE, **documented(404)},
 )
 def get_table(lut: Lut, id: UUID, format: Format = "json", if_none_match: IfNoneMatch = None) -> Response:
-    with lut.database.read() as session:
-        tables.find(session, id)
     return _answer(lut, id, format, if_none_match, FOR_EVER)
 
 
@@ -77,9 +75,10 @@ def _answer(lut: State, id: UUID, format: Format, if_none_match: str | None, cac
     etag = f'"{id}.{format}"'
     headers = {"ETag": etag, "Cache-Control": cache}
     known = {item.strip().removeprefix("W/") for item in (if_none_match or "").split(",")}
-    if known & {etag, "*"}:
-        return Response(status_code=304, headers=headers)
     with lut.database.read() as session:
+        if known & {etag, "*"}:
+            tables.find(session, id)
+            return Response(status_code=304, headers=headers)
         if format == "csv":
             return Response(tables.to_csv(tables.get(session, id)), headers=headers, media_type="text/csv")
         return Response(tables.content(session, id), headers=headers, media_type="application/json")

@@ -1,7 +1,11 @@
 import re
 from typing import Any
 
+import pytest
+
 from tests.lut_server.conftest import Lut
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def _operations(lut: Lut) -> list[tuple[str, str, dict[str, Any]]]:

@@ -1,8 +1,10 @@
 import threading
+import time
 
 import pytest
 import uuid6
 
+from lut_server import app
 from lut_server.client import Conflict, JobFailed, LeaseLost, NotFound
 from lut_server.schemas import Completion, DeviceReport, DeviceSelector, Lease, Progress
 from tests.lut_server.conftest import Lut
@@ -126,6 +128,21 @@ def test_an_expired_lease_returns_its_job_and_the_third_fails_it(lut: Lut, devic
     assert lut.client.claim(lease_request(device)) is None
     with pytest.raises(JobFailed, match=r"3 attempts ended without a result.*cpu-1"):
         lut.client.wait_for_job(job.id)
+
+
+@pytest.fixture
+def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "SWEEP_EVERY_S", 0.02)
+
+
+@pytest.mark.usefixtures("quick_sweep")
+def test_leases_end_also_while_nobody_asks_for_work(lut: Lut, device: DeviceReport) -> None:
+    job = lut.client.submit_job(profile(A))
+    lut.claim(device)
+    lut.clock.advance(121)
+    give_up_at = time.monotonic() + 30
+    while lut.client.job(job.id).state != "queued":
+        assert time.monotonic() < give_up_at
 
 
 def test_giving_back_is_no_attempt(lut: Lut, device: DeviceReport) -> None:

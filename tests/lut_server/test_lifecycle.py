@@ -15,9 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 import uuid6
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
 
+from lut_server.__main__ import _listen
 from lut_server.client import LutClient, ServerUnavailable
 from lut_server.schemas import Completion, Lease
+from lut_server.settings import Settings
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
 
 START_S = 60
@@ -130,12 +134,8 @@ def test_a_full_disk_is_503_and_loses_nothing(server: Server, tmp_path: Path) ->
         assert client.complete(lease.id, lease.token, Completion()).state == "done"
 
 
-def test_the_database_going_away_is_503(tmp_path: Path, postgresql: object) -> None:
+def test_the_database_going_away_is_503(tmp_path: Path, postgresql: URL) -> None:
     """Every connection is cut while the server runs: one answer may be 503, then it goes on."""
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.engine import URL
-
-    assert isinstance(postgresql, URL)
     name = f"lut_{uuid6.uuid7().hex}"
     admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -184,6 +184,12 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         said = _refused("--port", port, "--data-dir", str(tmp_path))
     assert f"127.0.0.1:{port}" in said
     assert "--port" in said
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """asyncio sets TCP_NODELAY only on a socket that names its protocol."""
+    with closing(_listen(Settings(URL.create("sqlite"), port=0))) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:

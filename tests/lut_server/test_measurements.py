@@ -12,6 +12,23 @@ from tests.lut_server.factories import lease_request, measurement, operation, pr
 
 A, B = operation(8), operation(16)
 SHAKY = Quality(converged=False)
+BAD_VALUES = [
+    ("samples_us", "[1.0, NaN]"),
+    ("samples_us", "[Infinity]"),
+    ("samples_us", "[1e999]"),
+    ("samples_us", "[]"),
+    ("samples_us", "[-1.0]"),
+    ("samples_us", "[0]"),
+    ("samples_us", '["1.0; DROP TABLE measurements"]'),
+    ("samples_us", json.dumps([1.0] * 10_001)),
+    ("samples_us", "[" * 500 + "]" * 500),
+    ("device", '"\\ud800"'),
+    ("device", '"\\u0000"'),
+    ("key", '"../../etc/passwd"'),
+    ("executions_per_block", "1" * 400 + ".5"),
+    ("measured_at", '"2025-01-01T00:00:00"'),
+    ("surprise", "1"),
+]
 
 
 @pytest.fixture
@@ -62,44 +79,23 @@ def test_what_is_not_known_is_named(lut: Lut, device: DeviceReport, lease: Lease
     assert lut.client.measurements() == []
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("samples_us", "[1.0, NaN]"),
-        ("samples_us", "[Infinity]"),
-        ("samples_us", "[1e999]"),
-        ("samples_us", "[]"),
-        ("samples_us", "[-1.0]"),
-        ("samples_us", "[0]"),
-        ("samples_us", '["1.0; DROP TABLE measurements"]'),
-        ("samples_us", json.dumps([1.0] * 10_001)),
-        ("samples_us", "[" * 500 + "]" * 500),
-        ("device", '"\\ud800"'),
-        ("device", '"\\u0000"'),
-        ("key", '"../../etc/passwd"'),
-        ("executions_per_block", "1" * 400 + ".5"),
-        ("measured_at", '"2025-01-01T00:00:00"'),
-        ("surprise", "1"),
-    ],
-)
-def test_bad_values_are_refused_by_name_and_nothing_is_stored(
-    lut: Lut, device: DeviceReport, lease: Lease, field: str, value: str
-) -> None:
+def test_bad_values_are_refused_by_name_and_nothing_is_stored(lut: Lut, device: DeviceReport, lease: Lease) -> None:
     one = measurement(lease, A.digest, device)
-    answer = _put(lut, one, field, value)
-    assert answer.status_code in (404, 422), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert field in answer.text or "NUL" in answer.text or "surrogate" in answer.text
+    for field, value in BAD_VALUES:
+        answer = _put(lut, one, field, value)
+        assert answer.status_code in (404, 422), (field, value[:30], answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert field in answer.text or "NUL" in answer.text or "surrogate" in answer.text
     assert lut.client.measurements() == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"null", b"[]", b"NaN", b"[" * 100_000])
-def test_what_is_not_json_is_refused(lut: Lut, body: bytes) -> None:
-    answer = lut.http.put(
-        f"/v1/measurements/{uuid6.uuid7()}", content=body, headers={"content-type": "application/json"}
-    )
-    assert answer.status_code in (400, 422), answer.text
-    assert answer.json()["detail"]
+def test_what_is_not_json_is_refused(lut: Lut) -> None:
+    for body in (b"", b"{", b"\xff\xfe", b"null", b"[]", b"NaN", b"[" * 100_000):
+        answer = lut.http.put(
+            f"/v1/measurements/{uuid6.uuid7()}", content=body, headers={"content-type": "application/json"}
+        )
+        assert answer.status_code in (400, 422), (body[:10], answer.text)
+        assert answer.json()["detail"]
 
 
 def test_doubt_gives_way_to_a_sound_measurement_in_the_table(lut: Lut, device: DeviceReport, lease: Lease) -> None:
