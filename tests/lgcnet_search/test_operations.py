@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import lgcnet_search
 from lgcnet_search.digest import definition
 from lgcnet_search.fold import deploy
-from lgcnet_search.operations import OPERATIONS, FactorizedReduction, build_operation, output_shape
+from lgcnet_search.operations import OPERATIONS, AreaPooling, FactorizedReduction, build_operation, output_shape
 from lgcnet_search.space import Space, specify
 from lut_server.schemas import OperationSpec
 from tests.lgcnet_search.helpers import unsettle
@@ -88,6 +88,13 @@ def test_interpolation_keeps_corners() -> None:
     small = torch.rand(1, 2, 5, 9)
     large = build_operation(specify("interpolate", (2, 5, 9), height=9, width=17))(small)
     torch.testing.assert_close(large[:, :, ::2, ::2], small)
+
+
+@pytest.mark.parametrize("bins", [1, 2, 5])
+@pytest.mark.parametrize("size", [(49, 97), (193, 30), (4, 3)])
+def test_area_pooling_is_adaptive_average_pooling(bins: int, size: tuple[int, int]) -> None:
+    image = torch.randn(2, 3, *size)
+    torch.testing.assert_close(AreaPooling((3, *size), bins)(image), F.adaptive_avg_pool2d(image, bins))
 
 
 @pytest.mark.parametrize("dilation", [2, 8])
