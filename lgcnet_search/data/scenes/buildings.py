@@ -52,7 +52,7 @@ def _house(stage: Stage, x: float, near: float, far: float, height: float, depth
     if texture == "windows_glass":
         # Mirrors the sky: the same colours as above the roofs.
         glass, color = scaled(stage.light.haze, rng.uniform(0.55, 1.0)), hsv(0.58, 0.1, rng.uniform(60, 140))
-    elif stage.light.haze[2] < 170 and rng.random() < 0.5:
+    elif stage.light.dim and rng.random() < 0.5:
         glass = (235.0, 205.0, 130.0)
     else:
         glass = tinted(rng, 0.58, 0.25, rng.uniform(35, 110))

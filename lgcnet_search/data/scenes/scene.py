@@ -11,7 +11,8 @@ from lgcnet_search.data.scenes.canvas import Canvas, Material, Plane
 from lgcnet_search.data.scenes.shading import photograph
 from lgcnet_search.data.scenes.stage import Stage
 from lgcnet_search.data.scenes.street import build
-from lgcnet_search.data.scenes.town import paint, town, weather
+from lgcnet_search.data.scenes.town import paint, town
+from lgcnet_search.data.scenes.weather import weather
 
 EGO_VEHICLE = 1
 
@@ -48,11 +49,11 @@ def render(name: str, town_name: str, size: tuple[int, int]) -> Scene:
 
 def _hood(canvas: Canvas, camera: Camera, rng: Random) -> None:
     """The measuring car's own bonnet, at the same place in every picture of a town."""
-    ahead, high = 1.0, rng.uniform(0.30, 0.36)
+    ahead, high = 1.0, rng.uniform(0.185, 0.205)
     half = 0.5
     paint_ = Material(EGO_VEHICLE, paint(rng), contrast=0.2)
     right, down, forward = camera.rotation
-    outline: list[tuple[float, float]] = [(-0.62, 0.8), (-0.5, high + 0.07), (-0.3, high + 0.02), (0.0, high)]
+    outline: list[tuple[float, float]] = [(-0.75, 0.8), (-0.5, high + 0.035), (-0.3, high + 0.015), (0.0, high)]
     outline += [(-x, y) for x, y in reversed(outline[:-1])]
 
     def place(x: float, y: float) -> Point:

@@ -15,6 +15,10 @@ from lgcnet_search.data.scenes.textures import LEVELS, NUMBER, SIDE, atlas
 BAND_PIXELS = 32 * 1024
 
 
+DIM = 170.0
+"""Blue of a haze, 0..255, below which it is dusk."""
+
+
 class Light(NamedTuple):
     """The light of a scene and what the sensor makes of it; colours are factors for red, green, blue."""
 
@@ -27,6 +31,11 @@ class Light(NamedTuple):
     gamma: float
     blur: float
     noise: float
+
+    @property
+    def dim(self) -> bool:
+        """Lamps and windows are lit."""
+        return self.haze[2] < DIM
 
 
 def photograph(drawn: Drawn, camera: Camera, light: Light, noise_offset: int) -> NDArray[np.uint8]:

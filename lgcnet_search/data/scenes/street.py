@@ -58,7 +58,7 @@ def _side(stage: Stage, sign: int, kerb: float) -> Side:
     parking = rng.random() < stage.town.parking
     start = kerb + sign * (2.3 if parking else 0)
     verge = rng.uniform(0.8, 3) if rng.random() < 0.3 else 0.0
-    walk = rng.uniform(1.6, 4.5) if rng.random() < 0.93 else 0.0
+    walk = rng.uniform(1.8, 5.0) if rng.random() < 0.94 else 0.0
     garden = rng.uniform(1.5, 7) if rng.random() < 0.3 else 0.0
     walk_from = start + sign * verge
     walk_to = walk_from + sign * walk
@@ -255,10 +255,10 @@ def _furnish(stage: Stage, side: Side) -> None:
     for _ in range(rng.choice((0, 0, 1, 2))):
         furniture.clutter(stage, side.walk_to - sign * 0.5, rng.uniform(6, 60))
     _walkers(stage, side)
-    if rng.random() < 0.35:
+    if rng.random() < 0.4:
         z, count = rng.uniform(6, 40), rng.randint(1, 7)
         turn = rng.choice((0.3, 1.2, 1.57))
-        motor = rng.random() < 0.25
+        motor = rng.random() < 0.3
         for i in range(1 if motor else count):
             people.cycle(stage, edge + sign * 0.3, z + 0.7 * i, turn + rng.gauss(0, 0.1), motor=motor, ridden=False)
 
@@ -268,8 +268,8 @@ def _walkers(stage: Stage, side: Side) -> None:
     low, high = sorted((side.walk_from, side.walk_to))
     if high - low < 0.5:
         return
-    for _ in range(rng.choice((0, 1, 2, 4, 7))):
-        z = 5 + 70 * rng.random() ** 1.3
+    for _ in range(rng.choice((0, 1, 3, 5, 8))):
+        z = 5 + 70 * rng.random() ** 1.7
         for member in range(rng.choice((1, 1, 2, 3))):
             people.person(stage, rng.uniform(low, high), z + 0.4 * member + rng.uniform(-0.5, 0.5))
 

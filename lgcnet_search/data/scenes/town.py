@@ -1,12 +1,10 @@
-"""What a town's streets have in common, and the weather of one picture."""
+"""What a town's streets have in common, and the colours that they are painted in."""
 
 from colorsys import hsv_to_rgb
-from math import cos, radians, sin
 from random import Random
 from typing import NamedTuple
 
-from lgcnet_search.data.scenes.canvas import Color, Material, Plane, Surface
-from lgcnet_search.data.scenes.shading import Light
+from lgcnet_search.data.scenes.canvas import Color
 
 
 class Town(NamedTuple):
@@ -35,7 +33,7 @@ BLOCKS = ("building", "wall", "fence", "park", "gap")
 
 def town(name: str) -> Town:
     rng = Random(f"town {name}")
-    gray = rng.uniform(72, 110)
+    gray = rng.uniform(80, 122)
     return Town(
         facade_hues=tuple(rng.random() * 0.16 if rng.random() < 0.75 else rng.random() for _ in range(5)),
         brick_share=rng.uniform(0.1, 0.6),
@@ -45,10 +43,10 @@ def town(name: str) -> Town:
         paving_color=tinted(rng, rng.uniform(0.02, 0.6), 0.07, gray * rng.uniform(0.95, 1.25)),
         asphalt_color=tinted(rng, rng.uniform(0.0, 0.7), 0.05, gray),
         marking_color=(215.0, 215.0, 205.0) if rng.random() < 0.8 else (215.0, 185.0, 90.0),
-        blocks=(rng.uniform(3, 8), rng.uniform(0.4, 1.2), rng.uniform(0.6, 1.6), rng.uniform(0.5, 2.5), 0.5),
-        trees=rng.uniform(0.2, 0.9),
-        trams=rng.choice((0.0, 0.15, 0.5)),
-        parking=rng.uniform(0.2, 0.8),
+        blocks=(rng.uniform(3, 7), rng.uniform(0.7, 1.8), rng.uniform(0.8, 2.0), rng.uniform(0.5, 2.0), 0.5),
+        trees=rng.uniform(0.15, 0.7),
+        trams=rng.choice((0.0, 0.25, 0.5)),
+        parking=rng.uniform(0.15, 0.65),
         hood=rng.random() < 0.6,
         height_m=rng.uniform(1.15, 1.5),
     )
@@ -78,47 +76,3 @@ def paint(rng: Random) -> Color:
     if kind < 0.62:
         return tinted(rng, rng.random(), 0.06, rng.choice((28.0, 45.0, 80.0, 120.0, 165.0, 205.0, 230.0)))
     return hsv(rng.choice((0.0, 0.02, 0.08, 0.14, 0.33, 0.55, 0.6, 0.63)), rng.uniform(0.4, 0.9), rng.uniform(60, 200))
-
-
-def weather(rng: Random) -> tuple[Light, Surface]:
-    """Sun, sky, haze and exposure: clear, overcast, low sun or dusk."""
-    kind = rng.choices(("clear", "overcast", "low", "dusk"), (0.45, 0.33, 0.14, 0.08))[0]
-    elevation = radians({"clear": rng.uniform(25, 60), "low": rng.uniform(8, 18)}.get(kind, 60))
-    azimuth = rng.uniform(0, 6.283)
-    direction = (sin(azimuth) * cos(elevation), sin(elevation), cos(azimuth) * cos(elevation))
-    if kind == "clear":
-        ambient, sun, zenith, cloud = (
-            (0.5, 0.54, 0.62),
-            (0.75, 0.71, 0.62),
-            hsv(0.58, rng.uniform(0.25, 0.6), 225),
-            245.0,
-        )
-    elif kind == "overcast":
-        ambient, sun, zenith, cloud = (
-            (0.86, 0.88, 0.92),
-            (0.16, 0.16, 0.16),
-            hsv(0.58, 0.07, rng.uniform(165, 225)),
-            240.0,
-        )
-    elif kind == "low":
-        ambient, sun, zenith, cloud = (0.46, 0.47, 0.55), (0.95, 0.74, 0.48), hsv(0.56, 0.3, 215), 250.0
-    else:
-        ambient, sun, zenith, cloud = (0.42, 0.45, 0.60), (0.04, 0.04, 0.05), hsv(0.61, 0.45, 130), 120.0
-    value = {"dusk": 150.0, "overcast": 205.0}.get(kind, 232.0)
-    haze = tinted(rng, 0.1 if kind in ("low", "dusk") else 0.58, 0.10, value)
-    balance = rng.gauss(0, 0.05)
-    exposure = rng.uniform(0.72, 1.2)
-    light = Light(
-        sun_direction=direction,
-        ambient=ambient,
-        sun=sun,
-        haze=haze,
-        haze_per_m=1 / rng.choice((1500.0, 900.0, 600.0, 300.0)),
-        exposure=(exposure * (1 + balance), exposure, exposure * (1 - balance)),
-        gamma=rng.uniform(0.85, 1.2),
-        blur=rng.uniform(0.35, 0.7),
-        noise=rng.uniform(1.0, 4.0) + (3.0 if kind == "dusk" else 0.0),
-    )
-    clouds = Material(23, zenith, "clouds", (cloud, cloud, cloud), rng.uniform(0.2, 0.6), (420.0, 300.0), glow=1.0)
-    plane = Plane((rng.uniform(-900, 900), 130.0, rng.uniform(0, 900)), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
-    return light, Surface(clouds, plane)

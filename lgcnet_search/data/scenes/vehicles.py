@@ -224,7 +224,7 @@ class _Painter:
             "rear": Material(label, body.color, contrast=0.3),
             "front": Material(label, scaled(body.color, 0.9), contrast=0.3),
             "doors": Material(
-                label, tinted(rng, 0.1, 0.05, rng.uniform(70, 200)), "ribs", contrast=0.3, tile=(9.0, 9.0)
+                label, tinted(rng, 0.1, 0.05, rng.uniform(70, 200)), "ribs", contrast=0.12, tile=(5.0, 5.0)
             ),
         }
 
@@ -307,11 +307,10 @@ class _Painter:
         """Lamps, number plate and bumper on an end of the vehicle."""
         label = self.body.label
         front = kind == "front"
-        glow = 0.0 if self.stage.light.haze[2] > 170 else 1.0
+        glow = 1.0 if self.stage.light.dim else 0.0
         lamp = Material(label, (235, 235, 220) if front else hsv(0.0, 0.85, 170), glow=glow)
-        high = 0.35 if kind == "doors" else 0.75
-        if kind == "doors":
-            high = 0.08
+        doors = kind == "doors"
+        high, size, bumper = (0.07, 0.04, 0.04) if doors else (0.75, 0.11, 0.22)
 
         def spot(u0: float, u1: float, v0: float, v1: float) -> list[Point]:
             (ax, ay, az), (bx, by, bz), _, (dx, dy, dz) = quad
@@ -326,11 +325,8 @@ class _Painter:
 
         if front:
             self.canvas.face(spot(0.25, 0.75, 0.15, 0.6), Material(label, (30, 30, 32)))
-        bumper = 0.22 if kind != "doors" else 0.04
         self.canvas.face(spot(0.0, 1.0, 0.0, bumper), Material(label, (45, 45, 48)))
-        self.canvas.face(spot(0.03, 0.2, high - 0.06, high + 0.16), lamp)
-        self.canvas.face(spot(0.8, 0.97, high - 0.06, high + 0.16), lamp)
-        self.canvas.face(
-            spot(0.36, 0.64, high - 0.35 if high > 0.3 else 0.01, high - 0.15 if high > 0.3 else 0.06),
-            Material(label, (215, 215, 210)),
-        )
+        self.canvas.face(spot(0.03, 0.2, high - size, high + size), lamp)
+        self.canvas.face(spot(0.8, 0.97, high - size, high + size), lamp)
+        low = 0.01 if doors else 0.4
+        self.canvas.face(spot(0.36, 0.64, low, low + (0.05 if doors else 0.2)), Material(label, (215, 215, 210)))
