@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn, cast
 from uuid import UUID
@@ -23,11 +23,12 @@ from lgcnet_search.data.errors import DataError
 from lgcnet_search.digest import space_digest
 from lgcnet_search.genotype import Genotype, GenotypeError, random_genotype, typical_genotype
 from lgcnet_search.network import count_parameters, network_spec
-from lgcnet_search.search import SearchError, SearchResult, SearchSettings, StepRecord, search
+from lgcnet_search.report import write_result
+from lgcnet_search.search import SearchError, SearchSettings, StepRecord, search
 from lgcnet_search.sources import GENERATED, generated_scenes, search_batches
 from lgcnet_search.space import Space
 from lut_server.client import LutClient, LutError
-from lut_server.schemas import Device, Job, LatencyTable, MissingRows, Mode, Precision, Runtime
+from lut_server.schemas import Device, Job, MissingRows, Mode, Precision, Runtime
 
 EXIT_REFUSED = 2
 
@@ -154,9 +155,9 @@ def run_search(
             progress.update(task, completed=record.step + 1, note=text)
 
         result = search(space, proxy, latencies, batches, settings, training, on_step)
-    _write(result, latencies, out)
+    written = write_result(result, latencies, out)
     typer.echo(
-        f"{out / 'genotype.json'}: {result.predicted_us / 1000:.2f} ms predicted on {latencies.device.name}, "
+        f"{written}: {result.predicted_us / 1000:.2f} ms predicted on {latencies.device.name}, "
         f"{_millions(result.genotype)} M parameters"
     )
 
@@ -305,23 +306,6 @@ def _following_job(what: str) -> Iterator[jobs.OnJob]:
 def _generate(images: int) -> Path:
     with _progress("drawing street scenes", images) as (progress, task):
         return generated_scenes(images, lambda there, _: progress.update(task, completed=there))
-
-
-def _write(result: SearchResult, table: LatencyTable, out: Path) -> None:
-    """genotype.json, and history.json with everything needed to say where the genotype came from."""
-    (out / "genotype.json").write_text(json.dumps(result.genotype.to_dict(), indent=1) + "\n", "utf-8")
-    origin = {
-        "device": table.device.name,
-        "runtime": table.runtime.model_dump(mode="json"),
-        "table_id": str(table.id),
-        "table_digest": result.table_digest,
-        "space_digest": space_digest(),
-        "predicted_us": result.predicted_us,
-        "settings": asdict(result.settings),
-        "proxy": asdict(result.proxy),
-        "history": [asdict(record) for record in result.history],
-    }
-    (out / "history.json").write_text(json.dumps(origin, indent=1) + "\n", "utf-8")
 
 
 def _millions(genotype: Genotype) -> str:
