@@ -31,7 +31,7 @@ def install() -> None:
 
     Raises SetupError when Python is too old, has no venv, or the installation fails.
     """
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 (it is run before anything is installed)
         raise SetupError(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}: {sys.executable}")
     stamp = VENV / ".requirements"
     if stamp.exists() and stamp.read_text() == _fingerprint():
@@ -47,7 +47,9 @@ def install() -> None:
     print(f"installing lgcnet[{EXTRAS}] into {VENV}; the first time this takes some minutes", flush=True)
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--constraint", str(CONSTRAINTS)]
     if subprocess.run([*pip, "--editable", f"{ROOT}[{EXTRAS}]"], check=False).returncode:
-        raise SetupError(f"pip could not install the requirements (its message is above); then run {Path(__file__)} again")
+        raise SetupError(
+            f"pip could not install the requirements (its message is above); then run {Path(__file__)} again"
+        )
     stamp.write_text(_fingerprint())
 
 

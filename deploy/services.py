@@ -66,7 +66,7 @@ def service(name: str, command: Sequence[str], log: Path) -> Iterator[Service]:
 
 
 def wait_for_file(path: Path, services: Sequence[Service], timeout_s: float = 60) -> str:
-    """The text of a file that a service writes when it is ready. Raises ServiceDied, or TimeoutError naming the file."""
+    """The text of a file that a service writes when it is ready. Raises ServiceDied or TimeoutError."""
     deadline = time.monotonic() + timeout_s
     while not path.exists():
         for running in services:

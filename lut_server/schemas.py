@@ -252,6 +252,10 @@ class Quality(Contract):
     noisy: bool = False
     rejected_blocks: Count = 0
 
+    @property
+    def sound(self) -> bool:
+        return self.converged and not self.throttled and not self.noisy
+
 
 class Measurement(Contract):
     """Block samples of one operation or network (`key` is its digest) on one device, in microseconds.

@@ -1,0 +1,261 @@
+"""The whole loop on one machine: profile, search with the table, derive, measure what was found.
+
+Starts a server and an agent of its own, as `make run` (deploy/quickstart.py) does. Everything it makes lies in one
+folder; what that folder's database holds is not measured again.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from uuid import UUID
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deploy.services import Service, ServiceDied, service, wait_for_file
+from lgcnet_search import jobs
+from lgcnet_search.data.errors import DataError
+from lgcnet_search.report import write_result
+from lgcnet_search.search import SearchError, SearchSettings, StepRecord, search
+from lgcnet_search.sources import generated_scenes, search_batches
+from lgcnet_search.space import Space
+from lut_server.client import LutClient, LutError
+from lut_server.schemas import Device, Effort, Job, MissingRows
+
+BIN = Path(sys.executable).parent
+REGISTRATION_S = 120.0
+BATCH = 4
+REFUSALS = (ServiceDied, TimeoutError, LutError, jobs.AgentError, MissingRows, SearchError, DataError, OSError)
+
+Watched = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `--json` writes."""
+
+    device: str
+    mode: str
+    keys: int
+    keys_measured: int
+    profile_s: float
+    search_s: float
+    measure_s: float
+    predicted_us: float
+    measured_us: float
+    error_rel: float
+    fps: float
+    doubtful_keys: int
+    genotype: str
+    pictures: list[str]
+    database: str
+    docs_url: str
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make run", description="The whole loop of LGCNet on this machine.")
+    parser.add_argument("--device", default="auto", help="cpu, cuda:N, or auto: a GPU if there is one (default)")
+    parser.add_argument("--height", type=int, default=769, help="input height in pixels (default 769)")
+    parser.add_argument("--width", type=int, default=1537, help="input width in pixels (default 1537)")
+    parser.add_argument("--steps", type=int, default=100, help="updates of the search (default 100)")
+    parser.add_argument("--images", type=int, default=64, help="street scenes to generate (default 64)")
+    parser.add_argument("--crop", type=int, nargs=2, default=(128, 256), metavar=("H", "W"), help="the search's crop")
+    parser.add_argument("--proxy-width", type=int, default=4, help="width multiplier of the supernet (default 4)")
+    parser.add_argument("--budget", type=float, metavar="S", help="time for profiling in seconds (default: none)")
+    parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (default 0)")
+    parser.add_argument("--folder", type=Path, default=Path("runs/quickstart"), help="where everything is kept")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the summary here too")
+    parser.add_argument("--keep", action="store_true", help="leave server and agent up until Ctrl-C")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        run(options, Console(stderr=True, highlight=False))
+    except KeyboardInterrupt:
+        sys.exit("quickstart: stopped; what was measured is kept and not measured again")
+    except REFUSALS as error:
+        sys.exit(f"quickstart: {error}")
+
+
+def run(options: argparse.Namespace, console: Console) -> None:
+    """Walk the whole way and print the summary. Raises one of REFUSALS."""
+    try:
+        space = Space(height=options.height, width_px=options.width)
+        proxy = replace(space, height=options.crop[0], width_px=options.crop[1], width=options.proxy_width)
+        settings = SearchSettings(steps=options.steps, seed=options.seed)
+        effort = Effort(budget_s=options.budget)
+    except ValueError as error:
+        sys.exit(f"quickstart: {error}")
+    folder: Path = options.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as running:
+        url, services = _start(running, folder, options.device)
+        client = running.enter_context(LutClient(url))
+
+        def watch() -> None:
+            for each in services:
+                each.check()
+
+        device = _registered(client, watch)
+        runtime = jobs.runtime_on(device)
+        console.print(f"server and agent are up: {device.name}, docs at {url}/docs")
+
+        started = time.monotonic()
+        with _following(console, f"profiling {len(space.operations)} operations", watch) as follow:
+            table = jobs.profile(client, space, device, runtime, effort, follow)
+        profile_s = time.monotonic() - started
+        keys_measured = len(client.measurements(job_id=follow.job_id)) if follow.job_id else 0
+
+        with _bar(console, "drawing street scenes") as advance:
+            scenes = generated_scenes(options.images, advance)
+        started = time.monotonic()
+        with _bar(console, "searching") as advance:
+
+            def on_step(record: StepRecord) -> None:
+                watch()
+                advance(record.step + 1, settings.steps)
+
+            batches = search_batches(scenes, space, proxy, BATCH, options.seed, 1)
+            training = "cuda" if torch.cuda.is_available() else "cpu"
+            found = search(space, proxy, table, batches, settings, training, on_step)
+        search_s = time.monotonic() - started
+        genotype = write_result(found, table, folder)
+        pictures: list[Path] = []
+
+        started = time.monotonic()
+        with _following(console, "measuring the derived network", watch) as follow:
+            result = jobs.measure(client, found.genotype, device, runtime, on_job=follow)
+        assert result.predicted_us is not None, "the table that was just searched with has every row"
+        summary = Summary(
+            device=device.name,
+            mode=runtime.mode,
+            keys=len(table.rows),
+            keys_measured=keys_measured,
+            profile_s=profile_s,
+            search_s=search_s,
+            measure_s=time.monotonic() - started,
+            predicted_us=result.predicted_us,
+            measured_us=result.measured.median_us,
+            error_rel=result.predicted_us / result.measured.median_us - 1,
+            fps=1e6 / result.measured.median_us,
+            doubtful_keys=sum(not row.quality.sound for row in table.rows),
+            genotype=str(genotype),
+            pictures=[str(picture) for picture in pictures],
+            database=str(folder / "data"),
+            docs_url=f"{url}/docs",
+        )
+        _show(summary, options.keep)
+        if options.json:
+            options.json.write_text(json.dumps(asdict(summary), indent=1) + "\n")
+        if options.keep:
+            console.print("server and agent stay up; Ctrl-C stops them")
+            while True:
+                watch()
+                time.sleep(1)
+
+
+def _start(running: ExitStack, folder: Path, device: str) -> tuple[str, list[Service]]:
+    """Server and agent, with their logs and data in `folder`; the server's URL."""
+    ready = folder / "server.url"
+    ready.unlink(missing_ok=True)
+    data = folder / "data"
+    serve = ["serve", "--port", "0", "--data-dir", str(data), "--ready-file", str(ready)]
+    server = running.enter_context(service("server", [str(BIN / "lut-server"), *serve], folder / "server.log"))
+    url = wait_for_file(ready, [server])
+    agent = ["run", "--server", url, "--device", device, "--state-dir", str(folder / "agent")]
+    return url, [
+        server,
+        running.enter_context(service("agent", [str(BIN / "profiler-agent"), *agent], folder / "agent.log")),
+    ]
+
+
+def _registered(client: LutClient, watch: Watched) -> Device:
+    """The device whose agent has just registered. Raises ServiceDied, or TimeoutError."""
+    begun = datetime.now(timezone.utc)
+    deadline = time.monotonic() + REGISTRATION_S
+    while time.monotonic() < deadline:
+        watch()
+        fresh = [record.device for record in client.devices() if record.heartbeat_at >= begun]
+        if fresh:
+            return fresh[0]
+        time.sleep(0.2)
+    raise TimeoutError(f"the agent did not register within {REGISTRATION_S:.0f} s")
+
+
+class _Follower:
+    """Shows a job's progress, and remembers which job it was."""
+
+    def __init__(self, advance: Callable[[int, int], None], watch: Watched) -> None:
+        self._advance = advance
+        self._watch = watch
+        self.job_id: UUID | None = None
+
+    def __call__(self, job: Job) -> None:
+        self._watch()
+        self.job_id = job.id
+        self._advance(job.progress.done, job.progress.total)
+
+
+@contextmanager
+def _following(console: Console, what: str, watch: Watched) -> Iterator[_Follower]:
+    with _bar(console, what) as advance:
+        yield _Follower(advance, watch)
+
+
+@contextmanager
+def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, a line at the start elsewhere."""
+    if not console.is_terminal:
+        console.print(what)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _show(summary: Summary, keep: bool) -> None:
+    rows = Table(box=None, show_header=False)
+    rows.add_row("device", f"{summary.device}, mode {summary.mode}")
+    doubt = f", {summary.doubtful_keys} of them doubtful" if summary.doubtful_keys else ""
+    rows.add_row(
+        "table", f"{summary.keys} keys{doubt}; {summary.keys_measured} measured now in {summary.profile_s:.0f} s"
+    )
+    rows.add_row("search", f"{summary.search_s:.0f} s")
+    rows.add_row("predicted", f"{summary.predicted_us / 1000:.2f} ms (sum of the table)")
+    rows.add_row(
+        "measured",
+        f"{summary.measured_us / 1000:.2f} ms end to end in {summary.measure_s:.0f} s, {summary.fps:.1f} FPS",
+    )
+    rows.add_row("difference", f"{summary.error_rel:+.1%}")
+    rows.add_row("genotype", summary.genotype)
+    rows.add_row("pictures", "\n".join(summary.pictures))
+    rows.add_row("database", summary.database)
+    rows.add_row("docs page", summary.docs_url + ("" if keep else " (with --keep)"))
+    Console(highlight=False, soft_wrap=True).print(rows)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()
