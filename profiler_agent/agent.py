@@ -22,7 +22,7 @@ from profiler_agent.stop import Stopped, StopSignal
 Answer = TypeVar("Answer")
 
 CLAIM_WAIT_S = 25.0
-MAX_RETRY_WAIT_S = 30.0
+MAX_RETRY_WAIT_S = 10.0
 POLL_S = 0.05
 
 
@@ -47,7 +47,7 @@ class Agent:
         self._stop = stop
         self._reporter = reporter
         self._threads = threads
-        self._client = LutClient(url, token, retry_for_s=5)
+        self._client = LutClient(url, token, retry_for_s=1)
         self._outbox = Outbox(state.folder / "outbox", url)
         self._courier = Courier(self._outbox, self._client.put_measurement, reporter.say)
         self._lease: Lease | None = None

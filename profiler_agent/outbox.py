@@ -15,7 +15,7 @@ from lut_server.schemas import Measurement
 from profiler_agent.answers import is_refusal
 
 FIRST_WAIT_S = 0.5
-MAX_WAIT_S = 30.0
+MAX_WAIT_S = 10.0
 
 
 class Outbox:

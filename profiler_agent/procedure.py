@@ -26,10 +26,10 @@ OPERATIONS = {
 }
 # A network is what predictions are held against, so its own noise must be small beside an operation's.
 NETWORKS = {
-    "cpu": Caps(target_rel=0.01, band_rel=0.15, max_blocks=210, max_s=40.0),
+    "cpu": Caps(target_rel=0.01, band_rel=0.15, max_blocks=210, max_s=30.0),
     "cuda": Caps(target_rel=0.005, band_rel=0.10, max_blocks=662, max_s=10.0),
 }
-NETWORK_MIN_BLOCKS = 27
+NETWORK_MIN_BLOCKS = 18
 
 
 def caps_for(kind: str, is_network: bool) -> Caps:

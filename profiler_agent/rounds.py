@@ -64,7 +64,8 @@ class Rounds:
     `references` are measured in every round. A round in which one of them left ± `band_rel` of its recent
     median is thrown away and repeated, at most a quarter of the rounds; a disturbed or throttled block is thrown
     away, at most `rule.max_rejected` a workload. What is kept beyond these bounds makes the result
-    `noisy` or `throttled`. After `budget_s` a workload leaves as soon as it has `rule.min_blocks`.
+    `noisy` or `throttled`. After `budget_s` nothing is
+    thrown away any more, and a workload leaves as soon as it has `rule.min_blocks`.
     """
 
     def __init__(
@@ -97,14 +98,14 @@ class Rounds:
         while open_keys:
             blocks, in_band = self._round(open_keys)
             self._number += 1
-            if not in_band and self._may_repeat():
+            over = self._budget_s is not None and self._clock() - started > self._budget_s
+            if not in_band and not over and self._may_repeat():
                 self._repeated += 1
                 for key in blocks:
                     self._states[key].rejected += 1
             else:
                 for key, block in blocks.items():
-                    self._keep(self._states[key], block, in_band)
-            over = self._budget_s is not None and self._clock() - started > self._budget_s
+                    self._keep(self._states[key], block, in_band, may_reject=not over)
             left = [result for key in open_keys if (result := self._leave(key, over))]
             gone = {result.key for result in left}
             open_keys = [key for key in open_keys if key not in gone]
@@ -132,9 +133,9 @@ class Rounds:
     def _may_repeat(self) -> bool:
         return self._repeated < max(MIN_REPEATS, MAX_REPEAT_SHARE * self._number)
 
-    def _keep(self, state: _State, block: Block, in_band: bool) -> None:
+    def _keep(self, state: _State, block: Block, in_band: bool, *, may_reject: bool) -> None:
         doubtful = block.doubt is not Doubt.NONE
-        if doubtful and state.rejected < self._rule.max_rejected:
+        if doubtful and may_reject and state.rejected < self._rule.max_rejected:
             state.rejected += 1
             return
         state.samples_us.append(block.latency_us)

@@ -87,6 +87,15 @@ def test_a_budget_ends_the_rounds_but_never_below_the_least_blocks() -> None:
         assert not left["noisy"].quality.converged
 
 
+def test_when_the_budget_is_over_nothing_is_thrown_away() -> None:
+    machine = Machine()
+    takes = {"a": machine.workload("a", doubt=lambda _: Doubt.DISTURBED)}
+    left, reports = results(Rounds(takes, {}, RULE, band_rel=0.1, seed=0, budget_s=0.055, clock=machine.clock))
+    assert left["a"].quality.rejected_blocks == 5
+    assert reports[-1].number == 5 + RULE.min_blocks
+    assert left["a"].quality.noisy
+
+
 def test_disturbed_blocks_are_thrown_away_and_counted() -> None:
     machine = Machine()
 
