@@ -23,7 +23,7 @@ from lgcnet_search.data.errors import DataError
 from lgcnet_search.digest import space_digest
 from lgcnet_search.genotype import Genotype, GenotypeError, random_genotype, typical_genotype
 from lgcnet_search.network import count_parameters, network_spec
-from lgcnet_search.report import write_result
+from lgcnet_search.report import draw_result, write_result
 from lgcnet_search.search import SearchError, SearchSettings, StepRecord, search
 from lgcnet_search.sources import GENERATED, generated_scenes, search_batches
 from lgcnet_search.space import Space
@@ -119,14 +119,14 @@ def run_search(
     threads: Threads = None,
     table: Annotated[UUID | None, typer.Option(help="Table to use; left out: the device's newest.")] = None,
     data: Annotated[str, typer.Option(help="A Cityscapes folder, or 'generated' for street scenes.")] = GENERATED,
-    images: Annotated[int, typer.Option(help="How many street scenes to generate.")] = 200,
+    images: Annotated[int, typer.Option(min=1, help="How many street scenes to generate.")] = 200,
     steps: Annotated[int, typer.Option(help="Updates.")] = 400,
     crop: Annotated[str, typer.Option(help="HEIGHTxWIDTH that the supernet is trained at.")] = "128x256",
     proxy_width: Annotated[int, typer.Option(help="The supernet's width multiplier.")] = 8,
-    batch: Annotated[int, typer.Option(help="Images in a batch.")] = 4,
+    batch: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = 4,
     beta: Annotated[float, typer.Option(help="Weight of log(LAT) in the loss (Eq. 10).")] = 0.005,
     seed: Seed = 0,
-    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 1,
     train_on: Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU if there is one.")] = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the genotype, the history and the pictures.")] = Path("runs"),
     height: Height = 769,
@@ -156,6 +156,7 @@ def run_search(
 
         result = search(space, proxy, latencies, batches, settings, training, on_step)
     written = write_result(result, latencies, out)
+    draw_result(result, latencies, out)
     typer.echo(
         f"{written}: {result.predicted_us / 1000:.2f} ms predicted on {latencies.device.name}, "
         f"{_millions(result.genotype)} M parameters"

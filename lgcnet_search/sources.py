@@ -7,6 +7,8 @@ from platformdirs import user_cache_path
 
 from lgcnet_search.data import street_scenes
 from lgcnet_search.data.cityscapes import Cityscapes
+from lgcnet_search.data.errors import DataError
+from lgcnet_search.data.labels import CITYSCAPES
 from lgcnet_search.data.loading import endless
 from lgcnet_search.data.views import RandomCrop
 from lgcnet_search.search import Batch
@@ -28,6 +30,8 @@ def search_batches(root: Path, space: Space, proxy: Space, batch_size: int, seed
     Factor 1 of the random resize (0.5 to 2.0) is the deployed size, or twice the crop where that is smaller: a small
     crop still sees from the whole scene down to a quarter of its height and width. Raises DataError.
     """
+    if space.classes != CITYSCAPES.classes:
+        raise DataError(f"classes: {space.classes} given, {root} is read with Cityscapes' {CITYSCAPES.classes}")
     crop = (proxy.height, proxy.width_px)
     base = (min(space.height, 2 * crop[0]), min(space.width_px, 2 * crop[1]))
     dataset = Cityscapes(root, "train", RandomCrop(crop, base=base), seed=seed)

@@ -100,6 +100,7 @@ def test_profile_search_and_measure(
     assert history["predicted_us"] == pytest.approx(10.0 * executed)
     assert history["proxy"]["width"] == 2
     assert len(history["history"]) == 2
+    assert {path.name for path in out.glob("*.png")} == {"cells.png", "fusion.png", "search.png", "table.png"}
 
     capsys.readouterr()
     assert run(monkeypatch, "measure", out / "genotype.json", *at) == 0
@@ -188,6 +189,10 @@ def test_a_missing_data_folder_is_named(
     missing = tmp_path / "cityscapes"
     assert run(monkeypatch, "search", "--server", server, *SIZE, "--data", missing, "--out", tmp_path) == 2
     assert f"{missing} does not exist" in capsys.readouterr().err
+    other = [*SIZE, "--classes", "11"]
+    assert run(monkeypatch, "profile", "--server", server, *other) == 0
+    assert run(monkeypatch, "search", "--server", server, *other, "--data", missing, "--out", tmp_path) == 2
+    assert "classes: 11 given" in capsys.readouterr().err
 
 
 def test_a_malformed_genotype_is_refused_before_the_server_is_asked(
