@@ -15,7 +15,7 @@ def _skin(stage: Stage) -> Color:
 
 
 def _clothes(stage: Stage, label: int) -> Material:
-    return Material(label, paint(stage.rng), "cloth", contrast=0.7, tile=(1.5, 1.5))
+    return Material(label, paint(stage.rng), "cloth", contrast=0.4, tile=(1.5, 1.5))
 
 
 def person(stage: Stage, x: float, z: float) -> None:
@@ -43,11 +43,13 @@ def _person(stage: Stage, x: float, z: float) -> None:
         for side in (-1, 1):
             board.limb((side * stride, 0), (side * broad * 0.4, hip * 1.05), 0.085 * height, trousers)
             board.box(side * stride + 0.02, 0, 0.1 * height, 0.03 * height, hair)
-    body = [(-broad * 0.8, hip * 0.93), (broad * 0.8, hip * 0.93), (broad + lean, shoulder), (-broad + lean, shoulder)]
+    arm_pit, neck = shoulder - 0.06 * height, 0.4 * broad
+    body = [(-broad * 0.8, hip * 0.93), (broad * 0.8, hip * 0.93), (broad + lean, arm_pit), (neck + lean, shoulder)]
+    body += [(-neck + lean, shoulder), (-broad + lean, arm_pit)]
     board.polygon(body, top)
     for side in (-1, 1):
         hand = (side * (broad + rng.uniform(0, 0.08) * height), hip * rng.uniform(0.9, 1.15))
-        board.limb((side * broad * 0.9 + lean, shoulder * 0.985), hand, 0.06 * height, top)
+        board.limb((side * broad * 0.82 + lean, shoulder - 0.05 * height), hand, 0.06 * height, top)
     if rng.random() < 0.3:
         board.box(rng.choice((-1, 1)) * broad * 1.1, hip * 0.8, 0.2, 0.35, Material(PERSON, paint(rng)))
     board.limb((lean, shoulder), (lean, 0.88 * height), 0.06 * height, skin)
@@ -138,7 +140,8 @@ def _rider(stage: Stage, side: Board | None, facing: Board, motor: bool) -> None
     for hip, foot in legs:
         board.limb(hip, foot, 0.14, trousers)
     v = seat + 0.5
-    board.polygon([(hips - broad, seat - 0.05), (hips + broad, seat - 0.05), (u + broad, v), (u - broad, v)], top)
+    body = [(hips - broad, seat - 0.05), (hips + broad, seat - 0.05), (u + broad, v - 0.1), (u + 0.5 * broad, v)]
+    board.polygon([*body, (u - 0.5 * broad, v), (u - broad, v - 0.1)], top)
     for hand in hands:
         board.limb((u if side else 0.8 * hand[0], v - 0.05), hand, 0.09, top)
     forward = 0.05 if side else 0.0

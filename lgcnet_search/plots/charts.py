@@ -1,11 +1,8 @@
-"""Pictures of searched networks, of searches, and of latencies; drawn without a display, PNG or SVG by the suffix.
-
-Every function takes data and a path and returns the path. Nothing here touches pyplot's global state.
-"""
+"""Charts of searches, predictions, trade-offs and latency tables."""
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -15,121 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 
+from lgcnet_search.plots.figures import saved
 from lut_server.schemas import LatencyTable, OperationSpec
 
-
-class Kind(NamedTuple):
-    """How the edges of one kind of operation are drawn; light ones (zero, skip, pooling) are dashed, as in Fig. 9."""
-
-    name: str
-    color: str
-    light: bool = False
-
-
-LIGHT = Kind("zero, skip, max pooling", "#7a7a7a", light=True)
-CONVOLUTION = Kind("convolution", "#1f6fb4")
-SEPARABLE = Kind("separable convolution", "#e08214")
-DILATED = Kind("dilated separable, 2", "#9467bd")
-LARGE = Kind("dilated separable, 4 to 12", "#2a9d3a")
-POOLING = Kind("global pooling", "#c2377f")
-DECONVOLUTION = Kind("deconvolution", "#b3312c")
-INTERPOLATION = Kind("interpolation", "#17a2b8")
-
 Place = tuple[float, float]
-
-_CELL_NODES: dict[str, Place] = {"i1": (0, 1), "i2": (0, 0), "x1": (1.15, 1), "x2": (2.2, 0), "out": (3.1, 0.5)}
-
-# Where on each edge its name stands (0 is the source), so that the names of crossing edges stay apart.
-_CELL_LABELS = {"i1-x1": 0.5, "i2-x1": 0.3, "i1-x2": 0.66, "i2-x2": 0.42, "x1-x2": 0.42}
-
-_FUSION_NODES: dict[str, Place] = {
-    "l_in": (0, 2),
-    "m_in": (0, 1),
-    "h_in": (0, 0),
-    "l_mid": (2, 2),
-    "m_mid": (2, 1),
-    "h_mid": (2, 0),
-    "l_final": (4, 2),
-    "m_final": (4, 1),
-    "h_final": (4, 0),
-    "h_up": (5.2, 0.6),
-    "sum": (6, 2),
-}
-
-_NODE_NAMES = {"h_up": "×2", "sum": "+"}
-
-
-def kind_of(candidate: str) -> Kind:
-    """The kind of a candidate of Table II or III or of an Up×2 edge; KeyError for another name."""
-    name, _, dilation = candidate.partition("_d")
-    if name == "dil_conv_3x3":
-        return DILATED if dilation == "2" else LARGE
-    kinds = {
-        "zero": LIGHT,
-        "skip": LIGHT,
-        "max_pool_3x3": LIGHT,
-        "conv_1x1": CONVOLUTION,
-        "conv_3x3": CONVOLUTION,
-        "sep_conv_3x3": SEPARABLE,
-        "global_pool": POOLING,
-        "deconv_3x3": DECONVOLUTION,
-        "interpolate": INTERPOLATION,
-    }
-    return kinds["global_pool" if candidate.startswith("global_pool_") else candidate]
-
-
-def short_name(candidate: str) -> str:
-    """What stands on an edge: "dil 4" for dil_conv_3x3_d4."""
-    name = candidate.replace("dil_conv_3x3_d", "dil ").replace("global_pool_", "pool ")
-    names = {"max_pool_3x3": "max", "conv_3x3": "conv 3", "conv_1x1": "conv 1", "sep_conv_3x3": "sep"}
-    return {**names, "deconv_3x3": "deconv", "interpolate": "interp"}.get(name, name)
-
-
-def searched_cells(choices: Mapping[str, str], path: Path, title: str = "") -> Path:
-    """All cells as graphs (Figs. 9 to 11), by edge name ("cell3.i1-x2"), as `Genotype.choices`."""
-    cells: dict[int, dict[str, str]] = {}
-    for edge, candidate in choices.items():
-        cell, _, name = edge.partition(".")
-        if cell.startswith("cell"):
-            cells.setdefault(int(cell[4:]), {})[name] = candidate
-    columns = min(4, len(cells))
-    rows = -(-len(cells) // columns)
-    figure = Figure(figsize=(4.1 * columns, 2.05 * rows + 0.9), dpi=110)
-    for place, (number, edges) in enumerate(sorted(cells.items())):
-        axes = figure.add_subplot(rows, columns, place + 1)
-        axes.set_title(f"cell {number}", loc="left", fontsize=10)
-        _graph_axes(axes, (-0.3, 3.4), (-0.42, 1.42))
-        for name in ("x1", "x2"):
-            _arrow(axes, _CELL_NODES[name], _CELL_NODES["out"], "#c8c8c8", light=False, width=1.0)
-        for name, candidate in edges.items():
-            _edge(axes, f"cell{number}.{name}", _CELL_NODES, candidate, _CELL_LABELS[name])
-        for name, at in _CELL_NODES.items():
-            _node(axes, name, at, filled=name.startswith("x"))
-    _kind_legend(figure, [candidate for edges in cells.values() for candidate in edges.values()])
-    return _saved(figure, path, title, bottom=0.62 / (2.05 * rows + 0.9))
-
-
-def fusion_cell(choices: Mapping[str, str], path: Path, title: str = "") -> Path:
-    """The dense-connected fusion cell (Figs. 5, 8): nine nodes, 13 edges, and the sum."""
-    edges = {name.partition(".")[2]: candidate for name, candidate in choices.items() if name.startswith("fusion.")}
-    figure = Figure(figsize=(10.5, 4.8), dpi=110)
-    axes = figure.add_subplot()
-    _graph_axes(axes, (-0.8, 6.4), (-0.45, 2.45))
-    for branch, text in (("l_in", "fine"), ("m_in", "middle"), ("h_in", "coarse")):
-        x, y = _FUSION_NODES[branch]
-        axes.text(x - 0.35, y, text, ha="right", va="center", fontsize=9, color="#555555")
-    for name, candidate in edges.items():
-        _edge(axes, f"fusion.{name}", _FUSION_NODES, candidate, 0.47)
-    _arrow(axes, _FUSION_NODES["l_final"], _FUSION_NODES["sum"], "#c8c8c8", light=False, width=1.0, gaps=(22, 12))
-    for name, at in _FUSION_NODES.items():
-        _node(axes, _NODE_NAMES.get(name, name.replace("_", " ")), at, filled=name not in _NODE_NAMES)
-    _kind_legend(figure, edges.values())
-    return _saved(figure, path, title, bottom=0.12)
 
 
 def search_curves(
@@ -162,7 +51,7 @@ def search_curves(
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("step", fontsize=9)
         _plain(axes)
-    return _saved(figure, path, title)
+    return saved(figure, path, title)
 
 
 class Prediction(NamedTuple):
@@ -203,7 +92,7 @@ def predicted_against_measured(points: Sequence[Prediction], path: Path, title: 
     below.set_ylabel("error, %")
     axes.set_ylabel("predicted, ms")
     axes.legend(loc="lower right", frameon=False, fontsize=9)
-    saved = _saved(figure, path, title)
+    written = saved(figure, path, title)
     if len(points) <= 15:
         places = list(zip(measured.tolist(), predicted.tolist(), strict=True))
         ends = [
@@ -211,7 +100,7 @@ def predicted_against_measured(points: Sequence[Prediction], path: Path, title: 
         ]
         _label(figure, axes, places, [point.name for point in points], ends)
         figure.savefig(path)
-    return saved
+    return written
 
 
 class Result(NamedTuple):
@@ -255,7 +144,7 @@ def accuracy_against_latency(
     figure.tight_layout()
     places = [(point.latency_ms, point.miou_percent) for point in points]
     _label(figure, axes, places, [point.name for point in points], drawn)
-    return _saved(figure, path, title)
+    return saved(figure, path, title)
 
 
 def latency_heatmap(latencies_us: Mapping[tuple[str, str], float], path: Path, title: str = "") -> Path:
@@ -282,7 +171,7 @@ def latency_heatmap(latencies_us: Mapping[tuple[str, str], float], path: Path, t
     bar = figure.colorbar(image, ax=axes, fraction=0.025, pad=0.015)
     bar.set_label("µs", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    return _saved(figure, path, title)
+    return saved(figure, path, title)
 
 
 def heatmap_cells(table: LatencyTable) -> dict[tuple[str, str], float]:
@@ -336,69 +225,6 @@ def _microseconds(value: float) -> str:
     return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
 
 
-def _graph_axes(axes: Axes, x: Place, y: Place) -> None:
-    axes.set_xlim(*x)
-    axes.set_ylim(*y)
-    axes.set_axis_off()
-
-
-def _node(axes: Axes, name: str, at: Place, filled: bool) -> None:
-    box = {"boxstyle": "round,pad=0.28", "facecolor": "#dbe7f3" if filled else "white", "edgecolor": "#333333"}
-    axes.text(*at, name, ha="center", va="center", fontsize=9, bbox=box, zorder=4)
-
-
-def _arrow(
-    axes: Axes,
-    start: Place,
-    end: Place,
-    color: str,
-    light: bool,
-    width: float = 1.7,
-    gaps: tuple[float, float] = (11, 13),
-) -> FancyArrowPatch:
-    arrow = FancyArrowPatch(
-        start,
-        end,
-        arrowstyle="-|>",
-        mutation_scale=11,
-        color=color,
-        linewidth=width,
-        linestyle=(0, (4, 2.5)) if light else "solid",
-        shrinkA=gaps[0],
-        shrinkB=gaps[1],
-        zorder=2,
-    )
-    axes.add_patch(arrow)
-    return arrow
-
-
-def _edge(axes: Axes, name: str, nodes: Mapping[str, Place], candidate: str, label_at: float) -> None:
-    """Draw edge "cell.source-target"; the arrow bears its name, so that an SVG can be searched for it."""
-    kind = kind_of(candidate)
-    source, _, target = name.partition(".")[2].partition("-")
-    start, end = nodes[source], nodes[target]
-    # Room for the boxes at both ends, in points.
-    gaps = (5 + 2.6 * len(_NODE_NAMES.get(source, source)), 8 + 2.6 * len(_NODE_NAMES.get(target, target)))
-    _arrow(axes, start, end, kind.color, kind.light, gaps=gaps).set_gid(name)
-    x, y = (start[axis] + (end[axis] - start[axis]) * label_at for axis in (0, 1))
-    box = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
-    axes.text(x, y, short_name(candidate), ha="center", va="center", fontsize=8, color=kind.color, bbox=box, zorder=3)
-
-
-def _kind_legend(figure: Figure, candidates: Iterable[str]) -> None:
-    kinds = list(dict.fromkeys(kind_of(candidate) for candidate in candidates))
-    everything = (LIGHT, CONVOLUTION, SEPARABLE, DILATED, LARGE, POOLING, DECONVOLUTION, INTERPOLATION)
-    lines = [
-        Line2D(
-            [], [], color=kind.color, linewidth=1.7, linestyle=(0, (4, 2.5)) if kind.light else "solid", label=kind.name
-        )
-        for kind in everything
-        if kind in kinds
-    ]
-    if lines:
-        figure.legend(handles=lines, loc="lower center", ncols=min(len(lines), 6), frameon=False, fontsize=9)
-
-
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#ebebeb", linewidth=0.7)
@@ -445,12 +271,3 @@ def _label(
         best = faults.index(min(faults))
         text.set_position(spots[best])
         taken.append(boxes[best])
-
-
-def _saved(figure: Figure, path: Path, title: str, bottom: float = 0.0) -> Path:
-    if title:
-        figure.suptitle(title, fontsize=12)
-    figure.tight_layout(rect=(0, bottom, 1, 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path
