@@ -33,13 +33,32 @@ MAX_SAMPLES = 10_000
 MAX_OPERATIONS = 10_000
 
 Item = TypeVar("Item")
-Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+# Nothing that ends a string or starts a tag in SQL, HTML or a shell, and no control character.
+_PLAIN = r"^[^\x00-\x1f\x7f<>\"'`;\\]*$"
+_REQUIREMENT = (
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?( ?(==|~=|!=|<=|>=|<|>) ?[0-9][A-Za-z0-9.*+!-]*,?)*$"
+)
+_MAX_INTEGER = 2**53  # JSON readers that know only doubles keep it exactly
+_MAX_NUMBER = 1e300
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+Text = Annotated[str, StringConstraints(pattern=_PLAIN, min_length=1, max_length=300)]
+Remark = Annotated[str, StringConstraints(pattern=_PLAIN, max_length=300)]
+Requirement = Annotated[str, StringConstraints(pattern=_REQUIREMENT, max_length=300)]
+DeviceUuid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+Scalar = (
+    StrictBool
+    | Annotated[StrictInt, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]
+    | Annotated[StrictFloat, Field(ge=-_MAX_NUMBER, le=_MAX_NUMBER)]
+    | Annotated[StrictStr, StringConstraints(pattern=_PLAIN, max_length=300)]
+)
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-Shape = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1, max_length=8)]
+SampleUs = Annotated[float, Field(ge=1e-6, le=1e15, description="1 ps to 31 years: sums and ratios stay finite")]
+StatisticUs = Annotated[float, Field(ge=1e-7, le=1e16)]
+Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
+Size = Annotated[int, Field(gt=0, le=_MAX_INTEGER)]
+Shape = Annotated[tuple[Annotated[int, Field(gt=0, le=2**31)], ...], Field(min_length=1, max_length=8)]
 
 
 def _sorted_items(value: object) -> object:
@@ -51,10 +70,24 @@ def _sorted_items(value: object) -> object:
 
 
 Params = Annotated[
-    tuple[tuple[str, Scalar], ...],
+    tuple[tuple[Text, Scalar], ...],
+    Field(max_length=64),
     BeforeValidator(_sorted_items),
     PlainSerializer(dict, return_type=dict[str, Scalar]),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["boolean", "number", "string"]}}),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 64,
+            "propertyNames": {"pattern": _PLAIN, "minLength": 1, "maxLength": 300},
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "boolean"},
+                    {"type": "number", "minimum": -_MAX_NUMBER, "maximum": _MAX_NUMBER},
+                    {"type": "string", "pattern": _PLAIN, "maxLength": 300},
+                ]
+            },
+        }
+    ),
 ]
 """Named scalars, sorted: a JSON object on the wire, a hashable tuple of pairs in memory."""
 
@@ -108,7 +141,7 @@ class OperationCount(Contract):
     """How often a network executes an operation."""
 
     operation: OperationSpec
-    count: Annotated[int, Field(gt=0)]
+    count: Annotated[int, Field(gt=0, le=1_000_000)]
 
 
 class NetworkSpec(Contract):
@@ -127,7 +160,7 @@ class NetworkSpec(Contract):
     def _check(self) -> "NetworkSpec":
         try:
             parsed = json.loads(self.genotype)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"genotype: not JSON ({error})") from error
         if canonical_json(parsed) != self.genotype:
             raise ValueError("genotype: not canonical JSON; make it with lut_server.schemas.canonical_json")
@@ -172,14 +205,14 @@ class Runtime(Contract):
 class Device(Contract):
     """Hardware identity: what stays when the software changes."""
 
-    uuid: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+    uuid: DeviceUuid
     kind: Literal["cuda", "cpu"]
     vendor: Text
     name: Text
-    memory_bytes: Annotated[int, Field(gt=0)]
-    cores: Annotated[int, Field(gt=0, description="CPU cores, or multiprocessors of a GPU")]
-    compute_capability: str | None = None
-    cpu_flags: tuple[str, ...] = ()
+    memory_bytes: Size
+    cores: Annotated[int, Field(gt=0, le=2**31, description="CPU cores, or multiprocessors of a GPU")]
+    compute_capability: Remark | None = None
+    cpu_flags: Annotated[tuple[Remark, ...], Field(max_length=1000)] = ()
 
 
 class Environment(Contract):
@@ -187,15 +220,15 @@ class Environment(Contract):
 
     os: Text
     python: Text
-    torch: str | None = None
-    driver: str | None = None
-    cuda: str | None = None
-    cudnn: str | None = None
-    tensorrt: str | None = None
-    onnxruntime: str | None = None
+    torch: Remark | None = None
+    driver: Remark | None = None
+    cuda: Remark | None = None
+    cudnn: Remark | None = None
+    tensorrt: Remark | None = None
+    onnxruntime: Remark | None = None
     power_limit_w: Positive | None = None
-    clock_policy: str | None = None
-    allocator: str | None = None
+    clock_policy: Remark | None = None
+    allocator: Remark | None = None
 
 
 class Method(Contract):
@@ -214,16 +247,16 @@ class Latency(Contract):
     `low_us` and `high_us` bound the median at 95 % (order statistics). p90 and p99 need 64 and 662 samples.
     """
 
-    median_us: Positive
-    low_us: Positive
-    high_us: Positive
-    mean_us: Positive
-    min_us: Positive
-    q1_us: Positive
-    q3_us: Positive
-    p90_us: Positive | None
-    p99_us: Positive | None
-    count: Annotated[int, Field(gt=0)]
+    median_us: StatisticUs
+    low_us: StatisticUs
+    high_us: StatisticUs
+    mean_us: StatisticUs
+    min_us: StatisticUs
+    q1_us: StatisticUs
+    q3_us: StatisticUs
+    p90_us: StatisticUs | None
+    p99_us: StatisticUs | None
+    count: Size
 
     @classmethod
     def of(cls, samples_us: Iterable[float]) -> "Latency":
@@ -267,12 +300,12 @@ class Measurement(Contract):
     id: UUID
     job_id: UUID
     key: Digest
-    device: str
+    device: DeviceUuid
     environment: Digest
     runtime: Runtime
     method: Method
-    samples_us: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=MAX_SAMPLES)]
-    executions_per_block: Annotated[int, Field(gt=0)]
+    samples_us: Annotated[tuple[SampleUs, ...], Field(min_length=1, max_length=MAX_SAMPLES)]
+    executions_per_block: Size
     quality: Quality
     measured_at: AwareDatetime
 
@@ -344,8 +377,8 @@ class MissingRows(LookupError):
 class DeviceSelector(Contract):
     """Which device may take a job: every given field must be equal."""
 
-    uuid: str | None = None
-    name: str | None = None
+    uuid: DeviceUuid | None = None
+    name: Text | None = None
     kind: Literal["cuda", "cpu"] | None = None
 
 
@@ -371,7 +404,7 @@ class JobRequest(Contract):
     runtime: Runtime
     space: Name
     space_digest: Digest
-    requirement: Text
+    requirement: Requirement
     operations: Annotated[tuple[OperationSpec, ...], Field(max_length=MAX_OPERATIONS)] = ()
     network: NetworkSpec | None = None
     effort: Effort = Effort()
@@ -442,7 +475,7 @@ class LeaseRequest(Contract):
     """An agent asks for work on its device; the server holds the answer up to `wait_s` (at most 25 s)."""
 
     id: UUID
-    device: str
+    device: DeviceUuid
     environment: Digest
     method_version: Name
     wait_s: Annotated[float, Field(ge=0, le=25)] = 25.0
