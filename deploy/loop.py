@@ -19,13 +19,13 @@ from uuid import UUID
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from deploy.services import Service, ServiceDied, service, wait_for_file
 from lgcnet_search import jobs
 from lgcnet_search.data.errors import DataError
-from lgcnet_search.report import write_result
+from lgcnet_search.report import draw_result, write_result
 from lgcnet_search.search import SearchError, SearchSettings, StepRecord, search
 from lgcnet_search.sources import generated_scenes, search_batches
 from lgcnet_search.space import Space
@@ -35,7 +35,23 @@ from lut_server.schemas import Device, Effort, Job, MissingRows
 BIN = Path(sys.executable).parent
 REGISTRATION_S = 120.0
 BATCH = 4
-REFUSALS = (ServiceDied, TimeoutError, LutError, jobs.AgentError, MissingRows, SearchError, DataError, OSError)
+
+
+class UsageError(Exception):
+    """A value on the command line that cannot be."""
+
+
+REFUSALS = (
+    UsageError,
+    ServiceDied,
+    TimeoutError,
+    LutError,
+    jobs.AgentError,
+    MissingRows,
+    SearchError,
+    DataError,
+    OSError,
+)
 
 Watched = Callable[[], None]
 
@@ -48,6 +64,7 @@ class Summary:
     mode: str
     keys: int
     keys_measured: int
+    doubtful_keys: int
     profile_s: float
     search_s: float
     measure_s: float
@@ -55,7 +72,6 @@ class Summary:
     measured_us: float
     error_rel: float
     fps: float
-    doubtful_keys: int
     genotype: str
     pictures: list[str]
     database: str
@@ -98,7 +114,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         settings = SearchSettings(steps=options.steps, seed=options.seed)
         effort = Effort(budget_s=options.budget)
     except ValueError as error:
-        sys.exit(f"quickstart: {error}")
+        raise UsageError(str(error)) from error
     folder: Path = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
@@ -111,47 +127,44 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
         device = _registered(client, watch)
         runtime = jobs.runtime_on(device)
-        console.print(f"server and agent are up: {device.name}, docs at {url}/docs")
+        console.print(f"server and agent are up: {device.name}, docs at {url}/docs", soft_wrap=True)
 
-        started = time.monotonic()
-        with _following(console, f"profiling {len(space.operations)} operations", watch) as follow:
-            table = jobs.profile(client, space, device, runtime, effort, follow)
-        profile_s = time.monotonic() - started
-        keys_measured = len(client.measurements(job_id=follow.job_id)) if follow.job_id else 0
+        with _stage(console, f"profiling {len(space.operations)} operations") as profiling:
+            on_job = _Follower(profiling.advance, watch)
+            table = jobs.profile(client, space, device, runtime, effort, on_job)
+        keys_measured = len(client.measurements(job_id=on_job.job_id)) if on_job.job_id else 0
 
-        with _bar(console, "drawing street scenes") as advance:
-            scenes = generated_scenes(options.images, advance)
-        started = time.monotonic()
-        with _bar(console, "searching") as advance:
+        with _stage(console, "drawing street scenes") as drawing:
+            scenes = generated_scenes(options.images, drawing.advance)
+        with _stage(console, "searching") as searching:
 
             def on_step(record: StepRecord) -> None:
                 watch()
-                advance(record.step + 1, settings.steps)
+                searching.advance(record.step + 1, settings.steps)
 
             batches = search_batches(scenes, space, proxy, BATCH, options.seed, 1)
             training = "cuda" if torch.cuda.is_available() else "cpu"
             found = search(space, proxy, table, batches, settings, training, on_step)
-        search_s = time.monotonic() - started
         genotype = write_result(found, table, folder)
-        pictures: list[Path] = []
+        pictures = draw_result(found, table, folder)
 
-        started = time.monotonic()
-        with _following(console, "measuring the derived network", watch) as follow:
-            result = jobs.measure(client, found.genotype, device, runtime, on_job=follow)
+        with _stage(console, "measuring the derived network") as measuring:
+            on_job = _Follower(measuring.advance, watch)
+            result = jobs.measure(client, found.genotype, device, runtime, on_job=on_job)
         assert result.predicted_us is not None, "the table that was just searched with has every row"
         summary = Summary(
             device=device.name,
             mode=runtime.mode,
             keys=len(table.rows),
             keys_measured=keys_measured,
-            profile_s=profile_s,
-            search_s=search_s,
-            measure_s=time.monotonic() - started,
+            doubtful_keys=sum(not row.quality.sound for row in table.rows),
+            profile_s=profiling.seconds,
+            search_s=searching.seconds,
+            measure_s=measuring.seconds,
             predicted_us=result.predicted_us,
             measured_us=result.measured.median_us,
             error_rel=result.predicted_us / result.measured.median_us - 1,
             fps=1e6 / result.measured.median_us,
-            doubtful_keys=sum(not row.quality.sound for row in table.rows),
             genotype=str(genotype),
             pictures=[str(picture) for picture in pictures],
             database=str(folder / "data"),
@@ -209,27 +222,26 @@ class _Follower:
         self._advance(job.progress.done, job.progress.total)
 
 
-@contextmanager
-def _following(console: Console, what: str, watch: Watched) -> Iterator[_Follower]:
-    with _bar(console, what) as advance:
-        yield _Follower(advance, watch)
+@dataclass
+class _Stage:
+    """A part of the way: how far it is, and when it is over how long it took."""
+
+    advance: Callable[[int, int], None]
+    seconds: float = 0.0
 
 
 @contextmanager
-def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, a line at the start elsewhere."""
+def _stage(console: Console, what: str) -> Iterator[_Stage]:
+    """Time a part of the way; a progress bar on a terminal, a line elsewhere."""
     if not console.is_terminal:
         console.print(what)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    started = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        stage = _Stage(lambda done, total: progress.update(task, completed=done, total=total))
+        yield stage
+    stage.seconds = time.monotonic() - started
 
 
 def _show(summary: Summary, keep: bool) -> None:
