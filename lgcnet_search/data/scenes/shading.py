@@ -12,7 +12,7 @@ from lgcnet_search.data.scenes.canvas import CONTACT, SHADOW, Color, Drawn, Surf
 from lgcnet_search.data.scenes.textures import LEVELS, NUMBER, SIDE, atlas
 
 # Bands of rows, so that a band's arrays stay in the cache.
-BAND_PIXELS = 32 * 1024
+BAND_PIXELS = 16 * 1024
 
 
 DIM = 170.0
