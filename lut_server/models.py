@@ -189,3 +189,21 @@ class MeasurementRow(Base):
     late: Mapped[bool]
     received_at: Mapped[datetime]
     body: Mapped[str]
+
+
+class TokenRow(Base):
+    """An access token, by its keyed hash; never deleted, so that a server with tokens does not open again."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    role: Mapped[str] = mapped_column(String(10))
+    device: Mapped[str | None] = mapped_column(DeviceUuid)
+    digest: Mapped[str] = mapped_column(Digest, unique=True)
+    key_id: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    replaced_by: Mapped[UUID | None]
