@@ -1,7 +1,5 @@
 """lut-server: serve the lookup tables, or migrate their database."""
 
-import asyncio
-import logging
 import os
 import signal
 import socket
@@ -14,6 +12,7 @@ import typer
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
+from lut_server import logs
 from lut_server.app import create_app
 from lut_server.database import Database
 from lut_server.migrations import upgrade
@@ -35,20 +34,27 @@ def serve(
     port: Annotated[str | None, typer.Option(help="0 takes a free one. [env: LUT_PORT]")] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json. [env: LUT_LOG_FORMAT]")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Write the URL here once the server listens.")] = None,
 ) -> None:
     """Bring the database up to date and serve it."""
-    settings = _settings(LUT_HOST=host, LUT_PORT=port, LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
+    settings = _settings(
+        LUT_HOST=host,
+        LUT_PORT=port,
+        LUT_DATA_DIR=data_dir,
+        LUT_DATABASE_URL=database_url,
+        LUT_LOG_FORMAT=log_format,
+    )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit)  # uvicorn shuts down first, then hands the signal on to this
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings.log_format)
     listener = _listen(settings)
     database = _migrated(settings)
     app = create_app(database, stopping=lambda: server.should_exit)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S)
     server = _Server(config, ready_file)
     try:
-        asyncio.run(server.serve([listener]))
+        server.run([listener])
     finally:
         database.close()
 

@@ -5,14 +5,21 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Scope
 
 from lut_server import problems
 from lut_server.database import Database
+from lut_server.hot_tables import AnswerHotTables, HotTables
+from lut_server.metrics import Requests, ServiceCollector
+from lut_server.observing import Observed
+from lut_server.readiness import Readiness
 from lut_server.routes import (
     TAGS,
     comparisons,
@@ -26,6 +33,7 @@ from lut_server.routes import (
     tables,
 )
 from lut_server.routes.state import Clock, State
+from lut_server.storage import figures
 from lut_server.storage import leases as lease_storage
 
 SWEEP_EVERY_S = 5.0
@@ -63,12 +71,28 @@ def create_app(database: Database, clock: Clock = utc_now, stopping: Callable[[]
         lifespan=lifespan,
         swagger_ui_parameters={"tryItOutEnabled": True, "docExpansion": "list"},
     )
-    app.state.lut = State(database=database, clock=clock, stopping=stopping)
+    hot_tables = HotTables()
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(partial(_figures, database, clock)))
+    app.state.lut = State(
+        database=database,
+        clock=clock,
+        stopping=stopping,
+        hot_tables=hot_tables,
+        registry=registry,
+        readiness=Readiness(database),
+    )
     problems.install(app)
+    app.add_middleware(AnswerHotTables, tables=hot_tables, may_read=_anyone)
+    app.add_middleware(Observed, requests=Requests(registry))  # the last one stands in front
     for noun in (devices, jobs, leases, measurements, tables, predictions, networks, comparisons):
         app.include_router(noun.router, prefix="/v1")
     app.include_router(health.router)
     return app
+
+
+def _anyone(scope: Scope) -> bool:  # noqa: ARG001
+    return True
 
 
 async def _sweep(database: Database, clock: Clock) -> None:
@@ -87,3 +111,8 @@ def _expire(database: Database, now: datetime) -> None:
     if overdue:
         with database.write() as session:
             lease_storage.expire(session, now)
+
+
+def _figures(database: Database, clock: Clock) -> figures.Figures:
+    with database.read() as session:
+        return figures.read(session, clock())

@@ -1,5 +1,6 @@
 """What the server refuses, each kind with its HTTP status; `extra` becomes members of the problem document."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -9,14 +10,35 @@ class ServiceError(Exception):
     status: ClassVar[int]
     title: ClassVar[str]
 
-    def __init__(self, detail: str, **extra: Any) -> None:
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None, **extra: Any) -> None:
         super().__init__(detail)
+        self.headers = headers
         self.extra = extra
+
+
+class Malformed(ServiceError):
+    status = 400
+    title = "Malformed"
+
+
+class Unauthorized(ServiceError):
+    status = 401
+    title = "Not authorized"
+
+
+class Forbidden(ServiceError):
+    status = 403
+    title = "Forbidden"
 
 
 class NotFound(ServiceError):
     status = 404
     title = "Not found"
+
+
+class TooSlow(ServiceError):
+    status = 408
+    title = "Too slow"
 
 
 class Conflict(ServiceError):
@@ -29,6 +51,21 @@ class LeaseEnded(ServiceError):
     title = "Lease ended"
 
 
+class TooLarge(ServiceError):
+    status = 413
+    title = "Too large"
+
+
 class Unprocessable(ServiceError):
     status = 422
     title = "Cannot be processed"
+
+
+class TooManyFailures(ServiceError):
+    status = 429
+    title = "Too many failed logins"
+
+
+class NotReady(ServiceError):
+    status = 503
+    title = "Not available now"

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from lut_server.database import unavailable
 from lut_server.errors import ServiceError
+from lut_server.logs import request_id
 from lut_server.schemas import MissingRows
 
 MEDIA_TYPE = "application/problem+json"
@@ -23,10 +24,16 @@ VALUE_LENGTH = 200
 log = logging.getLogger(__name__)
 
 _WHEN = {
+    400: "Not a request that can be read.",
+    401: "A token is needed, or this one is wrong, expired or revoked.",
+    403: "The token may not do this; the answer says which role may.",
+    408: "The body did not arrive in time.",
     404: "Not there; the answer lists what is.",
     409: "The same id with other content, or a state that does not allow this.",
     410: "The lease has ended.",
+    413: "The body is larger than this resource takes; the answer says how large it may be.",
     422: "The request is not valid; the answer names field, value and the way out.",
+    429: "Too many wrong tokens from this address. Try again after `Retry-After` seconds.",
     503: "Busy, or the database's disk is full; nothing was stored. Try again after `Retry-After` seconds.",
 }
 
@@ -44,7 +51,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(UnicodeEncodeError, _not_unicode)
-    app.add_exception_handler(SQLAlchemyError, _database_error)
+    app.add_exception_handler(SQLAlchemyError, database_error)
     app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(Exception, _defect)
 
@@ -56,9 +63,14 @@ def _problem(
     return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def refusal(error: ServiceError) -> JSONResponse:
+    headers = error.headers or ({"Retry-After": str(RETRY_AFTER_S)} if error.status == 503 else None)
+    return _problem(error.status, error.title, str(error), headers, **error.extra)
+
+
 def _service_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
     assert isinstance(error, ServiceError)
-    return _problem(error.status, error.title, str(error), **error.extra)
+    return refusal(error)
 
 
 def _missing_rows(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
@@ -88,7 +100,7 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
     return _problem(error.status_code, str(error.detail), detail, error.headers)
 
 
-def _database_error(request: Request, error: Exception) -> JSONResponse:
+def database_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SQLAlchemyError)
     why = unavailable(error)
     if why is not None:
@@ -114,7 +126,10 @@ def _unavailable(why: str) -> JSONResponse:
 
 def _defect(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s", request.method, request.url.path, exc_info=error)
-    return _problem(500, "A defect of the server", "the server's log has the details; nothing was stored")
+    id = request_id.get()
+    said = f"the server's log has the details, under request id {id}; nothing was stored"
+    # This answer is made in front of the middleware that adds the id to all others.
+    return _problem(500, "A defect of the server", said, {"X-Request-ID": id})
 
 
 def _shown(value: object) -> str:

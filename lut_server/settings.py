@@ -1,13 +1,17 @@
-"""What the server needs to know, from the environment: LUT_DATABASE_URL, LUT_DATA_DIR, LUT_HOST, LUT_PORT."""
+"""What the server needs to know, from the environment: LUT_DATABASE_URL, LUT_DATA_DIR, LUT_HOST, LUT_PORT,
+LUT_LOG_FORMAT."""
 
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 from platformdirs import user_data_path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from lut_server.logs import LogFormat
 
 DATABASE_FILE = "lut.sqlite"
 
@@ -23,6 +27,7 @@ class Settings:
     database_url: URL
     host: str = "127.0.0.1"
     port: int = 8000
+    log_format: LogFormat = "text"
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -36,6 +41,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         database_url=_database_url(url) if url else _default_database_url(environment.get("LUT_DATA_DIR")),
         host=_host(environment.get("LUT_HOST", "127.0.0.1")),
         port=_port(environment.get("LUT_PORT", "8000")),
+        log_format=_log_format(environment.get("LUT_LOG_FORMAT", "text")),
     )
 
 
@@ -89,3 +95,9 @@ def _port(value: str) -> int:
     if not value.isascii() or not value.isdigit() or int(value) > 65535:
         raise SettingsError(f"LUT_PORT={value!r}: not a port; give 0 (any free one) to 65535")
     return int(value)
+
+
+def _log_format(value: str) -> LogFormat:
+    if value not in get_args(LogFormat):
+        raise SettingsError(f"LUT_LOG_FORMAT={value!r}: give text or json")
+    return cast(LogFormat, value)

@@ -1,15 +1,23 @@
 """Schema versions of the database, for Alembic; run from code, so that they work from an installed wheel."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from lut_server.database import Database
 
 
-def _config(connection: Connection) -> Config:
+@cache
+def head() -> str | None:
+    """The revision that this code knows."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection

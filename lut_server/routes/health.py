@@ -1,15 +1,39 @@
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from lut_server.errors import NotReady
+from lut_server.problems import documented
+from lut_server.routes.state import Lut
 from lut_server.schemas import Problem
 
 router = APIRouter(tags=["health"])
 
 
-@router.get(
-    "/healthz",
-    operation_id="health",
-    summary="Whether the server answers",
-    responses={503: {"model": Problem, "description": "The server is shutting down."}},
-)
+@router.get("/healthz", operation_id="health", summary="Whether the server answers")
 async def health() -> dict[str, str]:
     return {"status": "ok"}
+
+
+@router.get(
+    "/readyz",
+    operation_id="readiness",
+    summary="Whether the server can store: schema up to date, database writable",
+    responses={503: {"model": Problem, **documented(503)[503]}},
+)
+def readiness(lut: Lut) -> dict[str, str]:
+    if lut.stopping():
+        raise NotReady("the server is shutting down; ask another one")
+    lut.readiness.check()
+    return {"status": "ready"}
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **documented(503)},
+)
+def metrics(lut: Lut) -> Response:
+    """Requests by route and status, queue, leases, measurements by kind of device, age of the newest tables."""
+    return Response(generate_latest(lut.registry), media_type=CONTENT_TYPE_LATEST)

@@ -56,7 +56,9 @@ def renew_lease(lut: Lut, id: UUID, lease_token: LeaseToken, progress: Progress)
 )
 def complete_lease(lut: Lut, id: UUID, lease_token: LeaseToken, completion: Completion) -> Job:
     with lut.database.write() as session:
-        return leases.complete(session, id, lease_token, completion, lut.clock())
+        job = leases.complete(session, id, lease_token, completion, lut.clock())
+    lut.hot_tables.built()
+    return job
 
 
 @router.delete(

@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from prometheus_client import CollectorRegistry
 
 from lut_server.database import Database
+from lut_server.hot_tables import HotTables
+from lut_server.readiness import Readiness
 from lut_server.schemas import Mode, Precision, Runtime
 
 Clock = Callable[[], datetime]
@@ -21,6 +24,9 @@ class State:
     database: Database
     clock: Clock
     stopping: Callable[[], bool]
+    hot_tables: HotTables
+    registry: CollectorRegistry
+    readiness: Readiness
 
 
 async def _state(request: Request) -> State:
