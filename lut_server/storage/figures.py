@@ -30,11 +30,11 @@ class Figures:
 
 
 def read(session: Session, now: datetime) -> Figures:
-    jobs = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)))
+    jobs = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all())
     oldest = session.scalar(select(func.min(JobRow.created_at)).where(JobRow.state == "queued"))
     by_state = select(LeaseRow.state, func.count()).group_by(LeaseRow.state)
-    leases = dict(session.execute(by_state))
-    kinds = dict(session.execute(select(DeviceRow.uuid, DeviceRow.kind)))
+    leases = dict(session.execute(by_state).all())
+    kinds = dict(session.execute(select(DeviceRow.uuid, DeviceRow.kind)).all())
     measurements: dict[str, int] = dict.fromkeys(kinds.values(), 0)
     by_device = select(MeasurementRow.device, func.count()).group_by(MeasurementRow.device)
     for device, count in session.execute(by_device):
