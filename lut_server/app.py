@@ -12,10 +12,13 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
-from starlette.types import Scope
 
 from lut_server import problems
+from lut_server.access_docs import describe_access
+from lut_server.auth import Access
+from lut_server.credentials import ServerKey
 from lut_server.database import Database
+from lut_server.gate import Gate
 from lut_server.hot_tables import AnswerHotTables, HotTables
 from lut_server.metrics import Requests, ServiceCollector
 from lut_server.observing import Observed
@@ -31,6 +34,7 @@ from lut_server.routes import (
     networks,
     predictions,
     tables,
+    tokens,
 )
 from lut_server.routes.state import Clock, State
 from lut_server.storage import figures
@@ -51,10 +55,16 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def create_app(database: Database, clock: Clock = utc_now, stopping: Callable[[], bool] = lambda: False) -> FastAPI:
+def create_app(
+    database: Database,
+    clock: Clock = utc_now,
+    stopping: Callable[[], bool] = lambda: False,
+    access: Access | None = None,
+) -> FastAPI:
     """The service over a database whose schema is up to date.
 
-    `clock` decides when leases end; once `stopping` says so, waiting requests are answered at once.
+    `clock` decides when leases end; once `stopping` says so, waiting requests are answered at once. Without
+    `access` everybody on this machine may do everything until the database has tokens.
     """
 
     @asynccontextmanager
@@ -71,11 +81,13 @@ def create_app(database: Database, clock: Clock = utc_now, stopping: Callable[[]
         lifespan=lifespan,
         swagger_ui_parameters={"tryItOutEnabled": True, "docExpansion": "list"},
     )
+    access = access or Access(database, ServerKey.random, clock, open_to_local=True)
     hot_tables = HotTables()
     registry = CollectorRegistry()
     registry.register(ServiceCollector(partial(_figures, database, clock)))
     app.state.lut = State(
         database=database,
+        access=access,
         clock=clock,
         stopping=stopping,
         hot_tables=hot_tables,
@@ -83,16 +95,14 @@ def create_app(database: Database, clock: Clock = utc_now, stopping: Callable[[]
         readiness=Readiness(database),
     )
     problems.install(app)
-    app.add_middleware(AnswerHotTables, tables=hot_tables, may_read=_anyone)
+    app.add_middleware(AnswerHotTables, tables=hot_tables)
+    app.add_middleware(Gate, access=access)
     app.add_middleware(Observed, requests=Requests(registry))  # the last one stands in front
-    for noun in (devices, jobs, leases, measurements, tables, predictions, networks, comparisons):
+    for noun in (devices, jobs, leases, measurements, tables, predictions, networks, comparisons, tokens):
         app.include_router(noun.router, prefix="/v1")
     app.include_router(health.router)
+    describe_access(app)
     return app
-
-
-def _anyone(scope: Scope) -> bool:  # noqa: ARG001
-    return True
 
 
 async def _sweep(database: Database, clock: Clock) -> None:

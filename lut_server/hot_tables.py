@@ -7,7 +7,6 @@ Whatever is not here takes the ordinary route, which puts its answer here.
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -91,17 +90,16 @@ class HotTables:
 
 
 class AnswerHotTables:
-    """ASGI middleware before the routes; `may_read` says without blocking that a request's credentials suffice."""
+    """ASGI middleware before the routes, behind the gate: whoever comes here may read."""
 
-    def __init__(self, app: ASGIApp, tables: HotTables, may_read: Callable[[Scope], bool]) -> None:
+    def __init__(self, app: ASGIApp, tables: HotTables) -> None:
         self.app = app
         self._tables = tables
-        self._may_read = may_read
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET":
             answer = self._tables.get(scope.get("raw_path", b""), scope["query_string"])
-            if answer is not None and self._may_read(scope):
+            if answer is not None:
                 known = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
                 unchanged = known is not None and answer.is_known(known.decode("latin-1"))
                 if unchanged or answer.body is not None:

@@ -9,5 +9,6 @@ TAGS = [
     {"name": "predictions", "description": "What a network would cost, by the table of a device."},
     {"name": "networks", "description": "Networks found or submitted: predicted latency beside the measured one."},
     {"name": "comparisons", "description": "Tables side by side: is one device faster, and do they rank alike?"},
+    {"name": "tokens", "description": "Who may do what. Administrators only."},
     {"name": "health", "description": "Is the server there?"},
 ]

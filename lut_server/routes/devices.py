@@ -2,7 +2,7 @@ from fastapi import APIRouter
 
 from lut_server.errors import Unprocessable
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut
+from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, Limit, Lut
 from lut_server.schemas import DeviceRecord, DeviceReport, Page
 from lut_server.storage import devices
 
@@ -22,12 +22,13 @@ def get_device(lut: Lut, uuid: str) -> DeviceRecord:
 
 
 @router.put("/{uuid}", operation_id="register_device", summary="Register a device, or say what changed")
-def register_device(lut: Lut, uuid: str, report: DeviceReport) -> DeviceRecord:
+def register_device(lut: Lut, caller: Caller, uuid: str, report: DeviceReport) -> DeviceRecord:
     if report.device.uuid != uuid:
         raise Unprocessable(
             f"device.uuid={report.device.uuid!r}: the path says {uuid!r}; they must be equal",
             field="device.uuid",
             value=report.device.uuid,
         )
+    caller.require_device(uuid)
     with lut.database.write() as session:
         return devices.register(session, report, lut.clock())

@@ -4,10 +4,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Request, Response
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from lut_server.auth import Principal
 from lut_server.problems import documented
-from lut_server.routes.state import Lut, State
+from lut_server.routes.state import Caller, Lut, State
 from lut_server.schemas import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
 from lut_server.storage import leases
 
@@ -24,8 +26,9 @@ LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_leng
     response_model=Lease,
     responses={204: {"description": "No job for this device in `wait_s`."}, **documented(404, 409)},
 )
-async def claim_lease(lut: Lut, http: Request, request: LeaseRequest) -> Any:
+async def claim_lease(lut: Lut, caller: Caller, http: Request, request: LeaseRequest) -> Any:
     """Nothing is held while waiting: neither a thread nor a connection to the database."""
+    caller.require_device(request.device)
     give_up_at = time.monotonic() + request.wait_s
     lease = await run_in_threadpool(_claim, lut, request)
     while lease is None:
@@ -43,8 +46,9 @@ async def claim_lease(lut: Lut, http: Request, request: LeaseRequest) -> Any:
 @router.patch(
     "/{id}", operation_id="renew_lease", summary="Keep a lease and report progress", responses=documented(404, 410)
 )
-def renew_lease(lut: Lut, id: UUID, lease_token: LeaseToken, progress: Progress) -> LeaseRenewal:
+def renew_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, progress: Progress) -> LeaseRenewal:
     with lut.database.write() as session:
+        _require_own(session, caller, id)
         return leases.renew(session, id, lease_token, progress, lut.clock())
 
 
@@ -54,8 +58,9 @@ def renew_lease(lut: Lut, id: UUID, lease_token: LeaseToken, progress: Progress)
     summary="End a lease: its job is done, or failed with an error",
     responses=documented(404, 409, 410),
 )
-def complete_lease(lut: Lut, id: UUID, lease_token: LeaseToken, completion: Completion) -> Job:
+def complete_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, completion: Completion) -> Job:
     with lut.database.write() as session:
+        _require_own(session, caller, id)
         job = leases.complete(session, id, lease_token, completion, lut.clock())
     lut.hot_tables.built()
     return job
@@ -68,9 +73,15 @@ def complete_lease(lut: Lut, id: UUID, lease_token: LeaseToken, completion: Comp
     status_code=204,
     responses=documented(404, 410),
 )
-def give_back_lease(lut: Lut, id: UUID, lease_token: LeaseToken) -> None:
+def give_back_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken) -> None:
     with lut.database.write() as session:
+        _require_own(session, caller, id)
         leases.give_back(session, id, lease_token, lut.clock())
+
+
+def _require_own(session: Session, caller: Principal, id: UUID) -> None:
+    if caller.device is not None:
+        caller.require_device(leases.device_of(session, id))
 
 
 def _claim(lut: State, request: LeaseRequest) -> Lease | None:

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Body
 
 from lut_server.errors import Unprocessable
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, After, DeviceQuery, Limit, Lut
+from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, DeviceQuery, Limit, Lut
 from lut_server.schemas import Digest, Measurement, Page, Receipt
 from lut_server.storage import measurements
 
@@ -34,11 +34,12 @@ def get_measurement(lut: Lut, id: UUID) -> Measurement:
 
 
 @router.put("/{id}", operation_id="put_measurement", summary="Store one measurement", responses=documented(404, 409))
-def put_measurement(lut: Lut, id: UUID, measurement: Measurement) -> Receipt:
+def put_measurement(lut: Lut, caller: Caller, id: UUID, measurement: Measurement) -> Receipt:
     if measurement.id != id:
         raise Unprocessable(
             f"id={measurement.id}: the path says {id}; they must be equal", field="id", value=str(measurement.id)
         )
+    caller.require_device(measurement.device)
     with lut.database.write() as session:
         return measurements.put(session, [measurement], lut.clock())[0]
 
@@ -50,7 +51,9 @@ def put_measurement(lut: Lut, id: UUID, measurement: Measurement) -> Receipt:
     responses=documented(404, 409),
 )
 def put_measurements(
-    lut: Lut, batch: Annotated[list[Measurement], Body(min_length=1, max_length=MAX_BATCH)]
+    lut: Lut, caller: Caller, batch: Annotated[list[Measurement], Body(min_length=1, max_length=MAX_BATCH)]
 ) -> list[Receipt]:
+    for measurement in batch:
+        caller.require_device(measurement.device)
     with lut.database.write() as session:
         return measurements.put(session, batch, lut.clock())

@@ -8,7 +8,9 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from prometheus_client import CollectorRegistry
 
+from lut_server.auth import Access, Principal
 from lut_server.database import Database
+from lut_server.gate import PRINCIPAL
 from lut_server.hot_tables import HotTables
 from lut_server.readiness import Readiness
 from lut_server.schemas import Mode, Precision, Runtime
@@ -22,6 +24,7 @@ class State:
     """The parts that every route may use."""
 
     database: Database
+    access: Access
     clock: Clock
     stopping: Callable[[], bool]
     hot_tables: HotTables
@@ -34,6 +37,11 @@ async def _state(request: Request) -> State:
     return state
 
 
+async def _caller(request: Request) -> Principal:
+    caller: Principal = request.scope[PRINCIPAL]
+    return caller
+
+
 async def _runtime(
     mode: Mode = "pytorch",
     precision: Precision = "fp32",
@@ -44,6 +52,7 @@ async def _runtime(
 
 
 Lut = Annotated[State, Depends(_state)]
+Caller = Annotated[Principal, Depends(_caller)]
 RuntimeQuery = Annotated[Runtime, Depends(_runtime)]
 DeviceQuery = Annotated[str, Query(description="The uuid of a device, or its name if no other device has it.")]
 After = Annotated[str | None, Query(description="`next` of the page before; leave it out for the first page.")]

@@ -138,6 +138,14 @@ def complete(session: Session, id: UUID, token: str, completion: Completion, now
     return jobs.read(job)
 
 
+def device_of(session: Session, id: UUID) -> str:
+    """The device that a lease was given to."""
+    device = session.scalar(select(LeaseRow.device).where(LeaseRow.id == id))
+    if device is None:
+        raise _unknown(id)
+    return device
+
+
 def overdue(session: Session, now: datetime) -> bool:
     return session.scalar(select(_overdue(now).exists())) is True
 
@@ -200,10 +208,14 @@ def _hand_out(session: Session, lease: LeaseRow, job: JobRow) -> Lease:
 def _load(session: Session, id: UUID, token: str) -> LeaseRow:
     lease = session.get(LeaseRow, id, with_for_update=True)
     if lease is None:
-        raise NotFound(f"id={id}: no such lease; claim one", field="id", value=str(id))
+        raise _unknown(id)
     if not hmac.compare_digest(lease.token_digest, sha256(token)):
         raise LeaseEnded(f"lease {id}: not with this Lease-Token; another claim holds it")
     return lease
+
+
+def _unknown(id: UUID) -> NotFound:
+    return NotFound(f"id={id}: no such lease; claim one", field="id", value=str(id))
 
 
 def _require_active(lease: LeaseRow, now: datetime) -> None:
