@@ -89,6 +89,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--proxy-width", type=int, default=4, help="width multiplier of the supernet (default 4)")
     parser.add_argument("--budget", type=float, metavar="S", help="time for profiling in seconds (default: none)")
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (default 0)")
+    parser.add_argument("--port", type=int, default=0, help="port of the server (default: a free one)")
     parser.add_argument("--folder", type=Path, default=Path("runs/quickstart"), help="where everything is kept")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the summary here too")
     parser.add_argument("--keep", action="store_true", help="leave server and agent up until Ctrl-C")
@@ -118,7 +119,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     folder: Path = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
-        url, services = _start(running, folder, options.device)
+        url, services = _start(running, folder, options.device, options.port)
         client = running.enter_context(LutClient(url))
 
         def watch() -> None:
@@ -180,12 +181,12 @@ def run(options: argparse.Namespace, console: Console) -> None:
                 time.sleep(1)
 
 
-def _start(running: ExitStack, folder: Path, device: str) -> tuple[str, list[Service]]:
+def _start(running: ExitStack, folder: Path, device: str, port: int) -> tuple[str, list[Service]]:
     """Server and agent, with their logs and data in `folder`; the server's URL."""
     ready = folder / "server.url"
     ready.unlink(missing_ok=True)
     data = folder / "data"
-    serve = ["serve", "--port", "0", "--data-dir", str(data), "--ready-file", str(ready)]
+    serve = ["serve", "--port", str(port), "--data-dir", str(data), "--ready-file", str(ready)]
     server = running.enter_context(service("server", [str(BIN / "lut-server"), *serve], folder / "server.log"))
     url = wait_for_file(ready, [server])
     agent = ["run", "--server", url, "--device", device, "--state-dir", str(folder / "agent")]
