@@ -49,17 +49,17 @@ class Observed:
             method, route = scope["method"], _route(scope, mounted_at)
             self._requests.observe(method if method in METHODS else "OTHER", route, status, seconds)
             if log.isEnabledFor(logging.INFO):
-                # The raw path is percent-encoded: no client can write lines of its own into the log.
-                path = scope.get("raw_path", b"").decode("ascii", "backslashreplace")
-                milliseconds = round(seconds * 1000, 2)
-                fields = {
-                    "method": method,
-                    "path": path,
-                    "route": route,
-                    "status": status,
-                    "duration_ms": milliseconds,
-                }
-                log.info("%s %s %d %.2f ms", method, path, status, milliseconds, extra={"fields": fields})
+                _log_access(scope, method, route, status, round(seconds * 1000, 2))
+
+
+def _log_access(scope: Scope, method: str, route: str, status: int, duration_ms: float) -> None:
+    # The raw path is percent-encoded: no client can write lines of its own into the log.
+    path = scope.get("raw_path", b"").decode("ascii", "backslashreplace")
+    # Made here, because Logger.info would walk the stack for a line number that no line shows.
+    said = (method, path, status, duration_ms)
+    record = logging.LogRecord(log.name, logging.INFO, __file__, 0, "%s %s %d %.2f ms", said, None)
+    record.fields = {"method": method, "path": path, "route": route, "status": status, "duration_ms": duration_ms}
+    log.handle(record)
 
 
 def _given_id(scope: Scope) -> bytes | None:

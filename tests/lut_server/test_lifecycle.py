@@ -23,43 +23,7 @@ from lut_server.client import LutClient, ServerUnavailable
 from lut_server.schemas import Completion, Lease
 from lut_server.settings import Settings
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
-
-START_S = 60
-
-
-class Server:
-    """`lut-server serve` in a process of its own."""
-
-    def __init__(self, database_url: str, folder: Path) -> None:
-        self._arguments = ["--database-url", database_url]
-        self._folder = folder
-        self._port = "0"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.url = ""
-
-    def start(self) -> None:
-        ready = self._folder / f"ready-{time.monotonic_ns()}"
-        command = [sys.executable, "-m", "lut_server", "serve", "--port", self._port, "--ready-file", str(ready)]
-        with (self._folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen([*command, *self._arguments], stdout=log, stderr=log)
-        give_up_at = time.monotonic() + START_S
-        while not ready.exists():
-            assert self.process.poll() is None, (self._folder / "server.log").read_text()
-            assert time.monotonic() < give_up_at, "the server did not start"
-            time.sleep(0.02)
-        self.url = ready.read_text()
-        self._port = self.url.rsplit(":", 1)[1]
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    def end(self, number: signal.Signals) -> int:
-        """Send a signal; the exit status."""
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(timeout=15)
+from tests.lut_server.processes import START_S, Server
 
 
 @pytest.fixture
@@ -67,8 +31,7 @@ def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
     server = Server(database_url, tmp_path)
     server.start()
     yield server
-    if server.process and server.process.poll() is None:
-        server.end(signal.SIGKILL)
+    server.kill()
 
 
 def _lease(client: LutClient, count: int) -> Lease:
