@@ -19,6 +19,11 @@ def relax(log_alpha: Tensor, uniform: Tensor, temperature: float) -> Tensor:
     return torch.where(z < NEGLIGIBLE, 0, z)
 
 
+def one_hot(z: Tensor) -> Tensor:
+    """1 where each row of z is largest, 0 elsewhere."""
+    return torch.zeros_like(z).scatter_(-1, z.argmax(dim=-1, keepdim=True), 1)
+
+
 def temperature_at(step: int, steps: int, first: float = 1.0, last: float = 0.03) -> float:
     """λ of a step: `first` at step 0, `last` at step `steps` - 1, exponential between."""
     return first * math.exp(math.log(last / first) * step / max(steps - 1, 1))

@@ -1,29 +1,29 @@
 """The search: weights and architecture in one update, on one batch (Eq. 10)."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from lgcnet_search.architecture import Architecture
+from lgcnet_search.checkpoint import Checkpoint
+from lgcnet_search.digest import space_digest
 from lgcnet_search.genotype import Genotype
 from lgcnet_search.graph import GuidedCells
 from lgcnet_search.gumbel import temperature_at
-from lgcnet_search.latency import BETA, LatencyModel, latency_loss, table_sum_us
+from lgcnet_search.latency import BETA, LatencyModel, table_sum_us
 from lgcnet_search.network import network_spec, seeded
+from lgcnet_search.processes import Processes
 from lgcnet_search.space import CELL_CANDIDATES, Space
 from lgcnet_search.supernet import Supernet
+from lgcnet_search.update import Amp, Batch, Sampling, Update
 from lut_server.schemas import LatencyTable
-
-IGNORED = 255
-
-Batch = tuple[Tensor, Tensor]
-"""Images N×3×H×W in float32, targets N×H×W in int64 with 255 where nothing is to be learned."""
 
 
 class SearchError(RuntimeError):
@@ -32,11 +32,12 @@ class SearchError(RuntimeError):
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """The paper's, but for `steps` and `clip_norm` (which it does not state)."""
+    """The paper's, but for `steps` and `clip_norm` (which it does not state), and how it is computed."""
 
     steps: int = 2000
     beta: float = BETA
     seed: int = 0
+    sampling: Sampling = "soft"
     temperature: tuple[float, float] = (1.0, 0.03)
     weight_lr: tuple[float, float] = (0.025, 0.001)
     weight_momentum: float = 0.9
@@ -45,12 +46,23 @@ class SearchSettings:
     alpha_lr: float = 1e-3
     alpha_betas: tuple[float, float] = (0.5, 0.999)
     alpha_decay: float = 1e-4
+    accumulate: int = 1
+    """Batches that one update is the mean of."""
+    amp: Amp = "none"
+    """Precision of the supernet's activations; fp16 with a scaled loss (Micikevicius et al. 2018)."""
+    channels_last: bool = False
+    recompute: bool = False
+    """Run each cell again in the backward pass instead of keeping what its candidates returned."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps: {self.steps} given, at least 1 is needed")
+        for name in ("steps", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} given, at least 1 is needed")
         if not (math.isfinite(self.beta) and self.beta >= 0):
             raise ValueError(f"beta: {self.beta} given, a finite number from 0 is needed")
+        for name, known in (("sampling", get_args(Sampling)), ("amp", get_args(Amp))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: {getattr(self, name)!r} given, it may be {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -76,73 +88,174 @@ class SearchResult:
     table_digest: str
 
 
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a search keeps its state, and after how many steps. `data` says what the batches are."""
+
+    path: Path
+    every: int
+    data: str = ""
+
+
+Batches = Iterable[Batch] | Callable[[int], Iterable[Batch]]
+"""Batches, gone through again when they end; or a function from the number of batches already used to the rest."""
+
+OnStep = Callable[[StepRecord], None]
+
+
 def search(
     space: Space,
     proxy: Space,
     table: LatencyTable,
-    batches: Iterable[Batch],
+    batches: Batches,
     settings: SearchSettings | None = None,
     device: torch.device | str = "cpu",
-    on_step: Callable[[StepRecord], None] | None = None,
+    on_step: OnStep | None = None,
+    *,
+    processes: Processes | None = None,
+    checkpoints: Checkpoints | None = None,
+    on_architecture: Callable[[int, Architecture], None] | None = None,
 ) -> SearchResult:
     """Search `space` on the supernet of `proxy` with the latencies of `space` in `table`.
 
-    `proxy` may be smaller and narrower; it has the same edges and classes. `batches` are gone through again when
-    they end. Weights are updated by SGD, α and the GCN-guided modules by Adam, from one backward pass. A seed gives
-    the same result on the same machine. Raises MissingRows before the first step if the table lacks an operation,
-    ValueError for batches that do not fit, SearchError if the loss is no longer finite.
+    `proxy` may be smaller and narrower; it has the same edges and classes. Weights are updated by SGD, α and the
+    GCN-guided modules by Adam, from one backward pass. A seed gives the same result on the same machine, also where
+    the search goes on from its file in `checkpoints`. Each of several `processes` gives its own share of every global
+    batch; all return the same. `on_architecture` is called after `on_step`, with the step.
+
+    Raises MissingRows before the first step if the table lacks an operation, ValueError for batches that do not fit,
+    CheckpointError for a file that cannot be continued from, SearchError if the loss is no longer finite.
     """
     settings = settings or SearchSettings()
+    processes = processes or Processes()
     if [edge.name for edge in space.graph.edges] != [edge.name for edge in proxy.graph.edges]:
         raise ValueError(f"proxy: {proxy} has other edges than {space}; only size, width and classes may differ")
     if space.classes != proxy.classes:
         raise ValueError(f"proxy: {proxy.classes} classes, the space has {space.classes}")
-    latency = LatencyModel(space, table).to(device)
-    with seeded(settings.seed):
-        supernet = Supernet(proxy).to(device).train()
-        architecture = Architecture(space, GuidedCells(space.cells, len(CELL_CANDIDATES))).to(device)
-    weights, alphas, schedule = _optimizers(supernet, architecture, settings)
-    noise = torch.Generator().manual_seed(settings.seed)
-    history: list[StepRecord] = []
-    for step, (images, targets) in zip(range(settings.steps), _repeated(batches), strict=False):
-        _check(images, targets, proxy)
-        temperature = temperature_at(step, settings.steps, *settings.temperature)
-        z = architecture.sample(temperature, noise)
-        logits = supernet(images.to(device, non_blocking=True), z)
-        ce = cross_entropy(logits, targets.to(device, non_blocking=True))
-        latency_us = latency(z)
-        loss = ce + latency_loss(latency_us, settings.beta)
-        record = StepRecord(step, float(ce.detach()), float(latency_us.detach()), temperature, architecture.entropy())
-        if not math.isfinite(record.cross_entropy):
-            raise SearchError(f"cross-entropy is {record.cross_entropy} at step {step}; lower the learning rate")
-        weights.zero_grad()
-        alphas.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(supernet.parameters(), settings.clip_norm)
-        weights.step()
-        alphas.step()
-        schedule.step()
-        history.append(record)
+    run = SearchRun(space, proxy, table, settings, torch.device(device), processes)
+    origin = {**run.origin(table), "data": checkpoints.data} if checkpoints else {}
+    if checkpoints and checkpoints.path.exists():
+        run.load_state_dict(Checkpoint.load(checkpoints.path, origin).state)
+    source = _from(batches, run.steps_done * settings.accumulate)
+    while run.steps_done < settings.steps:
+        given = list(islice(source, settings.accumulate))
+        for images, targets in given:
+            _check(images.shape, targets.shape, proxy)
+        record = run.step(given)
         if on_step:
             on_step(record)
-    genotype = architecture.genotype()
+        if on_architecture:
+            on_architecture(record.step, run.architecture)
+        if checkpoints and processes.first and (run.steps_done % checkpoints.every == 0 or run.done):
+            Checkpoint(origin, run.state_dict()).save(checkpoints.path)
+    genotype = run.architecture.genotype()
     predicted_us = table_sum_us(table, network_spec(genotype))
-    return SearchResult(genotype, predicted_us, tuple(history), settings, proxy, table.digest)
+    return SearchResult(genotype, predicted_us, tuple(run.history), settings, proxy, table.digest)
 
 
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean over the pixels that are not ignored; 0 where all are."""
-    total = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-    return total / (targets != IGNORED).sum().clamp(min=1)
+class SearchRun:
+    """A search between two steps: everything that changes, and the step."""
+
+    def __init__(
+        self,
+        space: Space,
+        proxy: Space,
+        table: LatencyTable,
+        settings: SearchSettings,
+        device: torch.device,
+        processes: Processes,
+    ) -> None:
+        self.proxy = proxy
+        self.settings = settings
+        self.processes = processes
+        self.history: list[StepRecord] = []
+        latency = LatencyModel(space, table).to(device)
+        with seeded(settings.seed):
+            supernet = Supernet(proxy, settings.recompute)
+            self.architecture = Architecture(space, GuidedCells(space.cells, len(CELL_CANDIDATES))).to(device)
+        supernet.to(device)
+        processes.synchronize_batch_norm(supernet, device)
+        self.supernet = supernet.train()
+        first, last = settings.weight_lr
+        self.weights = SGD(supernet.parameters(), first, settings.weight_momentum, weight_decay=settings.weight_decay)
+        self.alphas = Adam(
+            self.architecture.parameters(), settings.alpha_lr, settings.alpha_betas, weight_decay=settings.alpha_decay
+        )
+        self.schedule = CosineAnnealingLR(self.weights, settings.steps, last)
+        self.noise = torch.Generator().manual_seed(settings.seed)
+        self.update = Update(
+            supernet,
+            self.architecture,
+            latency,
+            self.weights,
+            self.alphas,
+            beta=settings.beta,
+            clip_norm=settings.clip_norm,
+            sampling=settings.sampling,
+            amp=settings.amp,
+            channels_last=settings.channels_last,
+            processes=processes,
+        )
+
+    @property
+    def steps_done(self) -> int:
+        return len(self.history)
+
+    @property
+    def done(self) -> bool:
+        return self.steps_done >= self.settings.steps
+
+    def step(self, batches: Iterable[Batch]) -> StepRecord:
+        """One update on this process's share of a global batch. Raises SearchError."""
+        step = self.steps_done
+        temperature = temperature_at(step, self.settings.steps, *self.settings.temperature)
+        entropy = self.architecture.entropy()
+        cross_entropy, latency_us = self.update(batches, temperature, self.noise)
+        if not math.isfinite(cross_entropy):
+            raise SearchError(f"cross-entropy is {cross_entropy} at step {step}; lower the learning rate")
+        self.schedule.step()
+        self.history.append(StepRecord(step, cross_entropy, latency_us, temperature, entropy))
+        return self.history[-1]
+
+    def origin(self, table: LatencyTable) -> dict[str, Any]:
+        """What must be equal for this search to go on from a checkpoint."""
+        return {
+            "table": table.digest,
+            "device": table.device.name,
+            "definition": space_digest(),
+            "processes": self.processes.count,
+            **{f"space.{name}": value for name, value in asdict(self.architecture.space).items()},
+            **{f"proxy.{name}": value for name, value in asdict(self.proxy).items()},
+            **{f"settings.{name}": value for name, value in asdict(self.settings).items()},
+        }
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "supernet": self.supernet,
+            "architecture": self.architecture,
+            "weights": self.weights,
+            "alphas": self.alphas,
+            "schedule": self.schedule,
+            "scaler": self.update.scaler,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a step changes; the data's position follows from the number of steps."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        return {**state, "noise": self.noise.get_state(), "history": [asdict(record) for record in self.history]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.noise.set_state(state["noise"])
+        self.history = [StepRecord(**record) for record in state["history"]]
 
 
-def _optimizers(
-    supernet: Supernet, architecture: Architecture, settings: SearchSettings
-) -> tuple[SGD, Adam, CosineAnnealingLR]:
-    first, last = settings.weight_lr
-    weights = SGD(supernet.parameters(), first, settings.weight_momentum, weight_decay=settings.weight_decay)
-    alphas = Adam(architecture.parameters(), settings.alpha_lr, settings.alpha_betas, weight_decay=settings.alpha_decay)
-    return weights, alphas, CosineAnnealingLR(weights, settings.steps, last)
+def _from(batches: Batches, used: int) -> Iterator[Batch]:
+    if callable(batches):
+        return iter(batches(used))
+    return islice(_repeated(batches), used, None)
 
 
 def _repeated(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -155,11 +268,11 @@ def _repeated(batches: Iterable[Batch]) -> Iterator[Batch]:
             raise ValueError("batches: none left; give a list or a DataLoader, which can be gone through again")
 
 
-def _check(images: Tensor, targets: Tensor, proxy: Space) -> None:
-    count = images.shape[0]
-    if images.shape[1:] != proxy.input_shape or targets.shape != (count, proxy.height, proxy.width_px):
+def _check(images: torch.Size, targets: torch.Size, proxy: Space) -> None:
+    count = images[0]
+    if images[1:] != proxy.input_shape or targets != (count, proxy.height, proxy.width_px):
         raise ValueError(
-            f"batches: images {tuple(images.shape)} with targets {tuple(targets.shape)} given, the proxy takes "
+            f"batches: images {tuple(images)} with targets {tuple(targets)} given, the proxy takes "
             f"N×3×{proxy.height}×{proxy.width_px} with N×{proxy.height}×{proxy.width_px}"
         )
     if count < 2:

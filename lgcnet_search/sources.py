@@ -11,8 +11,8 @@ from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.labels import CITYSCAPES
 from lgcnet_search.data.loading import endless
 from lgcnet_search.data.views import RandomCrop
-from lgcnet_search.search import Batch
 from lgcnet_search.space import Space
+from lgcnet_search.update import Batch
 
 GENERATED = "generated"
 GENERATED_SIZE = (512, 1024)

@@ -1,23 +1,52 @@
 """The supernet: the graph of the space with every candidate of every edge (Eq. 2, 3)."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lgcnet_search.architecture import EdgeTensors
+from lgcnet_search.mixing import weighted_sum
 from lgcnet_search.network import attach
 from lgcnet_search.operations import Operation, build_operation
 from lgcnet_search.space import Space
-from lgcnet_search.steps import INPUT, ZERO, Edge, Step
+from lgcnet_search.steps import INPUT, SKIP, Edge, Graph, Node, Part, Step
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Parts that run together (stem, a cell, the fusion cell, head), what they take and what they hand on."""
+
+    parts: tuple[Part, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """z of one edge, on the device and as numbers."""
+
+    z: Tensor
+    values: tuple[float, ...]
 
 
 class Supernet(nn.Module):
-    """Images N×3×height×width and relaxed choices z to logits N×classes×height×width.
+    """Images N×3×height×width and choices z to logits N×classes×height×width.
 
-    Weights stand under step names, and under "edge.candidate" on searched edges.
+    A candidate whose z is 0 is not run: with one-hot z exactly the derived network runs, and a relaxed z that left
+    nothing of a candidate does not pay for it. Weights stand under step names, and under "edge.candidate" on
+    searched edges. With `recompute`, each cell keeps only its inputs for the backward pass and runs again there:
+    less memory, one more forward pass (Chen et al. 2016); BatchNorm's running statistics then move twice a step.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, recompute: bool = False) -> None:
         super().__init__()
         self.space = space
+        self.recompute = recompute
+        self._stages = _stages(space.graph)
         self._steps: dict[str, Operation] = {}
         self._edges: dict[str, list[Operation | None]] = {}
         for part in space.graph.parts:
@@ -30,6 +59,8 @@ class Supernet(nn.Module):
                     else None
                     for candidate in part.candidates
                 ]
+            elif part.zeros:
+                self._steps[part.zeros.name] = self._build(part.zeros.name, part.zeros)
 
     def _build(self, name: str, step: Step) -> Operation:
         operation = build_operation(step.operation)
@@ -37,25 +68,65 @@ class Supernet(nn.Module):
         return operation
 
     def forward(self, images: Tensor, z: EdgeTensors) -> Tensor:
-        weights = z.by_edge(self.space)
+        numbers = z.map(lambda rows: rows.detach().cpu()).by_edge(self.space)
+        weights = {name: Weights(row, tuple(numbers[name].tolist())) for name, row in z.by_edge(self.space).items()}
         values = {INPUT: images}
-        result = images
-        for part in self.space.graph.parts:
-            if isinstance(part, Step):
-                result = self._steps[part.name](*[values[name] for name in part.inputs])
-            elif isinstance(part, Edge):
-                result = self._mix(part, values[part.source], weights[part.name])
+        for stage in self._stages:
+            inputs = [values[name] for name in stage.inputs]
+            if self.recompute and torch.is_grad_enabled():
+                outputs = checkpoint(self._run, stage, weights, *inputs, use_reentrant=False, preserve_rng_state=False)
             else:
-                first, *others = (values[name] for name in part.inputs)
-                result = sum(others, start=first)
-            values[part.name] = result
-        return result
+                outputs = self._run(stage, weights, *inputs)
+            values.update(zip(stage.outputs, outputs, strict=True))
+        return values[self.space.graph.parts[-1].name]
 
-    def _mix(self, edge: Edge, value: Tensor, z: Tensor) -> Tensor:
-        """Eq. 3: Σ_m z^m o^m(c). The zero operation adds nothing and is not computed."""
-        terms: list[Tensor] = [
-            weight * (value if operation is None else operation(value))
-            for candidate, operation, weight in zip(edge.candidates, self._edges[edge.name], z, strict=True)
-            if candidate.name != ZERO
-        ]
-        return sum(terms[1:], start=terms[0])
+    def _run(self, stage: Stage, weights: Mapping[str, Weights], *inputs: Tensor) -> tuple[Tensor, ...]:
+        values: dict[str, Tensor | None] = dict(zip(stage.inputs, inputs, strict=True))
+
+        def value(name: str) -> Tensor:
+            found = values[name]
+            assert found is not None, f"{name} is no edge, and a step takes it"
+            return found
+
+        for part in stage.parts:
+            if isinstance(part, Step):
+                values[part.name] = self._steps[part.name](*map(value, part.inputs))
+            elif isinstance(part, Edge):
+                values[part.name] = self._mix(part, value(part.source), weights[part.name])
+            else:
+                present = [found for name in part.inputs if (found := values[name]) is not None]
+                if part.zeros and not present:
+                    present = [self._steps[part.zeros.name](*map(value, part.zeros.inputs))]
+                values[part.name] = sum(present[1:], start=present[0])
+        return tuple(value(name) for name in stage.outputs)
+
+    def _mix(self, edge: Edge, source: Tensor, weights: Weights) -> Tensor | None:
+        """Eq. 3: Σ_m z^m o^m(c) over the candidates with z^m > 0; None if that leaves `zero` alone."""
+        terms: list[Tensor | None] = [None] * len(edge.candidates)
+        for index, (candidate, operation) in enumerate(zip(edge.candidates, self._edges[edge.name], strict=True)):
+            if weights.values[index] and (operation or candidate.name == SKIP):
+                terms[index] = operation(source) if operation else source
+        if all(term is None for term in terms):
+            return None
+        return weighted_sum(weights.z, weights.values, terms)
+
+
+def _stages(graph: Graph) -> tuple[Stage, ...]:
+    """The graph cut where the first word of the parts' names changes."""
+    runs = [tuple(run) for _, run in groupby(graph.parts, lambda part: part.name.partition(".")[0])]
+    stages: list[Stage] = []
+    for index, run in enumerate(runs):
+        names = [part.name for part in run]
+        taken = dict.fromkeys(name for part in run for name in _sources(part) if name not in names)
+        later = {name for other in runs[index + 1 :] for part in other for name in _sources(part)}
+        outputs = tuple(name for name in names if name in later or name == graph.parts[-1].name)
+        stages.append(Stage(run, tuple(taken), outputs))
+    return tuple(stages)
+
+
+def _sources(part: Part) -> tuple[str, ...]:
+    if isinstance(part, Edge):
+        return (part.source,)
+    if isinstance(part, Node) and part.zeros:
+        return (*part.inputs, *part.zeros.inputs)
+    return part.inputs

@@ -1,0 +1,64 @@
+"""Checkpoints: a whole file or none, checked before it is used, and only for the run that wrote it."""
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+MAGIC = b"lgcnet-checkpoint-1\n"
+_HEADER = len(MAGIC) + hashlib.sha256().digest_size
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be continued from; the message says why, and the way out."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`origin` says what the run is (plain values by name); `state` is what it needs to go on (tensors and values)."""
+
+    origin: Mapping[str, Any]
+    state: Mapping[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write atomically: a reader, and a run killed at any moment, finds the old file or the new one."""
+        buffer = io.BytesIO()
+        torch.save({"origin": dict(self.origin), "state": dict(self.state)}, buffer)
+        content = buffer.getbuffer()
+        unfinished = path.with_name(path.name + ".part")
+        with unfinished.open("wb") as file:
+            file.write(MAGIC + hashlib.sha256(content).digest())
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+
+    @classmethod
+    def load(cls, path: Path, origin: Mapping[str, Any]) -> "Checkpoint":
+        """Read a checkpoint of the run that `origin` describes. Raises CheckpointError, OSError."""
+        found = cls._read(path)
+        wrong = [
+            f"{name}: {found.origin.get(name, 'absent')} there, {origin.get(name, 'absent')} now"
+            for name in (*found.origin, *(origin.keys() - found.origin.keys()))
+            if found.origin.get(name) != origin.get(name)
+        ]
+        if wrong:
+            raise CheckpointError(
+                f"{path} belongs to another run ({'; '.join(wrong)}); give what was given there, or another folder"
+            )
+        return found
+
+    @classmethod
+    def _read(cls, path: Path) -> "Checkpoint":
+        content = path.read_bytes()
+        digest = hashlib.sha256(memoryview(content)[_HEADER:]).digest()
+        if not content.startswith(MAGIC) or content[len(MAGIC) : _HEADER] != digest:
+            raise CheckpointError(f"{path} is damaged or no checkpoint of this version; remove it and begin anew")
+        # Tensors stay on the CPU until they are copied into what they belong to.
+        loaded = torch.load(io.BytesIO(memoryview(content)[_HEADER:]), map_location="cpu", weights_only=True)
+        return cls(loaded["origin"], loaded["state"])

@@ -1,0 +1,123 @@
+"""One update of weights and architecture from one backward pass (Eq. 10)."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import SGD, Adam
+
+from lgcnet_search.architecture import Architecture, EdgeTensors
+from lgcnet_search.gumbel import one_hot
+from lgcnet_search.latency import LatencyModel, latency_loss
+from lgcnet_search.processes import Processes
+from lgcnet_search.supernet import Supernet
+
+IGNORED = 255
+
+Batch = tuple[Tensor, Tensor]
+"""Images N×3×H×W in float32, targets N×H×W in int64 with 255 where nothing is to be learned."""
+
+Sampling = Literal["soft", "hard"]
+Amp = Literal["none", "bf16", "fp16"]
+
+_AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Measures(NamedTuple):
+    """Before the update: mean cross-entropy over the global batch, LAT of the sample."""
+
+    cross_entropy: float
+    latency_us: float
+
+
+class Update:
+    """Draws z, runs the batch, and steps both optimizers.
+
+    soft: z as Eq. 4 gives it; every candidate of positive weight runs. hard: straight-through Gumbel-softmax (Jang
+    et al. 2017): one-hot z in the forward pass, and the gradient at it taken as the gradient at the relaxed z. Only
+    the sampled candidates run, as in GDAS (Dong & Yang 2019): ∂CE/∂z is known for them and taken as 0 for the
+    others, while LAT reaches every candidate. Both are one computation: the supernet and LAT are differentiated at
+    a leaf (z, or its one-hot), whose gradient is then handed to z.
+
+    The cross-entropy is the mean over all pixels of all `batches` of all processes, so it depends neither on how
+    many processes share a global batch nor on the parts it is accumulated from. Every process draws the same z.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        architecture: Architecture,
+        latency: LatencyModel,
+        weights: SGD,
+        alphas: Adam,
+        *,
+        beta: float,
+        clip_norm: float,
+        sampling: Sampling = "soft",
+        amp: Amp = "none",
+        channels_last: bool = False,
+        processes: Processes | None = None,
+    ) -> None:
+        self.supernet = supernet
+        self.architecture = architecture
+        self.latency = latency
+        self.weights = weights
+        self.alphas = alphas
+        self.beta = beta
+        self.clip_norm = clip_norm
+        self.sampling = sampling
+        self.amp = amp
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.processes = processes or Processes()
+        self.device = latency.constant_us.device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
+
+    def __call__(self, batches: Iterable[Batch], temperature: float, noise: torch.Generator) -> Measures:
+        """One update from the mean over `batches`, each run on its own."""
+        z = self.architecture.sample(temperature, noise)
+        leaf = (z if self.sampling == "soft" else z.map(one_hot)).map(lambda rows: rows.detach().requires_grad_())
+        latency_us = self.latency(leaf)
+        self.weights.zero_grad()
+        self.alphas.zero_grad()
+        totals = torch.zeros(2, device=self.device)
+        for images, targets in batches:
+            targets = targets.to(self.device, non_blocking=True)
+            loss = self._cross_entropy(images, targets, leaf) / targets.numel()
+            torch.autograd.backward(self.scaler.scale(loss))
+            totals += torch.stack((loss.detach(), (targets != IGNORED).sum() / targets.numel()))
+        self._divide(leaf, totals)
+        torch.autograd.backward(self.scaler.scale(latency_loss(latency_us, self.beta)))
+        torch.autograd.backward(z, [rows.grad for rows in leaf])
+        return self._step(totals, latency_us)
+
+    def _cross_entropy(self, images: Tensor, targets: Tensor, z: EdgeTensors) -> Tensor:
+        """Summed over the pixels that are not ignored."""
+        images = images.to(self.device, non_blocking=True, memory_format=self.layout)
+        context: AbstractContextManager[object] = torch.autocast(
+            self.device.type, _AMP.get(self.amp), enabled=self.amp != "none"
+        )
+        with context:
+            logits: Tensor = self.supernet(images, z)
+        return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
+
+    def _divide(self, leaf: EdgeTensors, totals: Tensor) -> None:
+        """Make gradients of sums those of the mean over the pixels that are not ignored, of all processes."""
+        learned = [parameter.grad for parameter in self.supernet.parameters() if parameter.grad is not None]
+        gradients = [*learned, *(rows.grad for rows in leaf if rows.grad is not None)]
+        self.processes.add_up([*gradients, totals])
+        share = totals[1].clamp(min=torch.finfo(totals.dtype).tiny)
+        totals[0] /= share
+        torch._foreach_div_(gradients, share)
+
+    def _step(self, totals: Tensor, latency_us: Tensor) -> Measures:
+        self.scaler.unscale_(self.weights)
+        self.scaler.unscale_(self.alphas)
+        torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.clip_norm)
+        measures = Measures(*torch.stack((totals[0], latency_us.detach())).tolist())
+        self.scaler.step(self.weights)
+        self.scaler.step(self.alphas)
+        self.scaler.update()
+        return measures
