@@ -28,7 +28,7 @@ from lgcnet_search.search import SearchError, SearchSettings, StepRecord, search
 from lgcnet_search.sources import GENERATED, generated_scenes, search_batches
 from lgcnet_search.space import Space
 from lut_server.client import LutClient, LutError
-from lut_server.schemas import Device, Job, MissingRows, Mode, Precision, Runtime
+from lut_server.schemas import Device, Effort, Job, MissingRows, Mode, Precision, Runtime
 
 EXIT_REFUSED = 2
 
@@ -93,6 +93,7 @@ def profile(
     mode: ModeName = "pytorch",
     precision: PrecisionName = "fp32",
     threads: Threads = None,
+    budget: Annotated[float | None, typer.Option(help="Seconds to spend; left out: until converged.")] = None,
     height: Height = 769,
     width: Width = 1537,
     channels: Channels = 8,
@@ -101,11 +102,13 @@ def profile(
 ) -> None:
     """Have an agent measure every operation of the space; prints the id of the table."""
     space = _space(height, width, channels, classes)
+    with _usage():
+        effort = Effort(budget_s=budget)
     with _client(server, token) as client:
         target, runtime = _target(client, device, mode, precision, threads)
         with _following_job(f"profiling on {target.name}") as on_job:
-            table = jobs.profile(client, space, target, runtime, on_job=on_job)
-    doubtful = sum(not row.quality.converged or row.quality.noisy or row.quality.throttled for row in table.rows)
+            table = jobs.profile(client, space, target, runtime, effort, on_job)
+    doubtful = sum(not row.quality.sound for row in table.rows)
     typer.echo(f"{len(table.rows)} operations on {target.name}, {doubtful} of them doubtful; table:")
     typer.echo(table.id)
 
