@@ -1,22 +1,23 @@
-"""lut-server: serve the lookup tables, or migrate their database."""
+"""lut-server: serve the lookup tables, and look after them."""
 
-import os
 import signal
 import socket
-import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 import uvicorn
-from sqlalchemy.exc import SQLAlchemyError
 
 from lut_server import logs
 from lut_server.app import create_app
+from lut_server.auth import Access
+from lut_server.commands import token
+from lut_server.commands.common import DatabaseUrl, DataDir, migrated, settings_from, stop, utc_now
+from lut_server.credentials import KeyUnusable
 from lut_server.database import Database
-from lut_server.migrations import upgrade
-from lut_server.settings import Settings, SettingsError, load_settings
+from lut_server.settings import Settings
+from lut_server.storage import tokens
 
 SHUTDOWN_S = 1
 BACKLOG = 2048
@@ -24,13 +25,12 @@ BACKLOG = 2048
 cli = typer.Typer(
     help="The lookup-table server: latencies of operations on devices.", no_args_is_help=True, add_completion=False
 )
-DataDir = Annotated[str | None, typer.Option(help="Folder of the SQLite database. [env: LUT_DATA_DIR]")]
-DatabaseUrl = Annotated[str | None, typer.Option(help="PostgreSQL or SQLite URL instead. [env: LUT_DATABASE_URL]")]
+cli.add_typer(token.cli, name="token")
 
 
 @cli.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="A loopback address. [env: LUT_HOST]")] = None,
+    host: Annotated[str | None, typer.Option(help="Beyond loopback it takes access tokens. [env: LUT_HOST]")] = None,
     port: Annotated[str | None, typer.Option(help="0 takes a free one. [env: LUT_PORT]")] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
@@ -38,7 +38,7 @@ def serve(
     ready_file: Annotated[Path | None, typer.Option(help="Write the URL here once the server listens.")] = None,
 ) -> None:
     """Bring the database up to date and serve it."""
-    settings = _settings(
+    settings = settings_from(
         LUT_HOST=host,
         LUT_PORT=port,
         LUT_DATA_DIR=data_dir,
@@ -49,9 +49,17 @@ def serve(
         signal.signal(number, _exit)  # uvicorn shuts down first, then hands the signal on to this
     logs.configure(settings.log_format)
     listener = _listen(settings)
-    database = _migrated(settings)
-    app = create_app(database, stopping=lambda: server.should_exit)
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S)
+    database = migrated(settings)
+    _require_tokens(settings, database)
+    access = Access(database, settings.key.load, utc_now, open_to_local=settings.is_local)
+    app = create_app(database, stopping=lambda: server.should_exit, access=access)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        forwarded_allow_ips=settings.trusted_proxies,
+    )
     server = _Server(config, ready_file)
     try:
         server.run([listener])
@@ -62,8 +70,8 @@ def serve(
 @cli.command()
 def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Bring the database up to date; `serve` does this by itself."""
-    settings = _settings(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
-    _migrated(settings).close()
+    settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
+    migrated(settings).close()
     print(f"up to date: {settings.database_url.render_as_string(hide_password=True)}")
 
 
@@ -86,22 +94,31 @@ class _Server(uvicorn.Server):
             part.replace(self._ready_file)
 
 
-def _settings(**options: str | None) -> Settings:
-    given = {name: value for name, value in options.items() if value is not None}
-    if "LUT_DATA_DIR" in given and "LUT_DATABASE_URL" in given:
-        _stop("--data-dir and --database-url: give one of them")
-    # An option beats the environment, also where the other of the two stands there.
-    environment = dict(os.environ)
-    if "LUT_DATA_DIR" in given:
-        environment.pop("LUT_DATABASE_URL", None)
-    try:
-        return load_settings({**environment, **given})
-    except SettingsError as error:
-        _stop(str(error))
+def _require_tokens(settings: Settings, database: Database) -> None:
+    """Refuse to serve where nobody could get in, or everybody."""
+    with database.read() as session:
+        if not settings.is_local and not tokens.any_exist(session):
+            stop(
+                f"LUT_HOST={settings.host!r}: to be reached from other machines the server needs access tokens, and "
+                "none are set up. Make the first one with: lut-server token create --role admin"
+            )
+        if tokens.any_exist(session):
+            try:
+                key = settings.key.load()
+            except KeyUnusable as error:
+                stop(str(error))
+            if not tokens.any_valid(session, utc_now(), key.id):
+                stop(
+                    "every access token of this database has ended or was made with another server key: put that key "
+                    "back (LUT_SECRET_KEY_FILE), or make a new token: lut-server token create --role admin"
+                )
 
 
 def _listen(settings: Settings) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        stop(f"LUT_HOST={settings.host!r}: no address of this machine ({error.strerror})")
     # With the protocol named, asyncio sets TCP_NODELAY: without it each answer waits 40 ms for a delayed ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -109,33 +126,15 @@ def _listen(settings: Settings) -> socket.socket:
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
-        _stop(
+        stop(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
             "choose another port with --port (0 takes a free one)"
         )
     return listener
 
 
-def _migrated(settings: Settings) -> Database:
-    shown = settings.database_url.render_as_string(hide_password=True)
-    try:
-        database = Database(settings.database_url)
-        upgrade(database)
-    except ModuleNotFoundError as error:
-        _stop(f"{shown}: {error}; install the driver with: pip install 'lgcnet[postgres]'")
-    except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        _stop(f"the database {shown} cannot be used: {said}")
-    return database
-
-
 def _exit(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
     raise SystemExit(0)
-
-
-def _stop(message: str) -> NoReturn:
-    print(f"lut-server: {message}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
-"""What the server needs to know, from the environment: LUT_DATABASE_URL, LUT_DATA_DIR, LUT_HOST, LUT_PORT,
-LUT_LOG_FORMAT."""
+"""What the server needs to know, from the environment.
+
+LUT_DATA_DIR or LUT_DATABASE_URL, LUT_DATABASE_PASSWORD, LUT_HOST, LUT_PORT, LUT_LOG_FORMAT, LUT_SECRET_KEY,
+LUT_TRUSTED_PROXIES. Each may stand in a file that the same name with _FILE names: secrets come that way.
+"""
 
 import ipaddress
 from collections.abc import Mapping
@@ -11,6 +14,7 @@ from platformdirs import user_data_path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from lut_server.credentials import KEY_FILE, KeySource
 from lut_server.logs import LogFormat
 
 DATABASE_FILE = "lut.sqlite"
@@ -22,12 +26,22 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the server listens and keeps its data; `port` 0 takes a free one."""
+    """Where the server listens and keeps its data; `port` 0 takes a free one.
+
+    `trusted_proxies`: addresses or networks, separated by commas, that may say whose request they pass on.
+    """
 
     database_url: URL
+    key: KeySource
     host: str = "127.0.0.1"
     port: int = 8000
     log_format: LogFormat = "text"
+    trusted_proxies: str = "127.0.0.1,::1"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host == "localhost" or _is_loopback(self.host)
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -36,13 +50,50 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: a value cannot work.
     """
-    url = environment.get("LUT_DATABASE_URL")
+    url = _value(environment, "LUT_DATABASE_URL")
+    data_dir = _value(environment, "LUT_DATA_DIR")
+    database_url = _database_url(url) if url else _default_database_url(data_dir)
+    password = _value(environment, "LUT_DATABASE_PASSWORD")
+    if password is not None and database_url.drivername != "sqlite":
+        database_url = database_url.set(password=password)
     return Settings(
-        database_url=_database_url(url) if url else _default_database_url(environment.get("LUT_DATA_DIR")),
-        host=_host(environment.get("LUT_HOST", "127.0.0.1")),
-        port=_port(environment.get("LUT_PORT", "8000")),
-        log_format=_log_format(environment.get("LUT_LOG_FORMAT", "text")),
+        database_url=database_url,
+        key=_key(environment, database_url, data_dir),
+        host=_value(environment, "LUT_HOST") or "127.0.0.1",
+        port=_port(_value(environment, "LUT_PORT") or "8000"),
+        log_format=_log_format(_value(environment, "LUT_LOG_FORMAT") or "text"),
+        trusted_proxies=_trusted_proxies(_value(environment, "LUT_TRUSTED_PROXIES") or "127.0.0.1,::1"),
     )
+
+
+def _value(environment: Mapping[str, str], name: str) -> str | None:
+    """A setting, from the environment or from the file that `name`_FILE names; None if it is not set or empty."""
+    file = environment.get(f"{name}_FILE")
+    if not file:
+        return environment.get(name) or None
+    if environment.get(name):
+        raise SettingsError(f"{name} and {name}_FILE: give one of them")
+    try:
+        value = Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}_FILE={file!r}: cannot be read ({error})") from error
+    if not value:
+        raise SettingsError(f"{name}_FILE={file!r}: the file is empty")
+    return value
+
+
+def _key(environment: Mapping[str, str], database_url: URL, data_dir: str | None) -> KeySource:
+    """The server key: given, in a file that was named, or in the data folder."""
+    if environment.get("LUT_SECRET_KEY_FILE") and environment.get("LUT_SECRET_KEY"):
+        raise SettingsError("LUT_SECRET_KEY and LUT_SECRET_KEY_FILE: give one of them")
+    file = environment.get("LUT_SECRET_KEY_FILE")
+    if file:
+        return KeySource(Path(file), named=True)
+    if database_url.drivername == "sqlite":
+        folder = Path(database_url.database or "").parent
+    else:
+        folder = Path(data_dir) if data_dir else user_data_path("lut-server", appauthor=False)
+    return KeySource(folder / KEY_FILE, text=environment.get("LUT_SECRET_KEY") or None)
 
 
 def _database_url(value: str) -> URL:
@@ -78,17 +129,20 @@ def _default_database_url(value: str | None) -> URL:
     return URL.create("sqlite", database=str(folder / DATABASE_FILE))
 
 
-def _host(value: str) -> str:
+def _is_loopback(host: str) -> bool:
     try:
-        loopback = value == "localhost" or ipaddress.ip_address(value).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        loopback = False
-    if not loopback:
+        return False
+
+
+def _trusted_proxies(value: str) -> str:
+    try:
+        return ",".join(str(ipaddress.ip_network(item.strip())) for item in value.split(","))
+    except ValueError as error:
         raise SettingsError(
-            f"LUT_HOST={value!r}: not a loopback address; to be reached from other machines the server needs "
-            "access tokens, and none are set up. Use 127.0.0.1"
-        )
-    return value
+            f"LUT_TRUSTED_PROXIES={value!r}: {error}; give addresses or networks like 10.0.0.7,172.16.0.0/12"
+        ) from error
 
 
 def _port(value: str) -> int:

@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL
 
 from lut_server.__main__ import _listen
 from lut_server.client import LutClient, ServerUnavailable
+from lut_server.credentials import KeySource
 from lut_server.schemas import Completion, Lease
 from lut_server.settings import Settings
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
@@ -151,7 +152,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
     """asyncio sets TCP_NODELAY only on a socket that names its protocol."""
-    with closing(_listen(Settings(URL.create("sqlite"), port=0))) as listener:
+    with closing(_listen(Settings(URL.create("sqlite"), KeySource(Path()), port=0))) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 

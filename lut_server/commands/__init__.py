@@ -1,0 +1,1 @@
+"""What `lut-server` can do besides serving, one file per command group."""
