@@ -35,6 +35,8 @@ from lut_server.schemas import Device, Effort, Job, MissingRows
 BIN = Path(sys.executable).parent
 REGISTRATION_S = 120.0
 BATCH = 4
+# The paper's 0.001 is for thousands of steps; a hundred would leave α where it began.
+ALPHA_LR = 0.05
 
 
 class UsageError(Exception):
@@ -112,7 +114,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     try:
         space = Space(height=options.height, width_px=options.width)
         proxy = replace(space, height=options.crop[0], width_px=options.crop[1], width=options.proxy_width)
-        settings = SearchSettings(steps=options.steps, seed=options.seed)
+        settings = SearchSettings(steps=options.steps, seed=options.seed, alpha_lr=ALPHA_LR)
         effort = Effort(budget_s=options.budget)
     except ValueError as error:
         raise UsageError(str(error)) from error

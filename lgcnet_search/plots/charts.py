@@ -50,6 +50,7 @@ def search_curves(
             axes.plot(steps[window // 2 :][: len(mean)], mean, color="#1f6fb4", linewidth=1.8)
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("step", fontsize=9)
+        axes.ticklabel_format(axis="y", useOffset=False)
         _plain(axes)
     return saved(figure, path, title)
 
