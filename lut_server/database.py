@@ -45,11 +45,17 @@ class Database:
         self.engine.dispose()
 
 
-def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows, leaving those alone whose key is there already; sort them so that two inserts cannot deadlock."""
-    if rows:
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        session.execute(insert(model).on_conflict_do_nothing(), rows)
+def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> int:
+    """Insert rows, leaving those alone whose key is there already; how many were inserted.
+
+    Sort them so that two inserts cannot deadlock.
+    """
+    if not rows:
+        return 0
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    statement = insert(model).on_conflict_do_nothing()
+    done = session.connection().execute(statement, rows, execution_options={"preserve_rowcount": True})
+    return done.rowcount
 
 
 def unavailable(error: SQLAlchemyError | OSError) -> str | None:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
+from pydantic import TypeAdapter, ValidationError
 
 from lut_server.auth import Access, Principal
 from lut_server.database import Database
@@ -15,6 +17,7 @@ from lut_server.hot_tables import HotTables
 from lut_server.readiness import Readiness
 from lut_server.schemas import Mode, Precision, Runtime
 
+Parsed = TypeVar("Parsed")
 Clock = Callable[[], datetime]
 MAX_LIMIT = 1000
 
@@ -58,3 +61,12 @@ DeviceQuery = Annotated[str, Query(description="The uuid of a device, or its nam
 After = Annotated[str | None, Query(description="`next` of the page before; leave it out for the first page.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 DEFAULT_LIMIT = 100
+
+
+def parse(adapter: TypeAdapter[Parsed], body: bytes) -> Parsed:
+    """A JSON body that FastAPI did not parse, refused in the same way."""
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from error

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import exists, select
@@ -10,7 +12,7 @@ from sqlalchemy.orm import Session
 from lut_server.database import insert_missing
 from lut_server.errors import Conflict, NotFound, Unprocessable
 from lut_server.models import DeviceRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
-from lut_server.schemas import Measurement, Page, Receipt, canonical_json
+from lut_server.schemas import Measurement, Page, Receipt, Runtime, sha256
 from lut_server.storage import devices, paging
 
 
@@ -26,19 +28,20 @@ def put(session: Session, measurements: Sequence[Measurement], now: datetime) ->
     if len(set(ids)) != len(ids):
         twice = next(id for id in ids if ids.count(id) > 1)
         raise Unprocessable(f"id={twice}: stands twice in this batch; send each once", field="id", value=str(twice))
-    new = [item for item in measurements if item.id not in set(_receipts(session, ids))]
-    _check(session, new)
-    late = {(job_id, device): _is_late(session, job_id, device, now) for job_id, device in _places(new)}
-    rows = [_new(item, late[item.job_id, item.device], now) for item in new]
-    insert_missing(session, MeasurementRow, sorted(rows, key=lambda row: str(row["id"])))
+    _check(session, measurements)
+    late = {place: _is_late(session, *place, now) for place in {(item.job_id, item.device) for item in measurements}}
+    rows = [_new(item, late[item.job_id, item.device], now) for item in measurements]
+    inserted = insert_missing(session, MeasurementRow, sorted(rows, key=lambda row: row["id"]))
+    if inserted == len(rows):
+        return [Receipt.model_construct(id=row["id"], late=row["late"], received_at=now) for row in rows]
     stored = _receipts(session, ids)
-    for measurement in measurements:
-        if stored[measurement.id][0] != measurement.digest:
+    for row in rows:
+        if stored[row["id"]][0] != row["digest"]:
             raise Conflict(
-                f"id={measurement.id}: another measurement is stored under this id; results are never replaced, "
+                f"id={row['id']}: another measurement is stored under this id; results are never replaced, "
                 "so send the new one under a new id (UUIDv7)",
                 field="id",
-                value=str(measurement.id),
+                value=str(row["id"]),
             )
     return [stored[id][1] for id in ids]
 
@@ -76,10 +79,6 @@ def remaining(session: Session, job: JobRow, lease: LeaseRow) -> list[str]:
     )
     query = select(JobKeyRow.key).where(JobKeyRow.job_id == job.id, ~measured).order_by(JobKeyRow.position)
     return list(session.scalars(query))
-
-
-def _places(measurements: Sequence[Measurement]) -> set[tuple[UUID, str]]:
-    return {(item.job_id, item.device) for item in measurements}
 
 
 def _is_late(session: Session, job_id: UUID, device: str, now: datetime) -> bool:
@@ -125,19 +124,24 @@ def _check(session: Session, measurements: Sequence[Measurement]) -> None:
         )
 
 
-def _new(measurement: Measurement, late: bool, now: datetime) -> dict[str, object]:
-    quality = measurement.quality
+def _new(measurement: Measurement, late: bool, now: datetime) -> dict[str, Any]:
+    body = measurement.model_dump_json()
     return {
         "id": measurement.id,
-        "digest": measurement.digest,
+        "digest": sha256(body),
         "job_id": measurement.job_id,
         "key": measurement.key,
         "device": measurement.device,
         "environment": measurement.environment,
-        "runtime": measurement.runtime.digest,
+        "runtime": _runtime_digest(measurement.runtime.model_dump_json()),
         "method_version": measurement.method.version,
-        "sound": quality.converged and not quality.throttled and not quality.noisy,
+        "sound": measurement.quality.sound,
         "late": late,
         "received_at": now,
-        "body": canonical_json(measurement.model_dump(mode="json")),
+        "body": body,
     }
+
+
+@lru_cache(maxsize=256)
+def _runtime_digest(body: str) -> str:
+    return Runtime.model_validate_json(body).digest
