@@ -1,7 +1,7 @@
 """The search: weights and architecture in one update, on one batch (Eq. 10)."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -177,7 +177,12 @@ class SearchRun:
         processes.synchronize_batch_norm(supernet, device)
         self.supernet = supernet.train()
         first, last = settings.weight_lr
-        self.weights = SGD(supernet.parameters(), first, settings.weight_momentum, weight_decay=settings.weight_decay)
+        self.weights = SGD(
+            supernet.parameters(), first, settings.weight_momentum, weight_decay=settings.weight_decay, fused=True
+        )
+        for parameter in supernet.parameters():
+            # The fused update asks for the momentum of all, also of those that have not been run yet.
+            self.weights.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self.alphas = Adam(
             self.architecture.parameters(), settings.alpha_lr, settings.alpha_betas, weight_decay=settings.alpha_decay
         )
@@ -205,7 +210,7 @@ class SearchRun:
     def done(self) -> bool:
         return self.steps_done >= self.settings.steps
 
-    def step(self, batches: Iterable[Batch]) -> StepRecord:
+    def step(self, batches: Sequence[Batch]) -> StepRecord:
         """One update on this process's share of a global batch. Raises SearchError."""
         step = self.steps_done
         temperature = temperature_at(step, self.settings.steps, *self.settings.temperature)

@@ -1,6 +1,6 @@
 """One update of weights and architecture from one backward pass (Eq. 10)."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple
 
@@ -62,6 +62,7 @@ class Update:
         processes: Processes | None = None,
     ) -> None:
         self.supernet = supernet
+        self.parameters = list(supernet.parameters())
         self.architecture = architecture
         self.latency = latency
         self.weights = weights
@@ -75,49 +76,38 @@ class Update:
         self.device = latency.constant_us.device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
 
-    def __call__(self, batches: Iterable[Batch], temperature: float, noise: torch.Generator) -> Measures:
+    def __call__(self, batches: Sequence[Batch], temperature: float, noise: torch.Generator) -> Measures:
         """One update from the mean over `batches`, each run on its own."""
         z = self.architecture.sample(temperature, noise)
         leaf = (z if self.sampling == "soft" else z.map(one_hot)).map(lambda rows: rows.detach().requires_grad_())
-        latency_us = self.latency(leaf)
         self.weights.zero_grad()
         self.alphas.zero_grad()
-        totals = torch.zeros(2, device=self.device)
+        pixels = torch.stack([(targets != IGNORED).sum() for _, targets in batches]).sum().to(self.device).float()
+        self.processes.add_up([pixels])
+        total = torch.zeros((), device=self.device)
         for images, targets in batches:
-            targets = targets.to(self.device, non_blocking=True)
-            loss = self._cross_entropy(images, targets, leaf) / targets.numel()
+            loss = self._cross_entropy_sum(images, targets, leaf) / pixels.clamp(min=1)
             torch.autograd.backward(self.scaler.scale(loss))
-            totals += torch.stack((loss.detach(), (targets != IGNORED).sum() / targets.numel()))
-        self._divide(leaf, totals)
+            total += loss.detach()
+        learned = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        self.processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
+        latency_us = self.latency(leaf)
         torch.autograd.backward(self.scaler.scale(latency_loss(latency_us, self.beta)))
         torch.autograd.backward(z, [rows.grad for rows in leaf])
-        return self._step(totals, latency_us)
+        self.scaler.unscale_(self.weights)
+        self.scaler.unscale_(self.alphas)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        self.scaler.step(self.weights)
+        self.scaler.step(self.alphas)
+        self.scaler.update()
+        return Measures(*torch.stack((total, latency_us.detach())).tolist())
 
-    def _cross_entropy(self, images: Tensor, targets: Tensor, z: EdgeTensors) -> Tensor:
-        """Summed over the pixels that are not ignored."""
+    def _cross_entropy_sum(self, images: Tensor, targets: Tensor, z: EdgeTensors) -> Tensor:
         images = images.to(self.device, non_blocking=True, memory_format=self.layout)
+        targets = targets.to(self.device, non_blocking=True)
         context: AbstractContextManager[object] = torch.autocast(
             self.device.type, _AMP.get(self.amp), enabled=self.amp != "none"
         )
         with context:
             logits: Tensor = self.supernet(images, z)
         return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
-
-    def _divide(self, leaf: EdgeTensors, totals: Tensor) -> None:
-        """Make gradients of sums those of the mean over the pixels that are not ignored, of all processes."""
-        learned = [parameter.grad for parameter in self.supernet.parameters() if parameter.grad is not None]
-        gradients = [*learned, *(rows.grad for rows in leaf if rows.grad is not None)]
-        self.processes.add_up([*gradients, totals])
-        share = totals[1].clamp(min=torch.finfo(totals.dtype).tiny)
-        totals[0] /= share
-        torch._foreach_div_(gradients, share)
-
-    def _step(self, totals: Tensor, latency_us: Tensor) -> Measures:
-        self.scaler.unscale_(self.weights)
-        self.scaler.unscale_(self.alphas)
-        torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.clip_norm)
-        measures = Measures(*torch.stack((totals[0], latency_us.detach())).tolist())
-        self.scaler.step(self.weights)
-        self.scaler.step(self.alphas)
-        self.scaler.update()
-        return measures
