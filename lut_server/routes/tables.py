@@ -1,24 +1,31 @@
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from lut_server import formats
+from lut_server.errors import Unprocessable
+from lut_server.formats import MEDIA_TYPES, Format
 from lut_server.hot_tables import NEWEST_FOR_S, HotAnswer
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, DeviceQuery, Limit, Lut, RuntimeQuery, State
 from lut_server.schemas import Digest, LatencyTable, Mode, Name, Page, Precision, TableSummary
-from lut_server.storage import tables
+from lut_server.storage import imports, tables
 
 FOR_EVER = "private, max-age=31536000, immutable"
 ASK_AGAIN = "private, no-cache"
 
 router = APIRouter(prefix="/tables", tags=["tables"], responses=documented(422, 503))
-Format = Literal["json", "csv"]
-MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of what you have: 304 if it is still this.")]
 TABLE: dict[int | str, dict[str, Any]] = {
-    200: {"model": LatencyTable, "content": {"text/csv": {"schema": {"type": "string"}}}},
+    200: {
+        "model": LatencyTable,
+        "content": {
+            "text/csv": {"schema": {"type": "string"}},
+            MEDIA_TYPES["parquet"]: {"schema": {"type": "string", "format": "binary"}},
+        },
+    },
     304: {"description": "You have it already."},
 }
 
@@ -86,6 +93,28 @@ async def get_table(
     return _response(answer, if_none_match)
 
 
+@router.put(
+    "/{id}",
+    operation_id="import_table",
+    summary="Store a table that another server built",
+    responses=documented(409),
+)
+def import_table(
+    lut: Lut,
+    id: UUID,
+    table: LatencyTable,
+    digest: Annotated[Digest, Query(description="`content_digest` of the table on that server.")],
+) -> TableSummary:
+    """Its content must have the digest that it had there; else nothing is stored (422)."""
+    if table.id != id:
+        raise Unprocessable(f"id={table.id}: the path says {id}; they must be equal", field="id", value=str(table.id))
+    formats.require_digest(table, digest)
+    with lut.database.write() as session:
+        stored = imports.put(session, table, lut.clock())
+    lut.hot_tables.built()
+    return stored
+
+
 def _answer(
     lut: State, http: Request, id: UUID, format: Format, if_none_match: str | None, cache_control: str
 ) -> HotAnswer:
@@ -96,9 +125,10 @@ def _answer(
         if unchanged.is_known(if_none_match):
             tables.find(session, id)
             return unchanged
-        if format == "csv":
-            return HotAnswer(*place, MEDIA_TYPES[format], tables.to_csv(tables.get(session, id)).encode())
-        return HotAnswer(*place, MEDIA_TYPES[format], tables.content(session, id))
+        if format == "json":
+            return HotAnswer(*place, MEDIA_TYPES[format], tables.content(session, id))
+        table = tables.get(session, id)
+    return HotAnswer(*place, MEDIA_TYPES[format], formats.write(table, format))
 
 
 def _response(answer: HotAnswer, if_none_match: str | None) -> Response:

@@ -1,7 +1,5 @@
 """Tables: projections of the measurements, immutable once built."""
 
-import csv
-import io
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -75,7 +73,6 @@ def build(session: Session, job: JobRow, lease: LeaseRow, now: datetime) -> UUID
             for key, measurement in _load(session, {key: chosen[key] for key in sorted(keys[:MAX_OPERATIONS])})
         ),
     )
-    runtime = request.runtime
     newest = _newest(
         session,
         select(TableRow).where(
@@ -87,28 +84,31 @@ def build(session: Session, job: JobRow, lease: LeaseRow, now: datetime) -> UUID
     )
     if newest is not None and newest.content_digest == table.digest:
         return newest.id
-    session.add(
-        TableRow(
-            id=table.id,
-            content_digest=table.digest,
-            created_at=now,
-            device=lease.device,
-            device_name=table.device.name,
-            environment=lease.environment,
-            runtime=runtime.digest,
-            mode=runtime.mode,
-            precision=runtime.precision,
-            batch_size=runtime.batch_size,
-            threads=runtime.threads,
-            method_version=table.method_version,
-            space=table.space,
-            space_digest=table.space_digest,
-            rows=len(table.rows),
-            content=table.model_dump_json().encode(),
-        )
-    )
+    session.add(new_row(table))
     session.flush()
     return table.id
+
+
+def new_row(table: LatencyTable) -> TableRow:
+    runtime = table.runtime
+    return TableRow(
+        id=table.id,
+        content_digest=table.digest,
+        created_at=table.created_at,
+        device=table.device.uuid,
+        device_name=table.device.name,
+        environment=table.environment.digest,
+        runtime=runtime.digest,
+        mode=runtime.mode,
+        precision=runtime.precision,
+        batch_size=runtime.batch_size,
+        threads=runtime.threads,
+        method_version=table.method_version,
+        space=table.space,
+        space_digest=table.space_digest,
+        rows=len(table.rows),
+        content=table.model_dump_json().encode(),
+    )
 
 
 def find(session: Session, id: UUID) -> TableSummary:
@@ -157,31 +157,6 @@ def page(session: Session, wanted: TableFilter, after: str | None, limit: int) -
     return paging.page(session, query, TableRow.sequence, after, limit, _summary)
 
 
-def to_csv(table: LatencyTable) -> str:
-    """One line per operation, latencies in microseconds."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    statistics = list(type(table.rows[0].latency).model_fields)
-    doubts = list(type(table.rows[0].quality).model_fields)
-    writer.writerow(["space", "name", "input_shapes", "params", "key", *statistics, *doubts, "measurement_id"])
-    for row in table.rows:
-        spec = row.operation
-        shapes = " ".join("x".join(map(str, shape)) for shape in spec.input_shapes)
-        writer.writerow(
-            [
-                spec.space,
-                spec.name,
-                shapes,
-                canonical_json(dict(spec.params)),
-                spec.digest,
-                *(getattr(row.latency, name) for name in statistics),
-                *(getattr(row.quality, name) for name in doubts),
-                row.measurement_id,
-            ]
-        )
-    return out.getvalue()
-
-
 def _choose(session: Session, job: JobRow, lease: LeaseRow) -> dict[str, int]:
     """For each key measured under a lease's conditions, the sequence of the measurement that counts."""
     query = (
@@ -204,7 +179,8 @@ def _load(session: Session, chosen: dict[str, int]) -> list[tuple[str, Measureme
 
 
 def _newest(session: Session, query: Select[TableRow]) -> TableRow | None:
-    return session.scalars(query.order_by(TableRow.sequence.desc()).limit(1)).one_or_none()
+    # A table that was imported later may be older.
+    return session.scalars(query.order_by(TableRow.created_at.desc(), TableRow.sequence.desc()).limit(1)).one_or_none()
 
 
 def _load_row(session: Session, id: UUID) -> TableRow:

@@ -1,0 +1,106 @@
+"""lut-server backup, restore, export, import: copies of the database, and tables in files."""
+
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from lut_server.backup import BackupFailed, back_up
+from lut_server.backup import restore as restore_copy
+from lut_server.commands.common import DatabaseUrl, DataDir, migrated, refusing, settings_from, stop, utc_now
+from lut_server.files import find_tables, read_table, write_table
+from lut_server.formats import Format
+from lut_server.settings import Settings
+from lut_server.storage import imports, tables
+from lut_server.storage.tables import TableFilter
+
+PAGE = 100
+
+
+def backup(
+    path: Annotated[Path, typer.Argument(help="The new file.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Copy the SQLite database to a new file while servers use it, and verify the copy."""
+    settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
+    try:
+        back_up(_sqlite_file(settings, f"pg_dump --format=custom --file={path}"), path)
+    except BackupFailed as error:
+        stop(str(error))
+    size = path.stat().st_size
+    print(f"{path}: {size} bytes, verified. The server key is not in it; keep it apart: {settings.key.file}")
+
+
+def restore(
+    path: Annotated[Path, typer.Argument(help="A file that backup wrote.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Put a backup in the place of the SQLite database, also while servers use it."""
+    settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
+    try:
+        restore_copy(path, _sqlite_file(settings, "pg_restore --clean"))
+    except BackupFailed as error:
+        stop(str(error))
+    migrated(settings).close()
+    print(f"restored from {path}; restart the servers, which may remember tables that are gone")
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to write the files; made if it is not there.")],
+    format: Annotated[Format, typer.Option(help="json, csv (with a header file each) or parquet.")] = "json",
+    table: Annotated[list[UUID] | None, typer.Option(help="Id of a table; may be given often. Default: all.")] = None,
+    device: Annotated[str | None, typer.Option(help="Only tables of this device, by uuid or name.")] = None,
+    space: Annotated[str | None, typer.Option(help="Only tables of this search space.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Write tables to files, for another server or for a notebook."""
+    settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
+    with refusing():
+        folder.mkdir(parents=True, exist_ok=True)
+        database = migrated(settings)
+        with database.read() as session:
+            after: str | None = None
+            count = 0
+            while True:
+                page = tables.page(session, TableFilter(device=device, space=space), after, PAGE)
+                for item in page.items:
+                    if not table or item.id in table:
+                        path = write_table(folder, tables.get(session, item.id), format)
+                        print(f"{path}  {item.rows} rows  {item.content_digest}")
+                        count += 1
+                after = page.next
+                if after is None:
+                    break
+        database.close()
+    if table and count < len(set(table)):
+        stop(f"--table: {len(set(table)) - count} of these tables are not there; {count} written")
+
+
+def import_(
+    paths: Annotated[list[Path], typer.Argument(help="Files that export wrote, or their folder.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Store tables from files, all of them or none: each must have the digest that it left with."""
+    settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
+    with refusing():
+        database = migrated(settings)
+        with database.write() as session:
+            stored = [imports.put(session, read_table(path), utc_now()) for path in find_tables(paths)]
+        database.close()
+    for item in stored:
+        print(f"{item.id}  {item.device_name}  {item.rows} rows  {item.content_digest}")
+
+
+def _sqlite_file(settings: Settings, instead: str) -> Path:
+    url = settings.database_url
+    if url.drivername != "sqlite":
+        stop(f"this is for SQLite; PostgreSQL has its own: {instead} --dbname={url.database}")
+    path = Path(url.database or "")
+    if not path.exists():
+        stop(f"{path}: there is no database; name its folder with --data-dir")
+    return path

@@ -1,0 +1,95 @@
+"""Tables in files: `ID.json`, `ID.parquet`, or `ID.csv` beside `ID.header.json`; each with its digest."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lut_server import formats
+from lut_server.errors import Unprocessable
+from lut_server.formats import Format
+from lut_server.schemas import Contract, Digest, LatencyTable
+
+MAX_BYTES = 64 * 2**20
+HEADER = ".header.json"
+
+
+class TableFile(Contract):
+    """A table and the digest that its content must have."""
+
+    content_digest: Digest
+    table: LatencyTable
+
+
+def write_table(folder: Path, table: LatencyTable, format: Format) -> Path:
+    """Write a table into a folder, under its id.
+
+    Raises:
+        OSError: it cannot be written.
+        Unprocessable: Parquet without pyarrow.
+    """
+    path = folder / f"{table.id}.{format}"
+    if format == "json":
+        _write(path, TableFile(content_digest=table.digest, table=table).model_dump_json().encode())
+    else:
+        _write(path, formats.write(table, format))
+    if format == "csv":
+        _write(folder / f"{table.id}{HEADER}", json.dumps(formats.header(table), indent=1).encode())
+    return path
+
+
+def find_tables(paths: Iterable[Path]) -> Iterator[Path]:
+    """The table files among paths and in folders.
+
+    Raises:
+        Unprocessable: a path is no table file, or a folder holds none.
+    """
+    for path in paths:
+        found = sorted(item for item in path.iterdir() if _is_table(item)) if path.is_dir() else [path]
+        if not found or not _is_table(found[0]):
+            raise Unprocessable(f"{path}: no table; give files ID.json, ID.csv or ID.parquet, or their folder")
+        yield from found
+
+
+def read_table(path: Path) -> LatencyTable:
+    """The table of a file, whose digest it has.
+
+    Raises:
+        OSError: the file cannot be read.
+        Unprocessable: it is no table, or its digest is another.
+    """
+    try:
+        data = _read(path)
+        if path.suffix == ".json":
+            read = TableFile.model_validate_json(data)
+            formats.require_digest(read.table, read.content_digest)
+            return read.table
+        if path.suffix == ".csv":
+            return formats.read_csv(data, json.loads(_read(path.with_name(path.stem + HEADER))))
+        return formats.read_parquet(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Unprocessable(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise Unprocessable(f"{path}: its header is not JSON ({error})") from error
+    except Unprocessable as error:
+        raise Unprocessable(f"{path}: {error}", field=error.extra.get("field")) from error
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.removeprefix(".") in formats.FORMATS and not path.name.endswith(HEADER)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise Unprocessable(f"{path}: larger than {MAX_BYTES} bytes, so no table")
+    return data
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(data)
+    part.replace(path)
