@@ -3,6 +3,7 @@
 import gc
 import signal
 import socket
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
