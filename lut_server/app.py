@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
+from starlette.staticfiles import StaticFiles
 
 from lut_server import problems
 from lut_server.access_docs import describe_access
@@ -32,6 +33,7 @@ from lut_server.routes import (
     leases,
     measurements,
     networks,
+    pages,
     predictions,
     tables,
     tokens,
@@ -101,6 +103,8 @@ def create_app(
     for noun in (devices, jobs, leases, measurements, tables, predictions, networks, comparisons, tokens):
         app.include_router(noun.router, prefix="/v1")
     app.include_router(health.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(packages=[("lut_server", "static")]))
     describe_access(app)
     return app
 

@@ -1,29 +1,182 @@
 """Two or more tables side by side, over the operations that all of them hold. Pure functions."""
 
 import math
-from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
-from lut_server.schemas import ComparedOperation, Comparison, LatencyTable, OperationSpec, TableSummary
+from lut_server.bootstrap import MIN_SAMPLES, RESAMPLES, interval, log_medians, log_medians_within
+from lut_server.likeness import Conditions, differences
+from lut_server.ranking import kendall_tau, proxy_in_words
+from lut_server.schemas import (
+    ComparedOperation,
+    ComparedTable,
+    Comparison,
+    LatencyTable,
+    OperationSpec,
+    Ratio,
+    TableRow,
+    TableSummary,
+    Verdict,
+    VerdictCounts,
+)
+from lut_server.statistics import Interval
+
+MARGIN_REL = 0.02
+MAX_UNJUDGED = 0.1
+"""Over this share of operations that allow no verdict, there is none over all of them either."""
+
+_EXACTLY_ONE = Ratio(value=1, low=1, high=1, verdict="same")
 
 
-def compare(tables: Sequence[LatencyTable], summaries: Sequence[TableSummary]) -> Comparison:
-    """Compare tables (at least two, each with its summary) with the first of them."""
-    latencies = [{row.operation: row.latency.median_us for row in table.rows} for table in tables]
-    every = _sorted({operation for rows in latencies for operation in rows})
-    shared = [operation for operation in every if all(operation in rows for rows in latencies)]
-    columns = [[rows[operation] for operation in shared] for rows in latencies]
+@dataclass(frozen=True)
+class Side:
+    """A table and the block samples of its rows by measurement, in microseconds, as far as this server has them."""
+
+    summary: TableSummary
+    table: LatencyTable
+    samples_us: Mapping[UUID, tuple[float, ...]]
+
+
+def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL) -> Comparison:
+    """Compare tables (at least two) with the first of them.
+
+    The intervals say how far the medians would scatter if the blocks were drawn again. They do not cover what changes
+    from one session on a device to the next: that is what `margin_rel` is for.
+    """
+    rows = [{row.operation: row for row in side.table.rows} for side in sides]
+    every = sorted({operation for table in rows for operation in table}, key=_order)
+    shared = [operation for operation in every if all(operation in table for table in rows)]
+    columns = [
+        _column(side, [table[operation] for operation in shared]) for side, table in zip(sides, rows, strict=True)
+    ]
+    ratios = [_ratios(column, columns[0], margin_rel) for column in columns]
     return Comparison(
-        tables=tuple(summaries),
-        operations=tuple(
-            ComparedOperation(operation=operation, latencies_us=row, ratios=tuple(value / row[0] for value in row))
-            for operation, row in zip(shared, zip(*columns, strict=True), strict=True)
+        margin_rel=margin_rel,
+        unlike=tuple(differences([_conditions(side.table) for side in sides])),
+        tables=tuple(
+            ComparedTable(
+                table=side.summary,
+                overall=_overall(column, columns[0], margin_rel),
+                verdicts=_verdict_counts(own),
+                doubtful=sum(not row.quality.sound for row in column.rows),
+                **_ranking(column, columns[0], missing=len(every) - len(table)),
+                missing=tuple(operation for operation in every if operation not in table),
+            )
+            for side, table, column, own in zip(sides, rows, columns, ratios, strict=True)
         ),
-        ratios=tuple(geometric_mean_ratio(column, columns[0]) for column in columns),
-        taus=tuple(kendall_tau(column, columns[0]) for column in columns),
-        missing=tuple(tuple(operation for operation in every if operation not in rows) for rows in latencies),
+        operations=tuple(
+            ComparedOperation(
+                operation=operation,
+                latencies_us=tuple(column.medians_us[place] for column in columns),
+                sound=tuple(column.rows[place].quality.sound for column in columns),
+                ratios=tuple(own[place] for own in ratios),
+            )
+            for place, operation in enumerate(shared)
+        ),
     )
+
+
+def verdict(bounds: Interval, margin_rel: float) -> Verdict:
+    """`same` if the whole interval of a ratio lies within a factor 1 + margin of 1, `slower` (`faster`) if the whole
+    interval lies above (below) that band, `ambiguous` otherwise: so neither verdict is reached by chance or by a
+    difference that does not matter."""
+    above = 1 + margin_rel
+    if bounds.low > above:
+        return "slower"
+    if bounds.high < 1 / above:
+        return "faster"
+    return "same" if bounds.low >= 1 / above and bounds.high <= above else "ambiguous"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The shared operations of one table: rows, medians, and resampled logarithms of the medians."""
+
+    rows: Sequence[TableRow]
+    medians_us: Sequence[float]
+    log_draws: Sequence[Sequence[float]]
+
+
+def _conditions(table: LatencyTable) -> Conditions:
+    return Conditions(table.device.uuid, table.environment, table.method_version, table.runtime.batch_size)
+
+
+def _column(side: Side, rows: Sequence[TableRow]) -> _Column:
+    return _Column(rows, [row.latency.median_us for row in rows], [_draws(row, side.samples_us) for row in rows])
+
+
+def _draws(row: TableRow, samples_us: Mapping[UUID, tuple[float, ...]]) -> Sequence[float]:
+    # Seeded by the measurement: rows of two tables that share a measurement differ by exactly nothing.
+    seed = str(row.measurement_id)
+    samples = samples_us.get(row.measurement_id)
+    latency = row.latency
+    if samples is None:  # a table that came from another server comes without samples
+        return log_medians_within(latency.median_us, Interval(latency.low_us, latency.high_us), seed)
+    return log_medians(samples, seed)
+
+
+def _ratios(column: _Column, reference: _Column, margin_rel: float) -> list[Ratio]:
+    return [
+        _EXACTLY_ONE
+        if row.measurement_id == other.measurement_id
+        else _ratio(a / b, [x - y for x, y in zip(draws, others, strict=True)], margin_rel, _may_judge(row, other))
+        for row, other, a, b, draws, others in zip(
+            column.rows,
+            reference.rows,
+            column.medians_us,
+            reference.medians_us,
+            column.log_draws,
+            reference.log_draws,
+            strict=True,
+        )
+    ]
+
+
+def _may_judge(row: TableRow, other: TableRow) -> bool:
+    """Throttling shifts the median, which no interval covers; too few samples have no interval."""
+    return all(item.latency.count >= MIN_SAMPLES and not item.quality.throttled for item in (row, other))
+
+
+def _overall(column: _Column, reference: _Column, margin_rel: float) -> Ratio:
+    """The geometric mean of the ratios, with the interval of that mean."""
+    if not column.rows or all(
+        row.measurement_id == other.measurement_id for row, other in zip(column.rows, reference.rows, strict=True)
+    ):
+        return _EXACTLY_ONE
+    count = len(column.rows)
+    totals = [0.0] * RESAMPLES
+    for draws, others in zip(column.log_draws, reference.log_draws, strict=True):
+        totals = [total + x - y for total, x, y in zip(totals, draws, others, strict=True)]
+    judged = sum(_may_judge(row, other) for row, other in zip(column.rows, reference.rows, strict=True))
+    value = geometric_mean_ratio(column.medians_us, reference.medians_us)
+    return _ratio(value, [total / count for total in totals], margin_rel, judged >= (1 - MAX_UNJUDGED) * count)
+
+
+def _ratio(value: float, log_draws: Sequence[float], margin_rel: float, may_judge: bool) -> Ratio:
+    bounds = interval(log_draws)
+    bounds = Interval(min(math.exp(bounds.low), value), max(math.exp(bounds.high), value))
+    said: Verdict = verdict(bounds, margin_rel) if may_judge else "ambiguous"
+    return Ratio(value=value, low=bounds.low, high=bounds.high, verdict=said)
+
+
+def _verdict_counts(ratios: Sequence[Ratio]) -> VerdictCounts:
+    counted = Counter(ratio.verdict for ratio in ratios)
+    return VerdictCounts(
+        faster=counted["faster"], slower=counted["slower"], same=counted["same"], ambiguous=counted["ambiguous"]
+    )
+
+
+def _ranking(column: _Column, reference: _Column, missing: int) -> dict[str, Any]:
+    x, y = column.medians_us, reference.medians_us
+    if column is reference:
+        return {"tau": 1.0, "tau_same_input": 1.0, "proxy": "It is the reference."}
+    tau = kendall_tau(x, y)
+    same_input = kendall_tau(x, y, [row.operation.input_shapes for row in column.rows])
+    chosen = tau if same_input is None else same_input
+    return {"tau": tau, "tau_same_input": same_input, "proxy": proxy_in_words(chosen, len(x), missing)}
 
 
 def geometric_mean_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
@@ -32,28 +185,5 @@ def geometric_mean_ratio(numerators: Sequence[float], denominators: Sequence[flo
     return math.exp(math.fsum(logs) / len(logs)) if logs else 1.0
 
 
-def kendall_tau(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Kendall's τ-b, None where it is undefined: fewer than two pairs of values, or all x or all y alike.
-
-    Knight's method (1966): in the order of x, the discordant pairs are the inversions of y.
-    """
-    pairs = sorted(zip(x, y, strict=True))
-    total = math.comb(len(pairs), 2)
-    x_ties, y_ties, both_ties = (_ties(values) for values in ([a for a, _ in pairs], [b for _, b in pairs], pairs))
-    if total in (x_ties, y_ties):
-        return None
-    seen: list[float] = []
-    discordant = 0
-    for _, value in pairs:
-        discordant += len(seen) - bisect_right(seen, value)
-        insort(seen, value)
-    concordant = total - x_ties - y_ties + both_ties - discordant
-    return (concordant - discordant) / math.sqrt((total - x_ties) * (total - y_ties))
-
-
-def _ties(values: Sequence[object]) -> int:
-    return sum(math.comb(count, 2) for count in Counter(values).values())
-
-
-def _sorted(operations: set[OperationSpec]) -> list[OperationSpec]:
-    return sorted(operations, key=lambda operation: (operation.space, operation.name, operation.digest))
+def _order(operation: OperationSpec) -> tuple[str, str, str]:
+    return operation.space, operation.name, operation.digest

@@ -15,7 +15,7 @@ from lut_server.errors import Forbidden, Malformed, ServiceError, Unauthorized
 PRINCIPAL = "lut.principal"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # No data in these: is the server there, and what can it be asked.
-PUBLIC = frozenset({"healthz", "readyz", "docs", "redoc", "openapi.json", "static-offline-docs", "favicon.ico"})
+PUBLIC = frozenset({"healthz", "readyz", "docs", "redoc", "openapi.json", "static", "static-offline-docs", "favicon.ico"})
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 

@@ -460,8 +460,27 @@ class DeviceReport(Contract):
     agent: Text
 
 
+class TableHealth(Contract):
+    """May this table be trusted? How old it is, and of how many rows each doubt holds."""
+
+    id: UUID
+    created_at: AwareDatetime
+    age_s: Annotated[float, Field(ge=0)]
+    runtime: Runtime
+    space: Name
+    space_digest: Digest
+    rows: Count
+    converged_share: Annotated[float, Field(ge=0, le=1)]
+    noisy: Count
+    throttled: Count
+
+
 class DeviceRecord(Contract):
-    """A device as the server knows it."""
+    """A device as the server knows it.
+
+    `newest_tables` is the health of the newest table of each runtime and space (the answer to a registration
+    leaves it empty).
+    """
 
     device: Device
     environment: Environment
@@ -469,6 +488,7 @@ class DeviceRecord(Contract):
     first_seen: AwareDatetime
     heartbeat_at: AwareDatetime
     tables: Count
+    newest_tables: tuple[TableHealth, ...] = ()
 
 
 class LeaseRequest(Contract):
@@ -575,27 +595,70 @@ class Prediction(Contract):
     table_id: UUID
 
 
+Verdict = Literal["faster", "slower", "same", "ambiguous"]
+
+
+class Ratio(Contract):
+    """A latency relative to the reference table's: above 1 is slower. `low` to `high` is its 95 % interval."""
+
+    value: Positive
+    low: Positive
+    high: Positive
+    verdict: Verdict
+
+
 class ComparedOperation(Contract):
-    """One operation that all compared tables hold: its latency in each, and the ratios to the first table."""
+    """One operation that all compared tables hold; one entry per table, the reference first.
+
+    `sound` is False where the measurement is not converged, noisy or throttled.
+    """
 
     operation: OperationSpec
     latencies_us: tuple[Positive, ...]
-    ratios: tuple[Positive, ...]
+    sound: tuple[bool, ...]
+    ratios: tuple[Ratio, ...]
+
+
+class VerdictCounts(Contract):
+    """Over how many operations each verdict was reached."""
+
+    faster: Count = 0
+    slower: Count = 0
+    same: Count = 0
+    ambiguous: Count = 0
+
+
+class ComparedTable(Contract):
+    """A table against the reference, over the shared operations.
+
+    `overall` is the geometric mean of the ratios. `tau` is Kendall's τ-b of its latencies with the reference's,
+    `tau_same_input` the same over pairs of operations with equal inputs only: those that a search chooses between.
+    Both are None where undefined. `proxy` says in words whether this table would do in place of the reference.
+    `missing`: what another compared table holds and this one does not.
+    """
+
+    table: TableSummary
+    overall: Ratio
+    verdicts: VerdictCounts
+    doubtful: Count
+    tau: float | None
+    tau_same_input: float | None
+    proxy: str
+    missing: tuple[OperationSpec, ...]
 
 
 class Comparison(Contract):
     """Tables side by side over the operations that all of them hold; the first table is the reference.
 
-    `ratios` are geometric means over those operations; above 1 is slower than the first table. `taus` is
-    Kendall's τ-b of each table's latencies with the first table's, None where it is undefined (fewer than two
-    operations, or all of them alike). `missing` lists per table what another one holds and it does not.
+    A verdict is `same` if the whole interval lies within a factor 1 + `margin_rel` of 1, `slower` or `faster` if
+    the whole interval lies beyond it, and `ambiguous` otherwise. `unlike` says in which conditions, other than
+    device, mode and date, the tables differ; such a comparison is made only if it was asked for.
     """
 
-    tables: Annotated[tuple[TableSummary, ...], Field(min_length=2)]
+    margin_rel: Positive
+    unlike: tuple[str, ...]
+    tables: Annotated[tuple[ComparedTable, ...], Field(min_length=2)]
     operations: tuple[ComparedOperation, ...]
-    ratios: tuple[Positive, ...]
-    taus: tuple[float | None, ...]
-    missing: tuple[tuple[OperationSpec, ...], ...]
 
 
 Role = Literal["read", "search", "agent", "admin"]

@@ -4,21 +4,24 @@ from lut_server.errors import Unprocessable
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, Limit, Lut
 from lut_server.schemas import DeviceRecord, DeviceReport, Page
-from lut_server.storage import devices
+from lut_server.storage import devices, health
 
 router = APIRouter(prefix="/devices", tags=["devices"], responses=documented(422, 503))
 
 
 @router.get("", operation_id="list_devices", summary="All devices")
 def list_devices(lut: Lut, after: After = None, limit: Limit = DEFAULT_LIMIT) -> Page[DeviceRecord]:
+    """Each with the health of its newest tables: age, share of converged rows, noisy and throttled ones."""
     with lut.database.read() as session:
-        return devices.page(session, after, limit)
+        found = devices.page(session, after, limit)
+        items = health.with_newest_tables(session, found.items, lut.clock())
+    return found.model_copy(update={"items": tuple(items)})
 
 
 @router.get("/{uuid}", operation_id="get_device", summary="One device", responses=documented(404))
 def get_device(lut: Lut, uuid: str) -> DeviceRecord:
     with lut.database.read() as session:
-        return devices.get(session, uuid)
+        return health.with_newest_tables(session, [devices.get(session, uuid)], lut.clock())[0]
 
 
 @router.put("/{uuid}", operation_id="register_device", summary="Register a device, or say what changed")

@@ -6,7 +6,6 @@ import uuid6
 
 from lut_server.client import NotFound, Rejected
 from lut_server.schemas import (
-    Comparison,
     DeviceReport,
     LatencyTable,
     MissingRows,
@@ -144,27 +143,6 @@ def test_a_prediction_without_every_row_lists_what_is_missing(lut: Lut, device: 
     missing = problem.model_extra["missing"]
     assert {tuple(spec["input_shapes"][0]) for spec in missing} == {(16, 16, 16), (32, 16, 16)}
     assert "post a job" in problem.detail
-
-
-def test_comparing_tables(lut: Lut, device: DeviceReport) -> None:
-    other = report("cpu-2", "EPYC")
-    lut.build_table(profile(A), device, 10)
-    first = lut.build_table(profile(B, C), device, 30)
-    lut.build_table(profile(A), other, 20)
-    second = lut.build_table(profile(B), other, 90)
-    answer = lut.http.get("/v1/comparisons", params={"table": [str(first.id), str(second.id)]})
-    comparison = Comparison.model_validate_json(answer.content)
-    assert {item.operation: list(item.ratios) for item in comparison.operations} == {A: [1, 2], B: [1, 3]}
-    assert list(comparison.ratios) == pytest.approx([1, 6**0.5])
-    assert list(comparison.taus) == [1, 1]
-    assert list(comparison.missing) == [(), (C,)]
-    assert [item.device_name for item in comparison.tables] == ["Xeon", "EPYC"]
-
-    redefined = lut.build_table(profile(operation(8, space_digest=sha256("redefined"))), device)
-    apart = lut.http.get("/v1/comparisons", params={"table": [str(first.id), str(redefined.id)]})
-    assert apart.status_code == 422
-    assert "share no operation" in apart.json()["detail"]
-    assert lut.http.get("/v1/comparisons", params={"table": [str(first.id)]}).status_code == 422
 
 
 def test_lists_come_in_pages(lut: Lut) -> None:

@@ -1,0 +1,123 @@
+"""The web page: devices and their tables, the queue, networks, and comparisons; for people, in HTML."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from lut_server.charts import table_chart
+from lut_server.comparison import MARGIN_REL
+from lut_server.errors import ServiceError
+from lut_server.likeness import differences
+from lut_server.routes.comparisons import MAX_TABLES, compared
+from lut_server.routes.state import Lut
+from lut_server.schemas import TableSummary
+from lut_server.storage import devices, health, overview, tables
+from lut_server.templating import page, picture
+
+TABLES_OF_A_DEVICE = 100
+
+
+class _PageRoute(APIRoute):
+    """Refusals as pages."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except ServiceError as error:
+                return page("problem.html", error.status, here="", title=error.title, detail=str(error))
+            except RequestValidationError as error:
+                first = error.errors()[0]
+                detail = f"{first['loc'][-1]}: {first['msg']}"
+                return page("problem.html", 422, here="", title="This address is not valid", detail=detail)
+
+        return handle
+
+
+router = APIRouter(include_in_schema=False, route_class=_PageRoute)
+
+
+@router.get("/")
+def show_devices(lut: Lut) -> Response:
+    now = lut.clock()
+    with lut.database.read() as session:
+        return page(
+            "devices.html",
+            here="/",
+            now=now,
+            devices=overview.newest_devices(session, now),
+            names=overview.device_names(session),
+            queue=overview.queue(session),
+        )
+
+
+@router.get("/queue")
+def show_queue(lut: Lut) -> Response:
+    with lut.database.read() as session:
+        names = overview.device_names(session)
+        return page("queue.html", here="/queue", now=lut.clock(), names=names, queue=overview.queue(session))
+
+
+@router.get("/networks")
+def show_networks(lut: Lut) -> Response:
+    with lut.database.read() as session:
+        return page("networks.html", here="/networks", networks=overview.newest_networks(session))
+
+
+@router.get("/devices/{uuid}")
+def show_device(lut: Lut, uuid: str) -> Response:
+    now = lut.clock()
+    with lut.database.read() as session:
+        record = devices.get(session, uuid)
+        held = health.of_device(session, uuid, now, TABLES_OF_A_DEVICE)
+    return page("device.html", here="/", now=now, record=record, tables=held)
+
+
+@router.get("/tables/{id}")
+def show_table(lut: Lut, id: UUID) -> Response:
+    with lut.database.read() as session:
+        return page("table.html", here="/", now=lut.clock(), table=tables.get(session, id))
+
+
+@router.get("/tables/{id}/picture.svg")
+def draw_table(lut: Lut, id: UUID) -> Response:
+    with lut.database.read() as session:
+        return picture(table_chart(tables.get(session, id)))
+
+
+@router.get("/compare")
+def show_comparison(
+    lut: Lut,
+    table: Annotated[Sequence[UUID], Query(max_length=MAX_TABLES)] = (),
+    allow_unlike: bool = False,
+    more: bool = False,
+) -> Response:
+    """With fewer than two tables, or if there are to be more, the page to pick one from."""
+    if len(table) >= 2 and not more:
+        comparison = compared(lut, table, [], MARGIN_REL, allow_unlike)
+        return page("compare.html", here="/compare", comparison=comparison, allow_unlike=allow_unlike)
+    with lut.database.read() as session:
+        picked = [tables.find(session, id) for id in table]
+        every = overview.newest_tables(session)
+        conditions = {item.id: overview.conditions(session, item) for item in (*picked, *every)}
+    fitting = [item for item in every if item.id not in table and _may_share(picked, item)]
+    unlike = {item.id: differences([conditions[id] for id in (*table, item.id)]) for item in fitting}
+    return page(
+        "pick.html",
+        here="/compare",
+        now=lut.clock(),
+        picked=picked,
+        tables=sorted(fitting, key=lambda item: bool(unlike[item.id])),
+        unlike=unlike,
+        others=len(every) - len(picked) - len(fitting),
+    )
+
+
+def _may_share(picked: Sequence[TableSummary], table: TableSummary) -> bool:
+    return all((table.space, table.space_digest) == (item.space, item.space_digest) for item in picked)
