@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 from lut_server.database import insert_missing
 from lut_server.errors import Conflict, NotFound, Unprocessable
 from lut_server.models import DeviceRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
-from lut_server.schemas import Measurement, Page, Receipt, Runtime, sha256
+from lut_server.schemas import Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
 from lut_server.storage import devices, paging
+
+FEW = 50  # more keys than these are looked up by reading all of their job's
 
 
 def put(session: Session, measurements: Sequence[Measurement], now: datetime) -> list[Receipt]:
@@ -30,7 +32,7 @@ def put(session: Session, measurements: Sequence[Measurement], now: datetime) ->
         raise Unprocessable(f"id={twice}: stands twice in this batch; send each once", field="id", value=str(twice))
     _check(session, measurements)
     late = {place: _is_late(session, *place, now) for place in {(item.job_id, item.device) for item in measurements}}
-    rows = [_new(item, late[item.job_id, item.device], now) for item in measurements]
+    rows = [to_row(item, late[item.job_id, item.device], now) for item in measurements]
     inserted = insert_missing(session, MeasurementRow, sorted(rows, key=lambda row: row["id"]))
     if inserted == len(rows):
         return [Receipt.model_construct(id=row["id"], late=row["late"], received_at=now) for row in rows]
@@ -109,23 +111,25 @@ def _check(session: Session, measurements: Sequence[Measurement]) -> None:
             raise devices.unknown(session, "device", uuid)
     for digest in sorted({item.environment for item in measurements}):
         devices.environment(session, digest)
-    wanted = {(item.job_id, item.key) for item in measurements}
-    query = select(JobKeyRow.job_id, JobKeyRow.key).where(
-        JobKeyRow.job_id.in_({job_id for job_id, _ in wanted}), JobKeyRow.key.in_({key for _, key in wanted})
-    )
-    known = {(job_id, key) for job_id, key in session.execute(query)}
-    for job_id, key in sorted(wanted - known):
-        if session.scalar(select(JobRow.sequence).where(JobRow.id == job_id)) is None:
-            raise NotFound(f"job_id={job_id}: no such job; submit it first", field="job_id", value=str(job_id))
-        raise Unprocessable(
-            f"key={key!r}: not a key of job {job_id}; a key is the digest of one of its operations or of its network",
-            field="key",
-            value=key,
-        )
+    for job_id in sorted({item.job_id for item in measurements}):
+        keys = {item.key for item in measurements if item.job_id == job_id}
+        query = select(JobKeyRow.key).where(JobKeyRow.job_id == job_id)
+        known = session.scalars(query.where(JobKeyRow.key.in_(keys)) if len(keys) <= FEW else query)
+        for key in sorted(keys.difference(known)):
+            if session.scalar(select(JobRow.sequence).where(JobRow.id == job_id)) is None:
+                raise NotFound(f"job_id={job_id}: no such job; submit it first", field="job_id", value=str(job_id))
+            raise Unprocessable(
+                f"key={key!r}: not a key of job {job_id}; a key is the digest of one of its operations or of its "
+                "network",
+                field="key",
+                value=key,
+            )
 
 
-def _new(measurement: Measurement, late: bool, now: datetime) -> dict[str, Any]:
+def to_row(measurement: Measurement, late: bool, now: datetime) -> dict[str, Any]:
+    """The columns of a measurement."""
     body = measurement.model_dump_json()
+    runtime = measurement.runtime
     return {
         "id": measurement.id,
         "digest": sha256(body),
@@ -133,7 +137,7 @@ def _new(measurement: Measurement, late: bool, now: datetime) -> dict[str, Any]:
         "key": measurement.key,
         "device": measurement.device,
         "environment": measurement.environment,
-        "runtime": _runtime_digest(measurement.runtime.model_dump_json()),
+        "runtime": _runtime_digest(runtime.mode, runtime.precision, runtime.batch_size, runtime.threads),
         "method_version": measurement.method.version,
         "sound": measurement.quality.sound,
         "late": late,
@@ -143,5 +147,5 @@ def _new(measurement: Measurement, late: bool, now: datetime) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _runtime_digest(body: str) -> str:
-    return Runtime.model_validate_json(body).digest
+def _runtime_digest(mode: Mode, precision: Precision, batch_size: int, threads: int | None) -> str:
+    return Runtime(mode=mode, precision=precision, batch_size=batch_size, threads=threads).digest
