@@ -24,6 +24,7 @@ READ_WITHIN_S = 60.0
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _QUOTED = re.compile(rb'"[^"]*"')
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 
 
@@ -67,10 +68,12 @@ def is_deeper(body: bytes, depth: int) -> bool:
         return False
     if b"\\" in body:
         body = _ESCAPED.sub(b"", body)
-    structure = body.translate(None, _NOT_STRUCTURE)
+    structure = body.translate(_ONE_KIND, _NOT_STRUCTURE)
     structure = _QUOTED.sub(b"", structure.replace(b'""', b""))
-    for _ in range(depth):
-        structure = structure.replace(b"[]", b"").replace(b"{}", b"")
+    for removed in range(depth):
+        if b"[" * (depth - removed + 1) in structure:
+            return True
+        structure = structure.replace(b"[]", b"")
     return bool(structure)
 
 

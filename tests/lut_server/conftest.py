@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from lut_server.app import create_app
 from lut_server.client import LutClient
@@ -59,23 +61,31 @@ class Lut:
         return self.client.table(job.table_id)
 
 
-@pytest.fixture
-def lut(database_url: str) -> Iterator[Lut]:
-    clock = Clock()
-    database = Database(database_url)
-    server = uvicorn.Server(uvicorn.Config(create_app(database, clock), port=0, log_config=None, access_log=False))
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The URL of an app that is served in a thread."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    lut = Lut(f"http://127.0.0.1:{port}", clock)
-    yield lut
-    lut.client.close()
-    lut.http.close()
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def lut(database_url: str) -> Iterator[Lut]:
+    clock = Clock()
+    database = Database(database_url)
+    with serving(create_app(database, clock)) as url:
+        lut = Lut(url, clock)
+        yield lut
+        lut.client.close()
+        lut.http.close()
     database.close()
 
 
