@@ -68,8 +68,12 @@ class Architecture(nn.Module):
         return Genotype.of(self.space, {edge.name: edge.names[best[edge.name]] for edge in self.space.graph.edges})
 
     @torch.no_grad()
+    def entropies(self) -> dict[str, float]:
+        """Edge name → entropy of Softmax(α'), in nats."""
+        rows = self().map(lambda values: torch.special.entr(torch.softmax(values, dim=-1)).sum(dim=-1).cpu())
+        return {name: float(value) for name, value in rows.by_edge(self.space).items()}
+
     def entropy(self) -> float:
-        """Mean over the edges of the entropy of Softmax(α'), in nats."""
-        rows = self().by_edge(self.space).values()
-        entropies = [torch.special.entr(torch.softmax(row, dim=-1)).sum() for row in rows]
-        return float(torch.stack(entropies).mean())
+        """Mean of `entropies`."""
+        values = self.entropies().values()
+        return sum(values) / len(values)

@@ -113,7 +113,13 @@ def measure(
 
 
 def table_of(client: LutClient, device: Device, runtime: Runtime, table_id: UUID | None = None) -> LatencyTable:
-    """The table of this id, else the newest of this device, runtime and definition of the space."""
+    """The table of this id, else the newest of this device, runtime and definition of the space.
+
+    Raises AgentError for a table of another device.
+    """
     if table_id is not None:
-        return client.table(table_id)
+        table = client.table(table_id)
+        if table.device.uuid != device.uuid:
+            raise AgentError(f"table {table_id} is of {table.device.name}, not {device.name}; leave one of the two out")
+        return table
     return client.newest_table(device.uuid, SPACE, runtime, space_digest())

@@ -46,7 +46,7 @@ class _WeightedSum(torch.autograd.Function):
 
 
 def _inner(left: Tensor, right: Tensor) -> Tensor:
-    """The sum over all elements of left · right, in float32 for lower precisions."""
+    """The sum over all elements of left · right, in float32 at least."""
     if left.dtype == right.dtype == torch.float32 and left.is_contiguous() and right.is_contiguous():
         return torch.dot(left.view(-1), right.view(-1))
-    return (left * right).sum(dtype=torch.float32)
+    return (left * right).sum(dtype=torch.promote_types(left.dtype, torch.float32))

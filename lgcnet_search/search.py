@@ -134,8 +134,11 @@ def search(
         raise ValueError(f"proxy: {proxy.classes} classes, the space has {space.classes}")
     run = SearchRun(space, proxy, table, settings, torch.device(device), processes)
     origin = {**run.origin(table), "data": checkpoints.data} if checkpoints else {}
-    if checkpoints and checkpoints.path.exists():
-        run.load_state_dict(Checkpoint.load(checkpoints.path, origin).state)
+    if checkpoints:
+        there = processes.first and checkpoints.path.exists()
+        found = processes.from_first(Checkpoint.load(checkpoints.path, origin) if there else None)
+        if found:
+            run.load_state_dict(found.state)
     source = _from(batches, run.steps_done * settings.accumulate)
     while run.steps_done < settings.steps:
         given = list(islice(source, settings.accumulate))

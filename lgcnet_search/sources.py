@@ -24,8 +24,19 @@ def generated_scenes(count: int, progress: Callable[[int, int], None] | None = N
     return street_scenes.ensure(root, {"train": count}, GENERATED_SIZE, progress=progress)
 
 
-def search_batches(root: Path, space: Space, proxy: Space, batch_size: int, seed: int, workers: int) -> Iterator[Batch]:
-    """Shuffled batches without end of random crops of the proxy's size.
+def search_batches(
+    root: Path,
+    space: Space,
+    proxy: Space,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    *,
+    start_step: int = 0,
+    process: int = 0,
+    processes: int = 1,
+) -> Iterator[Batch]:
+    """Shuffled batches without end of random crops of the proxy's size, from batch `start_step` on.
 
     Factor 1 of the random resize (0.5 to 2.0) is the deployed size, or twice the crop where that is smaller: a small
     crop still sees from the whole scene down to a quarter of its height and width. Raises DataError.
@@ -35,4 +46,12 @@ def search_batches(root: Path, space: Space, proxy: Space, batch_size: int, seed
     crop = (proxy.height, proxy.width_px)
     base = (min(space.height, 2 * crop[0]), min(space.width_px, 2 * crop[1]))
     dataset = Cityscapes(root, "train", RandomCrop(crop, base=base), seed=seed)
-    return endless(dataset, batch_size, seed=seed, workers=workers)
+    return endless(
+        dataset,
+        batch_size,
+        seed=seed,
+        workers=workers,
+        start_step=start_step,
+        process=process,
+        processes=processes,
+    )

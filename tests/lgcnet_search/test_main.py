@@ -102,12 +102,48 @@ def test_profile_search_and_measure(
     assert len(history["history"]) == 2
     assert {path.name for path in out.glob("*.png")} == {"cells.png", "fusion.png", "search.png", "table.png"}
 
+    assert any((out / "tensorboard").iterdir())
+    again = ["search", *at, *SIZE, *light, "--proxy-width", 2, "--table", table, "--out", out]
+    assert run(monkeypatch, *again) == 2
+    assert "--resume goes on with it" in capsys.readouterr().err
+    assert run(monkeypatch, *again, "--resume", "--beta", 0.1) == 2
+    assert "settings.beta: 0.005 there, 0.1 now" in capsys.readouterr().err.replace("\n", " ")
+    assert run(monkeypatch, *again, "--resume") == 0
+    assert json.loads((out / "history.json").read_text()) == history
+
     capsys.readouterr()
     assert run(monkeypatch, "measure", out / "genotype.json", *at) == 0
     said = capsys.readouterr().out
     assert f"{11e-3 * executed:.2f} ms on Test CPU" in said
     assert f"{1e6 / 11 / executed:.1f} FPS" in said
     assert f"{10e-3 * executed:.2f} ms by table {table} (-9.1%)" in said
+
+
+def test_several_targets_are_searched_by_several_processes(
+    server: str,
+    agent: None,  # noqa: ARG001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    at = ["--server", server, "--device", "Test CPU"]
+    assert run(monkeypatch, "profile", *at, *SIZE) == 0
+    capsys.readouterr()
+    out = tmp_path / "found"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    light = ["--steps", 1, "--crop", "33x65", "--batch", 4, "--images", 2, "--workers", 0, "--train-on", "cpu"]
+    wanted = ["--sampling", "hard", "--proxy-width", 1, "--beta", "0.001,0.02", "--out", out]
+    command = [*torchrun, "lgcnet_search", "search", *at, *SIZE, *light, *wanted]
+    subprocess.run(list(map(str, command)), check=True, timeout=120)
+    summary = json.loads((out / "summary.json").read_text())
+    assert [line["beta"] for line in summary] == [0.001, 0.02]
+    for line, name in zip(summary, ("test-cpu-beta0.001", "test-cpu-beta0.02"), strict=True):
+        assert line["folder"] == str(out / name)
+        genotype = Genotype.from_json((out / name / "genotype.json").read_text())
+        executed = sum(item.count for item in network_spec(genotype).operations)
+        assert line["predicted_us"] == pytest.approx(10.0 * executed)
 
 
 def test_a_table_that_lacks_rows_is_named_before_data_are_made(
@@ -158,6 +194,10 @@ def test_space_lists_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["search", "--train-on", "abacus"], "train-on: 'abacus'"),
         (["search", "--device", "abacus"], "device 'abacus': no device"),
         (["search", "--precision", "fp7"], "precision: "),
+        (["search", "--beta", "0.1,few"], "beta: 'few'"),
+        (["search", "--beta", "0.1,-1"], "beta: -1.0"),
+        (["search", "--batch", "5", "--accumulate", "2"], "batch: 5 images in 2 parts"),
+        (["search", "--sampling", "firm"], "sampling: 'firm'"),
         (["profile", "--mode", "slow"], "mode: "),
         (["search", *SIZE, "--threads", "64"], "table"),
         (["measure", "nowhere.json"], "nowhere.json"),

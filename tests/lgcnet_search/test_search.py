@@ -9,9 +9,10 @@ from torch import Tensor
 
 from lgcnet_search.latency import table_sum_us
 from lgcnet_search.network import network_spec
-from lgcnet_search.search import SearchSettings, StepRecord, cross_entropy, search
+from lgcnet_search.search import SearchSettings, StepRecord, search
 from lgcnet_search.space import Space
 from lgcnet_search.steps import SKIP, ZERO
+from lgcnet_search.update import Sampling
 from lut_server.schemas import MissingRows
 from tests.lgcnet_search.helpers import TINY, make_table
 
@@ -30,8 +31,9 @@ def batch(images: int = 2) -> tuple[Tensor, Tensor]:
     ), targets
 
 
-def test_search_learns_and_keeps_its_record() -> None:
-    settings = SearchSettings(steps=20, seed=1, weight_lr=(0.1, 0.1))
+@pytest.mark.parametrize("sampling", ["soft", "hard"])
+def test_search_learns_and_keeps_its_record(sampling: Sampling) -> None:
+    settings = SearchSettings(steps=20, seed=1, weight_lr=(0.1, 0.1), sampling=sampling)
     seen: list[StepRecord] = []
     result = search(TINY, PROXY, TABLE, [batch(4)], settings, on_step=seen.append)
     assert tuple(seen) == result.history
@@ -86,17 +88,24 @@ def test_what_does_not_fit_is_refused(proxy: Space, batches: list[tuple[Tensor, 
         search(TINY, proxy, TABLE, batches, SearchSettings(steps=2))
 
 
-def test_cross_entropy_leaves_ignored_pixels_out() -> None:
-    logits = torch.randn(2, 4, 3, 3)
-    targets = torch.randint(0, 4, (2, 3, 3))
-    targets[:, 0] = 255
-    kept = targets != 255
-    expected = torch.nn.functional.cross_entropy(logits.permute(0, 2, 3, 1)[kept], targets[kept])
-    torch.testing.assert_close(cross_entropy(logits, targets), expected)
-    assert float(cross_entropy(logits, torch.full_like(targets, 255))) == 0
+@pytest.mark.parametrize("sampling", ["soft", "hard"])
+def test_pixels_that_are_ignored_count_nowhere(sampling: Sampling) -> None:
+    """Images that are ignored whole leave loss and genotype as they are; BatchNorm sees them as any others."""
+    images, targets = batch(4)
+    targets[2:] = 255
+    settings = SearchSettings(steps=2, sampling=sampling)
+    found = search(TINY, PROXY, TABLE, [(images, targets)], settings)
+    targets[:, :5] = 255
+    fewer = search(TINY, PROXY, TABLE, [(images, targets)], settings)
+    assert fewer.history[0].cross_entropy == pytest.approx(found.history[0].cross_entropy, rel=0.2)
+    nothing = search(TINY, PROXY, TABLE, [(images, torch.full_like(targets, 255))], settings)
+    assert [record.cross_entropy for record in nothing.history] == [0, 0]
 
 
-@pytest.mark.parametrize("settings", [{"steps": 0}, {"beta": -1.0}, {"beta": float("nan")}])
-def test_impossible_settings_are_refused(settings: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{"steps": 0}, {"beta": -1.0}, {"beta": float("nan")}, {"accumulate": 0}, {"sampling": "firm"}, {"amp": "fp8"}],
+)
+def test_impossible_settings_are_refused(settings: dict[str, float | str]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         SearchSettings(**settings)  # type: ignore[arg-type]
