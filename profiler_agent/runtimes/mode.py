@@ -1,13 +1,14 @@
 """The interface of a runtime mode, and the modes there are."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, get_args
+from importlib import import_module
+from typing import Protocol, cast, get_args
 
 import torch
 
 from lut_server.schemas import Mode, Precision, Runtime, Scalar
 from profiler_agent.messages import Capability
-from profiler_agent.runtimes.pytorch import PyTorchMode, Unsupported
+from profiler_agent.runtimes.pytorch import Unsupported
 from profiler_agent.timing.block import Clock, Execute
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -28,7 +29,13 @@ class RuntimeMode(Protocol):
         ...
 
 
-MODES: dict[Mode, Callable[[Runtime, torch.device], RuntimeMode]] = {"pytorch": PyTorchMode}
+# Modules are imported when their mode is opened: each needs libraries that the others do without.
+MODES: dict[Mode, tuple[str, str, str]] = {
+    "pytorch": ("profiler_agent.runtimes.pytorch", "PyTorchMode", "agent"),
+    "pytorch-graph": ("profiler_agent.runtimes.pytorch_graph", "PyTorchGraphMode", "agent"),
+    "onnxruntime": ("profiler_agent.runtimes.onnxruntime", "OnnxRuntimeMode", "onnx"),
+    "tensorrt": ("profiler_agent.runtimes.tensorrt", "TensorRtMode", "tensorrt"),
+}
 
 
 def open_mode(runtime: Runtime, device: torch.device) -> RuntimeMode:
@@ -37,23 +44,21 @@ def open_mode(runtime: Runtime, device: torch.device) -> RuntimeMode:
     Raises:
         Unsupported: this machine or this agent cannot; the message says why.
     """
-    if runtime.mode not in MODES:
-        raise Unsupported(_missing(runtime.mode))
-    return MODES[runtime.mode](runtime, device)
+    if runtime.mode == "tensorrt" and device.type != "cuda":
+        raise Unsupported("mode 'tensorrt': needs an NVIDIA GPU")
+    module, name, extra = MODES[runtime.mode]
+    try:
+        mode = cast(Callable[[Runtime, torch.device], RuntimeMode], getattr(import_module(module), name))
+    except ImportError as error:
+        raise Unsupported(f"mode {runtime.mode!r}: {error}; pip install 'lgcnet[{extra}]'") from error
+    return mode(runtime, device)
 
 
 def capabilities(device: torch.device) -> Iterator[Capability]:
     """Every mode and precision, found out by trying."""
-    for mode in get_args(Mode):
-        if mode in MODES:
-            for precision in get_args(Precision):
-                yield Capability(mode=mode, precision=precision, reason=_why_not(mode, precision, device))
-        else:
-            yield Capability(mode=mode, precision=None, reason=_missing(mode))
-
-
-def _missing(mode: Mode) -> str:
-    return f"mode {mode!r}: this agent measures {', '.join(MODES)}"
+    for mode in MODES:
+        for precision in get_args(Precision):
+            yield Capability(mode=mode, precision=precision, reason=_why_not(mode, precision, device))
 
 
 def _why_not(mode: Mode, precision: Precision, device: torch.device) -> str | None:
@@ -64,6 +69,6 @@ def _why_not(mode: Mode, precision: Precision, device: torch.device) -> str | No
             opened.clock.time_s(opened.prepare(torch.nn.Conv2d(8, 8, 3), ((1, 8, 16, 16),)), 1)
     except Unsupported as error:
         return str(error)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, ImportError) as error:
         return f"a 3×3 convolution failed: {str(error).splitlines()[0]}"
     return None

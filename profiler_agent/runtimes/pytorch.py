@@ -5,12 +5,12 @@ import os
 import torch
 
 from lut_server.schemas import Runtime, Scalar
+from profiler_agent.runtimes.inputs import RandomInputs
 from profiler_agent.timing.block import Clock, Execute
 from profiler_agent.timing.cuda import CudaEventClock
 from profiler_agent.timing.host import HostClock
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-INPUT_SEED = 0
 
 
 class Unsupported(Exception):
@@ -20,20 +20,21 @@ class Unsupported(Exception):
 class PyTorchMode:
     """Calls modules in `runtime.precision` on `device`.
 
-    Inputs of equal place and shape share one buffer, since near 100 keys of one network have some 20 shapes:
-    all workloads stay ready at once, as interleaving wants, at the memory of those shapes and the weights.
-
     Raises:
         Unsupported: the precision or the thread count is not to be had here.
     """
 
     def __init__(self, runtime: Runtime, device: torch.device) -> None:
-        _require(runtime, device)
+        if runtime.precision not in DTYPES:
+            raise Unsupported(f"precision {runtime.precision!r}: mode {runtime.mode!r} has {', '.join(DTYPES)}")
+        require_runtime(runtime, device)
         self._dtype = DTYPES[runtime.precision]
         self._device = device
-        self._inputs: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
-        self._random = torch.Generator().manual_seed(INPUT_SEED)
-        self.settings: dict[str, Scalar] = {"memory_format": "contiguous"}
+        self._inputs = RandomInputs(device, self._dtype)
+        self.settings: dict[str, Scalar] = {
+            "memory_format": "contiguous",
+            "batch_norm": "as the space deploys it",
+        }
         if device.type == "cuda":
             tf32 = runtime.precision == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = tf32
@@ -51,24 +52,21 @@ class PyTorchMode:
     def prepare(self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...]) -> Execute:
         """Move a module here and bind random inputs of these shapes (with the batch dimension)."""
         ready = module.to(device=self._device, dtype=self._dtype).eval()
-        inputs = [self._input(place, shape) for place, shape in enumerate(input_shapes)]
+        inputs = self._inputs(input_shapes)
         return lambda: ready(*inputs)
-
-    def _input(self, place: int, shape: tuple[int, ...]) -> torch.Tensor:
-        if (place, shape) not in self._inputs:
-            values = torch.randn(shape, generator=self._random)
-            self._inputs[place, shape] = values.to(device=self._device, dtype=self._dtype)
-        return self._inputs[place, shape]
 
 
 def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _require(runtime: Runtime, device: torch.device) -> None:
+def require_runtime(runtime: Runtime, device: torch.device) -> None:
+    """What every mode asks of precision and threads.
+
+    Raises:
+        Unsupported: the device has not got it.
+    """
     precision = runtime.precision
-    if precision not in DTYPES:
-        raise Unsupported(f"precision {precision!r}: mode 'pytorch' has {', '.join(DTYPES)}")
     if device.type == "cpu":
         if precision == "tf32":
             raise Unsupported("precision 'tf32': CPUs have none; take fp32")

@@ -3,11 +3,12 @@
 import math
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
-from lut_server.schemas import Environment, Runtime
+from lut_server.schemas import Environment, Mode, Precision, Runtime
 from profiler_agent.allocator import KEEP_BUFFERS
 from profiler_agent.environment import NoDevice, find_device, inspect
 from profiler_agent.messages import Checked, Inspected
@@ -183,7 +184,10 @@ def test_the_measuring_process_keeps_its_buffers_and_says_what_works(monkeypatch
     reasons = {(item.mode, item.precision): item.reason for item in checked.capabilities}
     assert reasons["pytorch", "fp32"] is None
     assert reasons["pytorch", "tf32"]
-    assert reasons["tensorrt", None]
+    assert reasons["onnxruntime", "fp32"] is None
+    assert len(reasons) == len(get_args(Mode)) * len(get_args(Precision))
+    for mode in ("pytorch-graph", "tensorrt"):
+        assert all(reasons[mode, precision] for precision in get_args(Precision))
 
 
 def test_a_device_that_is_not_here_ends_the_inspection_with_the_reason() -> None:

@@ -1,0 +1,48 @@
+"""Does an exported or compiled module still compute what PyTorch computes?"""
+
+from collections.abc import Sequence
+
+import torch
+
+from lut_server.schemas import Precision
+
+TOLERANCE_REL: dict[Precision, float] = {"fp32": 1e-4, "tf32": 2e-2, "fp16": 2e-2, "bf16": 1e-1, "int8": 1e-1}
+"""Largest error relative to the output's largest magnitude. tf32 and fp16 keep 10 bits of mantissa, bf16 keeps 7;
+errors add up over a network. int8 keeps 8 bits of a range that was calibrated on random inputs."""
+
+
+class Mismatch(ValueError):
+    """The module computes something else in this mode; the message shows both values."""
+
+
+def error_rel(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Largest difference relative to the largest magnitude of `expected`; infinite where one is not finite."""
+    if not bool(torch.isfinite(found).all()):
+        return float("inf")
+    if expected.numel() == 0:
+        return 0.0
+    scale = float(expected.abs().max()) or 1.0
+    return float((found - expected).abs().max()) / scale
+
+
+def require_agreement(
+    found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], precision: Precision, mode: str
+) -> None:
+    """Compare outputs with those of PyTorch in fp32.
+
+    Raises:
+        Mismatch: another number or shape of outputs, or an error above the precision's tolerance.
+    """
+    shapes, expected_shapes = [tuple(item.shape) for item in found], [tuple(item.shape) for item in expected]
+    if shapes != expected_shapes:
+        raise Mismatch(f"{mode} gives outputs of shape {shapes}, PyTorch {expected_shapes}")
+    for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        left, right = ours.detach().float().cpu(), theirs.detach().float().cpu()
+        error = error_rel(left, right)
+        if error > TOLERANCE_REL[precision]:
+            place = int(torch.nan_to_num((left - right).abs(), nan=torch.inf).argmax())
+            raise Mismatch(
+                f"output {number} differs by {error:.2g} of its scale (tolerance for {precision}: "
+                f"{TOLERANCE_REL[precision]:g}); at flat index {place} {mode} gives "
+                f"{float(left.flatten()[place]):.6g}, PyTorch {float(right.flatten()[place]):.6g}"
+            )

@@ -1,0 +1,127 @@
+"""Mode `onnxruntime`: the module exported to ONNX, executed with IO binding on CPU or CUDA."""
+
+import onnxruntime as ort
+import torch
+
+from lut_server.schemas import Precision, Runtime, Scalar
+from profiler_agent.runtimes.agreement import require_agreement
+from profiler_agent.runtimes.inputs import RandomInputs
+from profiler_agent.runtimes.onnx_export import Exported, export
+from profiler_agent.runtimes.pytorch import Unsupported, available_cores, require_runtime
+from profiler_agent.timing.block import Clock, Execute
+from profiler_agent.timing.cuda import CudaEventClock
+from profiler_agent.timing.host import HostClock
+
+PRECISIONS: dict[str, tuple[Precision, ...]] = {"cpu": ("fp32",), "cuda": ("fp32", "tf32", "fp16")}
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16}
+ELEMENT_TYPES = {torch.float32: 1, torch.float16: 10}
+"""TensorProto.DataType, which IO binding takes beside NumPy's types."""
+
+
+class OnnxRuntimeMode:
+    """One session a module, all graph optimizations on; inputs and outputs are bound once, so no copy is timed.
+
+    Raises:
+        Unsupported: the precision, the thread count or the execution provider is not to be had here.
+    """
+
+    def __init__(self, runtime: Runtime, device: torch.device) -> None:
+        has = PRECISIONS[device.type]
+        if runtime.precision not in has:
+            raise Unsupported(
+                f"precision {runtime.precision!r}: mode 'onnxruntime' has {', '.join(has)} on {device.type}"
+            )
+        require_runtime(runtime, device)
+        self._device = device
+        self._precision = runtime.precision
+        self._dtype = DTYPES[runtime.precision]
+        self._random = RandomInputs(torch.device("cpu"), torch.float32)
+        self._buffers: dict[tuple[str, int, tuple[int, ...]], torch.Tensor] = {}
+        self._options = ort.SessionOptions()
+        self._options.log_severity_level = 3
+        self._options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        self._options.inter_op_num_threads = 1
+        # Every session has its own threads and all of them are ready at once: they must not spin beside each other.
+        self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._run_options = ort.RunOptions()
+        self.settings: dict[str, Scalar] = {
+            "memory_format": "contiguous",
+            "batch_norm": "as the space deploys it",
+            "exporter": "torch.onnx dynamo",
+            "graph_optimizations": "all",
+            "arena": bool(self._options.enable_cpu_mem_arena),
+            "spinning": False,
+        }
+        if device.type == "cuda":
+            self._open_cuda(device)
+        else:
+            threads = runtime.threads or available_cores()
+            torch.set_num_threads(threads)
+            self._options.intra_op_num_threads = threads
+            self.settings["threads"] = threads
+            self._providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
+            self.clock: Clock = HostClock()
+
+    def prepare(self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...]) -> Execute:
+        """Export a module, bind random inputs of these shapes, and check its output against PyTorch's.
+
+        Raises:
+            Mismatch: the exported module computes something else.
+            RuntimeError: it cannot be exported or executed.
+        """
+        exported = export(module.eval(), self._random(input_shapes), self._dtype)
+        try:
+            session = ort.InferenceSession(exported.model, self._options, providers=self._providers)
+            binding, outputs = self._bind(session, exported)
+            session.run_with_iobinding(binding, self._run_options)
+        except Exception as error:  # ONNX Runtime's own exceptions share no base class of theirs
+            raise RuntimeError(f"ONNX Runtime: {error}") from error
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        require_agreement(outputs, exported.expected, self._precision, "ONNX Runtime")
+        return lambda: session.run_with_iobinding(binding, self._run_options)
+
+    def _open_cuda(self, device: torch.device) -> None:
+        if "CUDAExecutionProvider" not in ort.get_available_providers():
+            raise Unsupported("this onnxruntime has no CUDA provider; pip install onnxruntime-gpu in place of it")
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        tf32 = self._precision == "tf32"
+        options = {
+            "device_id": str(device.index or 0),
+            "user_compute_stream": str(stream.cuda_stream),
+            "cudnn_conv_algo_search": "EXHAUSTIVE",
+            "use_tf32": str(int(tf32)),
+        }
+        self._providers = [("CUDAExecutionProvider", options)]
+        # A part that falls back to the CPU would be timed as if it were the GPU's.
+        self._options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        # The events wait for the stream; waiting after every execution would be timed.
+        self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        self.settings |= {"cudnn_conv_algo_search": "exhaustive", "tf32": tf32}
+        self.clock = CudaEventClock(device, stream)
+
+    def _bind(self, session: ort.InferenceSession, exported: Exported) -> tuple[ort.IOBinding, list[torch.Tensor]]:
+        binding = session.io_binding()
+        inputs = [self._buffer("in", place, value).copy_(value) for place, value in enumerate(exported.inputs)]
+        outputs = [self._buffer("out", place, value) for place, value in enumerate(exported.expected)]
+        for bind, nodes, tensors in (
+            (binding.bind_input, session.get_inputs(), inputs),
+            (binding.bind_output, session.get_outputs(), outputs),
+        ):
+            for node, tensor in zip(nodes, tensors, strict=True):
+                bind(
+                    node.name,
+                    self._device.type,
+                    self._device.index or 0,
+                    ELEMENT_TYPES[self._dtype],
+                    list(tensor.shape),
+                    tensor.data_ptr(),
+                )
+        return binding, outputs
+
+    def _buffer(self, role: str, place: int, like: torch.Tensor) -> torch.Tensor:
+        """Bindings hold addresses only, so the mode owns the buffers; equal place and shape share one."""
+        key = (role, place, tuple(like.shape))
+        if key not in self._buffers:
+            self._buffers[key] = torch.empty(like.shape, dtype=self._dtype, device=self._device)
+        return self._buffers[key]
