@@ -28,6 +28,7 @@ from lut_server.routes import (
     TAGS,
     comparisons,
     devices,
+    docs,
     health,
     jobs,
     leases,
@@ -81,7 +82,7 @@ def create_app(
         version="1",
         openapi_tags=TAGS,
         lifespan=lifespan,
-        swagger_ui_parameters={"tryItOutEnabled": True, "docExpansion": "list"},
+        docs_url=None,
     )
     access = access or Access(database, ServerKey.random, clock, open_to_local=True)
     hot_tables = HotTables()
@@ -106,6 +107,7 @@ def create_app(
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("lut_server", "static")]))
     describe_access(app)
+    docs.install(app, database)
     return app
 
 

@@ -1,6 +1,7 @@
 """What every request passes before anything else looks at it: who asks, may they, and how much do they send."""
 
 import ipaddress
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +16,11 @@ from lut_server.errors import Forbidden, Malformed, ServiceError, Unauthorized
 PRINCIPAL = "lut.principal"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # No data in these: is the server there, and what can it be asked.
-PUBLIC = frozenset({"healthz", "readyz", "docs", "redoc", "openapi.json", "static", "static-offline-docs", "favicon.ico"})
+PUBLIC = frozenset(
+    {"healthz", "readyz", "docs", "redoc", "openapi.json", "static", "static-offline-docs", "favicon.ico"}
+)
+# Of these, whoever may read gets a fuller answer: examples from the database.
+FULLER = frozenset({"openapi.json"})
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
@@ -60,6 +65,9 @@ class Gate:
                 raise
             principal.require(noun, writes=method not in READS)
             scope[PRINCIPAL] = principal
+        elif noun in FULLER:
+            with suppress(ServiceError):
+                scope[PRINCIPAL] = await self._principal(scope, headers)
         if method in READS:
             return receive
         limit = MAX_BYTES.get(noun, MAX_BYTES_ELSE)

@@ -1,0 +1,36 @@
+// The API page. Pages and pictures that an answer holds are shown as such, not as their source.
+const shown = (Original, system) => (props) => {
+  const create = system.React.createElement;
+  const type = props.contentType || "";
+  if (typeof props.content === "string" && type.startsWith("image/svg")) {
+    const src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(props.content);
+    return create("div", { className: "answer" }, create("img", { src, alt: "The picture that this request answers" }));
+  }
+  if (typeof props.content === "string" && type.startsWith("text/html")) {
+    return create("iframe", {
+      className: "answer",
+      title: "The page that this request answers",
+      sandbox: "allow-same-origin", // to ask for its height; scripts stay off
+      srcDoc: props.content,
+      onLoad: (event) => {
+        const frame = event.target;
+        frame.style.height = `${frame.contentDocument.documentElement.scrollHeight + 2}px`;
+      },
+    });
+  }
+  return create(Original, props);
+};
+
+window.ui = SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  docExpansion: "list",
+  defaultModelsExpandDepth: 0,
+  displayRequestDuration: true,
+  persistAuthorization: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis],
+  plugins: [() => ({ wrapComponents: { responseBody: shown } })],
+});

@@ -1,0 +1,87 @@
+"""Things that are in this database, for the examples on the docs page."""
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from lut_server.likeness import differences
+from lut_server.models import JobRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
+from lut_server.schemas import DeviceRecord, LatencyTable, Runtime
+from lut_server.storage import devices, networks, overview, tables
+
+CANDIDATES = 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest table, what to compare it with, and the newest of what else there is (None if there is none)."""
+
+    table: LatencyTable
+    digest: str
+    compared: tuple[UUID, UUID]
+    allow_unlike: bool
+    device: DeviceRecord
+    job: tuple[UUID, str] | None
+    cancelled: UUID | None
+    queued: bool
+    lease: UUID | None
+    measurement: str | None
+    network: tuple[str, str] | None
+    prediction: tuple[str, Runtime] | None
+
+
+def find(session: Session) -> Found | None:
+    """None while there is no table."""
+    newest = session.scalars(select(TableRow).order_by(TableRow.sequence.desc()).limit(1)).one_or_none()
+    if newest is None:
+        return None
+    table = tables.get(session, newest.id)
+    compared, allow_unlike = _pair(session)
+    return Found(
+        table=table,
+        digest=newest.content_digest,
+        compared=compared,
+        allow_unlike=allow_unlike,
+        device=devices.get(session, newest.device),
+        job=_first(
+            session, select(JobRow.id, JobRow.body).where(JobRow.state == "done").order_by(JobRow.sequence.desc())
+        ),
+        cancelled=session.scalar(
+            select(JobRow.id).where(JobRow.state == "cancelled").order_by(JobRow.sequence.desc()).limit(1)
+        ),
+        queued=bool(session.scalar(select(func.count()).select_from(JobRow).where(JobRow.state == "queued"))),
+        lease=session.scalar(select(LeaseRow.id).order_by(LeaseRow.created_at.desc()).limit(1)),
+        measurement=session.scalar(select(MeasurementRow.body).order_by(MeasurementRow.sequence.desc()).limit(1)),
+        network=_first(session, select(NetworkRow.digest, NetworkRow.body).order_by(NetworkRow.sequence.desc())),
+        prediction=_prediction(session),
+    )
+
+
+def _first(session: Session, query: Any) -> Any:
+    row = session.execute(query.limit(1)).one_or_none()
+    return None if row is None else tuple(row)
+
+
+def _pair(session: Session) -> tuple[tuple[UUID, UUID], bool]:
+    """Two recent tables that are best compared: like, of two devices, large; the newest with itself if it is alone."""
+    recent = overview.newest_tables(session)[:CANDIDATES]
+    conditions = {item.id: overview.conditions(session, item) for item in recent}
+    best, best_rank = (recent[0].id, recent[0].id), (True, True, 0)
+    for newer, older in combinations(recent, 2):
+        if (newer.space, newer.space_digest) == (older.space, older.space_digest):
+            unlike = bool(differences([conditions[older.id], conditions[newer.id]]))
+            rank = (unlike, older.device == newer.device, -min(older.rows, newer.rows))
+            if rank < best_rank:
+                best, best_rank = (older.id, newer.id), rank
+    return best, best[0] != best[1] and best_rank[0]
+
+
+def _prediction(session: Session) -> tuple[str, Runtime] | None:
+    """The device and runtime where the newest network was predicted."""
+    newest = session.scalar(select(NetworkRow.digest).order_by(NetworkRow.sequence.desc()).limit(1))
+    results = networks.get(session, newest).results if newest else ()
+    return next(((item.device.uuid, item.runtime) for item in results if item.predicted_us), None)
