@@ -13,10 +13,7 @@ import torch
 from lut_server.schemas import Device, Environment, sha256
 from profiler_agent.allocator import allocator
 from profiler_agent.monitor import GpuMonitor
-
-
-class NoDevice(Exception):
-    """The device that was asked for is not here; the message says what is."""
+from profiler_agent.monitor import NoDevice as NoDevice
 
 
 def find_device(name: str) -> torch.device:
