@@ -9,17 +9,10 @@ from pydantic import ValidationError
 from lut_server import formats
 from lut_server.errors import Unprocessable
 from lut_server.formats import Format
-from lut_server.schemas import Contract, Digest, LatencyTable
+from lut_server.schemas import LatencyTable, TableFile
 
 MAX_BYTES = 64 * 2**20
 HEADER = ".header.json"
-
-
-class TableFile(Contract):
-    """A table and the digest that its content must have."""
-
-    content_digest: Digest
-    table: LatencyTable
 
 
 def write_table(folder: Path, table: LatencyTable, format: Format) -> Path:
@@ -62,9 +55,7 @@ def read_table(path: Path) -> LatencyTable:
     try:
         data = _read(path)
         if path.suffix == ".json":
-            read = TableFile.model_validate_json(data)
-            formats.require_digest(read.table, read.content_digest)
-            return read.table
+            return TableFile.model_validate_json(data).table
         if path.suffix == ".csv":
             return formats.read_csv(data, json.loads(_read(path.with_name(path.stem + HEADER))))
         return formats.read_parquet(data)

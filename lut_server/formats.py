@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
@@ -87,21 +87,6 @@ def require_digest(table: LatencyTable, digest: object) -> None:
         )
 
 
-def _records(table: LatencyTable) -> Iterator[dict[str, Any]]:
-    for row in table.rows:
-        spec = row.operation
-        yield {
-            "space": spec.space,
-            "name": spec.name,
-            "input_shapes": " ".join("x".join(map(str, shape)) for shape in spec.input_shapes),
-            "params": canonical_json(dict(spec.params)),
-            "key": spec.digest,
-            **row.latency.model_dump(),
-            **row.quality.model_dump(),
-            "measurement_id": str(row.measurement_id),
-        }
-
-
 def _assemble(records: list[dict[str, Any]], header: Mapping[str, Any]) -> LatencyTable:
     fields = {name: value for name, value in header.items() if name != "content_digest"}
     try:
@@ -141,7 +126,7 @@ def _to_csv(table: LatencyTable) -> bytes:
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_records(table))
+    writer.writerows(table.records())
     return out.getvalue().encode()
 
 
@@ -158,7 +143,7 @@ def _to_parquet(table: LatencyTable) -> bytes:
         [(name, kinds[name]) for name in COLUMNS], metadata={_HEADER: canonical_json(header(table)).encode()}
     )
     out = io.BytesIO()
-    parquet.write_table(arrow.Table.from_pylist(list(_records(table)), schema=schema), out)
+    parquet.write_table(arrow.Table.from_pylist(list(table.records()), schema=schema), out)
     return out.getvalue()
 
 

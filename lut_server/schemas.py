@@ -6,9 +6,9 @@ part of the `Runtime`. A digest is the SHA-256 of the canonical JSON of what it 
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -28,6 +28,9 @@ from pydantic import (
 )
 
 from lut_server.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99, median_interval, quantile
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 MAX_SAMPLES = 10_000
 MAX_OPERATIONS = 10_000
@@ -290,11 +293,26 @@ class Quality(Contract):
         return self.converged and not self.throttled and not self.noisy
 
 
+class Costs(Contract):
+    """What an operation or network takes beside time, for the whole batch.
+
+    `parameters` are those of the deployed module. `macs`: multiply-adds of its convolutions and matrix products (half
+    its floating-point operations). `peak_memory_bytes`: parameters, inputs, and the most that is allocated at once
+    for outputs and intermediate results, without a library's own workspace.
+    """
+
+    parameters: Count
+    macs: Count
+    peak_memory_bytes: Count
+
+
 class Measurement(Contract):
     """Block samples of one operation or network (`key` is its digest) on one device, in microseconds.
 
     One sample is the time of one block divided by its number of executions. The client makes `id` (UUIDv7):
     the same id with the same content is the same measurement.
+
+    `normalized_us` is the latency at the machine's standard state, by the reference operations of the same run.
     """
 
     id: UUID
@@ -307,6 +325,8 @@ class Measurement(Contract):
     samples_us: Annotated[tuple[SampleUs, ...], Field(min_length=1, max_length=MAX_SAMPLES)]
     executions_per_block: Size
     quality: Quality
+    normalized_us: SampleUs | None = None
+    costs: Costs | None = None
     measured_at: AwareDatetime
 
     @cached_property
@@ -315,11 +335,16 @@ class Measurement(Contract):
 
 
 class TableRow(Contract):
-    """One operation's latency, as measured alone, and where the samples are."""
+    """One operation's latency, as measured alone, and where the samples are.
+
+    `normalized_us` and `costs` are the measurement's.
+    """
 
     operation: OperationSpec
     latency: Latency
     quality: Quality
+    normalized_us: SampleUs | None = None
+    costs: Costs | None = None
     measurement_id: UUID
 
 
@@ -347,6 +372,33 @@ class LatencyTable(Contract):
     def _by_digest(self) -> dict[str, TableRow]:
         return {row.operation.digest: row for row in self.rows}
 
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The rows, each as one flat mapping of plain values; latencies in microseconds."""
+        for row in self.rows:
+            spec = row.operation
+            yield {
+                "space": spec.space,
+                "name": spec.name,
+                "input_shapes": " ".join("x".join(map(str, shape)) for shape in spec.input_shapes),
+                "params": canonical_json(dict(spec.params)),
+                "key": spec.digest,
+                **row.latency.model_dump(),
+                **row.quality.model_dump(),
+                "measurement_id": str(row.measurement_id),
+            }
+
+    def to_pandas(self) -> "DataFrame":
+        """A DataFrame with a line per operation; latencies in microseconds.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ModuleNotFoundError as error:
+            raise ImportError("LatencyTable.to_pandas needs pandas: pip install pandas") from error
+        return DataFrame(self.records())
+
     def __getitem__(self, operation: OperationSpec) -> TableRow:
         """The row of an operation; a missing one raises MissingRows, it is never zero."""
         self.require([operation])
@@ -357,6 +409,22 @@ class LatencyTable(Contract):
         missing = [operation for operation in operations if operation.digest not in self._by_digest]
         if missing:
             raise MissingRows(self, missing)
+
+
+class TableFile(Contract):
+    """A table in a file: its content has the digest that it was exported with."""
+
+    content_digest: Digest
+    table: LatencyTable
+
+    @model_validator(mode="after")
+    def _check(self) -> "TableFile":
+        if self.table.digest != self.content_digest:
+            raise ValueError(
+                f"content_digest={self.content_digest!r}: the content of table {self.table.id} has digest "
+                f"{self.table.digest}; it was changed or damaged on its way"
+            )
+        return self
 
 
 class MissingRows(LookupError):

@@ -1,13 +1,29 @@
+import asyncio
+import inspect
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import uuid6
 
-from lut_server.client import LutClient, LutError, NotFound, Rejected, ServerUnavailable
-from lut_server.schemas import Progress
+from lut_server.client import (
+    AsyncLutClient,
+    LutClient,
+    LutError,
+    NotFound,
+    Rejected,
+    ServerUnavailable,
+    UnreadableTable,
+    load_table,
+)
+from lut_server.files import write_table
+from lut_server.schemas import Completion, DeviceReport, Progress, TableFile
+from tests.lut_server.conftest import Lut
+from tests.lut_server.factories import CPU, lease_request, measurement, operation, profile
 
 Reply = tuple[int, dict[str, str], bytes] | None
 EMPTY: Reply = (200, {}, b'{"items": [], "next": null}')
@@ -114,3 +130,107 @@ def test_a_proxy_does_not_stand_before_loopback(scripted: Scripted, monkeypatch:
     monkeypatch.delenv("NO_PROXY", raising=False)
     with LutClient(scripted(EMPTY), retry_for_s=0) as client:
         assert client.devices() == []
+
+
+A, B = operation(8), operation(16)
+
+
+def _public(kind: type) -> dict[str, str | None]:
+    return {name: getattr(member, "__doc__", None) for name, member in inspect.getmembers(kind) if name[0] != "_"}
+
+
+def test_both_clients_have_every_method() -> None:
+    assert _public(AsyncLutClient).keys() == _public(LutClient).keys()
+    assert {"claim", "table", "newest_table", "put_measurements", "wait_for_job"} <= _public(LutClient).keys()
+
+
+def test_the_whole_way_without_blocking(lut: Lut, device: DeviceReport) -> None:
+    async def walk() -> None:
+        async with AsyncLutClient(lut.url, retry_for_s=5, cache=False) as client:
+            job = await client.submit_job(profile(A, B))
+            lease = await client.claim(lease_request(device))
+            assert lease is not None
+            await client.put_measurements([measurement(lease, key, device) for key in lease.remaining])
+            waiting = asyncio.create_task(client.wait_for_job(job.id, poll_s=0.01))
+            await client.complete(lease.id, lease.token, Completion())
+            done = await waiting
+            assert done.table_id is not None
+            assert await client.table(done.table_id) == lut.client.table(done.table_id)
+            assert [table.id for table in await client.tables()] == [done.table_id]
+            with pytest.raises(NotFound, match="no such job"):
+                await client.job(uuid6.uuid7())
+
+    asyncio.run(walk())
+
+
+def test_without_blocking_it_tries_again_too(scripted: Scripted) -> None:
+    async def call() -> None:
+        url = scripted((503, {}, b""), HANG_UP, EMPTY)
+        async with AsyncLutClient(url, retry_for_s=20) as client:
+            assert await client.devices() == []
+        async with AsyncLutClient("http://127.0.0.1:9", retry_for_s=0.1) as client:
+            with pytest.raises(ServerUnavailable, match="lut-server serve"):
+                await client.devices()
+
+    asyncio.run(call())
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_table_that_did_not_change_is_not_sent_again(lut: Lut, device: DeviceReport, tmp_path: Path) -> None:
+    def sent(status: int) -> float:
+        lines = [line for line in lut.http.get("/metrics").text.splitlines() if "duration_seconds_count" in line]
+        return sum(float(line.split()[-1]) for line in lines if "/tables/" in line and f'status="{status}"' in line)
+
+    first = lut.build_table(profile(A), device)
+    full = sent(200)
+    for number in range(3):
+        with LutClient(lut.url, cache=tmp_path / "cache") as client:
+            assert client.table(first.id) == first
+            assert client.newest_table("cpu-1", "small", CPU) == first
+            assert (sent(200), sent(304)) == (full + 2, number), "each was sent once; only the newest is asked for"
+    second = lut.build_table(profile(B), device)
+    with LutClient(lut.url, cache=tmp_path / "cache") as client:
+        assert client.newest_table("cpu-1", "small", CPU) == second
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_damaged_or_impossible_cache_is_none(lut: Lut, device: DeviceReport, tmp_path: Path) -> None:
+    table = lut.build_table(profile(A), device)
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "cache", tmp_path / "file"):
+        with LutClient(lut.url, cache=folder) as client:
+            for damage in (lambda data: data[:-5], lambda data: data.replace(b"conv", b"pool"), lambda _: b""):
+                assert client.table(table.id) == table
+                for path in folder.glob("*"):
+                    path.write_bytes(damage(path.read_bytes()))
+            assert client.table(table.id) == table
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".table"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_table_from_a_file_is_the_one_that_was_exported(lut: Lut, device: DeviceReport, tmp_path: Path) -> None:
+    table = lut.build_table(profile(A, B), device)
+    path = write_table(tmp_path, table, "json")
+    assert load_table(path) == table
+    assert TableFile.model_validate_json(path.read_bytes()).content_digest == table.digest
+    path.write_text(path.read_text().replace('"median_us":100.0', '"median_us":99.0'))
+    with pytest.raises(UnreadableTable, match="changed or damaged"):
+        load_table(path)
+    path.write_text(table.model_dump_json())
+    with pytest.raises(UnreadableTable, match="lut-server export"):
+        load_table(path)
+    with pytest.raises(UnreadableTable, match="No such file"):
+        load_table(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_table_as_a_data_frame(lut: Lut, device: DeviceReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = lut.build_table(profile(A, B), device)
+    pandas = pytest.importorskip("pandas")
+    frame = table.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame["key"]) == [row.operation.digest for row in table.rows]
+    assert list(frame["median_us"]) == [row.latency.median_us for row in table.rows]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        table.to_pandas()

@@ -1,0 +1,26 @@
+"""A table from a file, without a server."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lut_server.client.errors import UnreadableTable
+from lut_server.schemas import LatencyTable, TableFile
+
+
+def load_table(path: Path | str) -> LatencyTable:
+    """The table of a JSON file that `lut-server export` wrote; its content has the digest that it was exported with.
+
+    Raises:
+        UnreadableTable: there is no such file, or it holds no table, or one whose content was changed.
+    """
+    try:
+        return TableFile.model_validate_json(Path(path).read_bytes()).table
+    except OSError as error:
+        raise UnreadableTable(f"{path}: {error.strerror}; lut-server export --format json writes one") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise UnreadableTable(
+            f"{path}: {where}: {first['msg']}; lut-server export --format json writes a table with its digest"
+        ) from error
