@@ -1,0 +1,131 @@
+import math
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lut_server import formatting
+from lut_server.charts import MAX_TICKS, SVG, Mark, _Axis, comparison_chart, table_chart
+from lut_server.comparison import Side, compare
+from lut_server.schemas import Ratio
+from tests.lut_server.conftest import Lut
+from tests.lut_server.scene import furnish
+from tests.lut_server.test_comparison import of, side
+
+HOSTILE = 'x"><script>alert(1)</script>\x00&'
+
+
+def _parsed(picture: str) -> ElementTree.Element:
+    root = ElementTree.fromstring(picture)
+    assert root.tag == f"{{{SVG}}}svg"
+    assert root.attrib["role"] == "img"
+    described = [root.find(f"{{{SVG}}}{tag}") for tag in ("title", "desc")]
+    assert [item is not None and bool(item.text) for item in described] == [True, True]
+    assert root.attrib["aria-labelledby"].split() == [item.attrib["id"] for item in described if item is not None]
+    return root
+
+
+def _inside(root: ElementTree.Element) -> bool:
+    width = float(root.attrib["width"])
+    return all(0 <= float(mark.attrib["cx"]) <= width for mark in root.iter(f"{{{SVG}}}circle"))
+
+
+def test_every_operation_has_its_mark_in_every_panel() -> None:
+    sides = [side(of(1)), side(of(1.3, seed=9)), side(of(40, seed=30))]
+    root = _parsed(comparison_chart(compare(sides)))
+    assert len(list(root.iter(f"{{{SVG}}}circle"))) == 2 * (12 + 1), "12 operations and the mean, in two panels"
+    assert _inside(root)
+    table = _parsed(table_chart(sides[0].table))
+    assert len(list(table.iter(f"{{{SVG}}}circle"))) == 12
+    assert _inside(table)
+
+
+def test_the_picture_of_a_table_with_itself_still_has_an_axis() -> None:
+    one = side(of(1))
+    root = _parsed(comparison_chart(compare([one, one])))
+    assert any(text.text == "1×" for text in root.iter(f"{{{SVG}}}text"))
+
+
+def test_a_name_is_text_whatever_it_is() -> None:
+    one = side(of(1))
+    hostile = one.summary.model_copy(update={"device_name": HOSTILE})
+    comparison = compare([Side(hostile, one.table, one.samples_us), Side(hostile, one.table, one.samples_us)])
+    root = _parsed(comparison_chart(comparison))
+    assert not list(root.iter(f"{{{SVG}}}script"))
+    assert HOSTILE.replace("\0", "\ufffd") in (root.findtext(f"{{{SVG}}}title") or "")
+
+
+@given(st.floats(1e-3, 1e6), st.floats(1.001, 1e6))
+def test_an_axis_has_a_few_round_ticks_within_it(low: float, factor: float) -> None:
+    axis = _Axis.over([Mark(low, low, low * factor, "same", "")], None, 400)
+    assert len(axis.ticks) <= MAX_TICKS
+    assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+    assert len(axis.ticks) >= 2 or factor < 1.05
+    for tick in axis.ticks:
+        mantissa = tick / 10 ** math.floor(math.log10(tick))
+        assert round(mantissa * 200) == pytest.approx(mantissa * 200), "three digits say it"
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (formatting.latency(0.5), "0.50 µs"),
+        (formatting.latency(12.34), "12.3 µs"),
+        (formatting.latency(1234), "1.23 ms"),
+        (formatting.latency(2.5e6), "2.50 s"),
+        (formatting.microseconds(1234567.89), "1 234 567.9"),
+        (formatting.ratio(1.234), "1.23×"),
+        (formatting.ratio(0.0123), "0.012×"),
+        (formatting.ratio(12345), "12 345×"),
+        (formatting.interval(Ratio(value=1.2, low=1.1, high=1.3, verdict="slower")), "1.10–1.30×"),
+        (formatting.interval(Ratio(value=0.808, low=0.8071, high=0.8092, verdict="faster")), "0.807–0.809×"),
+        (formatting.percent(-0.0123, signed=True), "−1.2 %"),
+        (formatting.age(59), "59 s"),
+        (formatting.age(7200), "2 h"),
+        (formatting.age(3 * 86400 + 5), "3 d"),
+        (formatting.latency_tick(20000), "20 ms"),
+        (formatting.tick(1.25), "1.25×"),
+    ],
+)
+def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
+    assert shown.replace(formatting.NARROW, " ") == expected
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_pictures_can_load_nothing_and_pages_nothing_from_elsewhere(lut: Lut) -> None:
+    scene = furnish(lut)
+    query = f"table={scene.slow.id}&table={scene.fast.id}"
+    for path in (f"/tables/{scene.slow.id}/picture.svg", f"/v1/comparisons?{query}&format=svg"):
+        picture = lut.http.get(path)
+        assert picture.headers["content-type"] == "image/svg+xml"
+        assert picture.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+        _parsed(picture.text)
+    for path in ("/", "/queue", "/docs", f"/compare?{query}", f"/v1/comparisons?{query}&format=html"):
+        policy = lut.http.get(path).headers["content-security-policy"]
+        assert policy.startswith("default-src 'none';")
+        assert "script-src 'self';" in policy
+        assert "http" not in policy
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_pages_of_an_empty_server_say_what_to_do_and_refusals_are_pages(lut: Lut) -> None:
+    for path, said in (
+        ("/", "profiler-agent run"),
+        ("/queue", "None."),
+        ("/networks", "No network yet"),
+        ("/compare", "No table yet"),
+    ):
+        page = lut.http.get(path)
+        assert page.status_code == 200
+        assert said in page.text
+    for path, status, said in (
+        ("/devices/gpu-9", 404, "no such device"),
+        ("/tables/01900000-0000-7000-8000-000000000000", 404, "no such table"),
+        ("/tables/first", 422, "id: "),
+        ("/compare?table=first", 422, "not valid"),
+    ):
+        page = lut.http.get(path)
+        assert page.status_code == status
+        assert page.headers["content-type"].startswith("text/html")
+        assert said in page.text
