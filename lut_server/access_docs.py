@@ -38,6 +38,6 @@ def _describe(path: str, method: str, operation: dict[str, Any]) -> None:
         operation["security"] = [{SCHEME: []}]
         statuses |= {401, 403, 429, 503}
     if method not in READS:
-        statuses |= {408, 413, 422}
+        statuses |= {408, 413, 415, 422}
     for status, answer in documented(*sorted(statuses)).items():
         operation["responses"].setdefault(str(status), answer)

@@ -56,6 +56,11 @@ class TooLarge(ServiceError):
     title = "Too large"
 
 
+class NotJson(ServiceError):
+    status = 415
+    title = "Not JSON"
+
+
 class Unprocessable(ServiceError):
     status = 422
     title = "Cannot be processed"

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lut_server import problems
 from lut_server.auth import LOCAL, Access, Principal
 from lut_server.bodies import MAX_BYTES, MAX_BYTES_ELSE, read_body, replaying
-from lut_server.errors import Forbidden, Malformed, ServiceError, Unauthorized
+from lut_server.errors import Forbidden, Malformed, NotJson, ServiceError, Unauthorized
 
 PRINCIPAL = "lut.principal"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -71,7 +71,12 @@ class Gate:
         if method in READS:
             return receive
         limit = MAX_BYTES.get(noun, MAX_BYTES_ELSE)
-        return replaying(await read_body(receive, headers.get(b"content-length"), limit), receive)
+        body = await read_body(receive, headers.get(b"content-length"), limit)
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        # Whatever a form or a script of another page can send without asking is something else.
+        if body and media_type != b"application/json":
+            raise NotJson(f"Content-Type={media_type.decode('latin-1')!r}: send application/json")
+        return replaying(body, receive)
 
     async def _principal(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
         authorization = headers.get(b"authorization")

@@ -32,6 +32,7 @@ _WHEN = {
     409: "The same id with other content, or a state that does not allow this.",
     410: "The lease has ended.",
     413: "The body is larger than this resource takes; the answer says how large it may be.",
+    415: "The body is not declared as application/json.",
     422: "The request is not valid; the answer names field, value and the way out.",
     429: "Too many wrong tokens from this address. Try again after `Retry-After` seconds.",
     503: "Busy, or the database's disk is full; nothing was stored. Try again after `Retry-After` seconds.",

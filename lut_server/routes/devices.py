@@ -2,15 +2,15 @@ from fastapi import APIRouter
 
 from lut_server.errors import Unprocessable
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, Limit, Lut
-from lut_server.schemas import DeviceRecord, DeviceReport, Page
+from lut_server.routes.state import DEFAULT_LIMIT, Caller, Limit, Lut
+from lut_server.schemas import DeviceRecord, DeviceReport, DeviceUuid, Page
 from lut_server.storage import devices, health
 
 router = APIRouter(prefix="/devices", tags=["devices"], responses=documented(422, 503))
 
 
 @router.get("", operation_id="list_devices", summary="All devices")
-def list_devices(lut: Lut, after: After = None, limit: Limit = DEFAULT_LIMIT) -> Page[DeviceRecord]:
+def list_devices(lut: Lut, after: DeviceUuid | None = None, limit: Limit = DEFAULT_LIMIT) -> Page[DeviceRecord]:
     """Each with the health of its newest tables: age, share of converged rows, noisy and throttled ones."""
     with lut.database.read() as session:
         found = devices.page(session, after, limit)

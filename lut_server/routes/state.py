@@ -15,7 +15,7 @@ from lut_server.database import Database
 from lut_server.gate import PRINCIPAL
 from lut_server.hot_tables import HotTables
 from lut_server.readiness import Readiness
-from lut_server.schemas import Mode, Precision, Runtime
+from lut_server.schemas import Mode, Precision, Runtime, Text
 
 Parsed = TypeVar("Parsed")
 Clock = Callable[[], datetime]
@@ -57,7 +57,7 @@ async def _runtime(
 Lut = Annotated[State, Depends(_state)]
 Caller = Annotated[Principal, Depends(_caller)]
 RuntimeQuery = Annotated[Runtime, Depends(_runtime)]
-DeviceQuery = Annotated[str, Query(description="The uuid of a device, or its name if no other device has it.")]
+DeviceQuery = Annotated[Text, Query(description="The uuid of a device, or its name if no other device has it.")]
 After = Annotated[str | None, Query(description="`next` of the page before; leave it out for the first page.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 DEFAULT_LIMIT = 100
