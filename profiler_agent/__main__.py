@@ -30,6 +30,7 @@ Server = Annotated[str, typer.Option(help="URL of the lookup-table server.", env
 DeviceName = Annotated[str, typer.Option(help="cpu, cuda:N, or auto: the first GPU, else the CPU.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads where a job leaves it open. Default: all cores.")]
 StateDir = Annotated[Path | None, typer.Option(help="Outbox and lock. Default: the user's state folder.")]
+Trace = Annotated[Path | None, typer.Option(help="Folder to write every block of each job to, as .npz.")]
 Token = Annotated[str | None, typer.Option(help="Access token.", envvar="PROFILER_TOKEN")]
 
 
@@ -40,9 +41,10 @@ def run(
     threads: Threads = None,
     state_dir: StateDir = None,
     token: Token = None,
+    trace: Trace = None,
 ) -> None:
     """Take jobs from the server until Ctrl-C."""
-    _serve(server, device, threads, state_dir, token, once=False)
+    _serve(server, device, threads, state_dir, token, trace, once=False)
 
 
 @cli.command()
@@ -52,9 +54,10 @@ def once(
     threads: Threads = None,
     state_dir: StateDir = None,
     token: Token = None,
+    trace: Trace = None,
 ) -> None:
     """Do what is queued for this device, then exit."""
-    _serve(server, device, threads, state_dir, token, once=True)
+    _serve(server, device, threads, state_dir, token, trace, once=True)
 
 
 @cli.command()
@@ -77,14 +80,24 @@ def main() -> None:
 
 
 def _serve(
-    server: str, device: str, threads: int | None, state_dir: Path | None, token: str | None, *, once: bool
+    server: str,
+    device: str,
+    threads: int | None,
+    state_dir: Path | None,
+    token: str | None,
+    trace: Path | None,
+    *,
+    once: bool,
 ) -> None:
     stop = StopSignal()
     try:
         inspected = inspect_device(device)
+        if trace is not None:
+            trace.mkdir(parents=True, exist_ok=True)
+            trace = trace.resolve()
         folder = state_dir or user_state_path("profiler-agent", appauthor=False)
         state = DeviceState(folder, inspected.device.uuid)
-        Agent(server, token, inspected, state, stop, Reporter(), threads=threads).run(once=once)
+        Agent(server, token, inspected, state, stop, Reporter(), threads=threads, trace=trace).run(once=once)
     except DeviceInUse as error:
         _fail(str(error), EXIT_IN_USE)
     except EnvironmentChanged:
@@ -105,7 +118,7 @@ def _show_device(console: Console, inspected: Inspected) -> None:
 def _show_capabilities(console: Console, capabilities: tuple[Capability, ...]) -> None:
     table = Table("mode", "precision", "works here")
     for capability in capabilities:
-        table.add_row(capability.mode, capability.precision or "all", capability.reason or "yes")
+        table.add_row(capability.mode, capability.precision, capability.reason or "yes")
     console.print(table)
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TypeVar
 
 from lut_server.client import Conflict, LutClient, LutError, NotFound
@@ -39,6 +40,7 @@ class Agent:
         reporter: Reporter,
         *,
         threads: int | None = None,
+        trace: Path | None = None,
     ) -> None:
         self._url = url
         self._token = token
@@ -47,6 +49,7 @@ class Agent:
         self._stop = stop
         self._reporter = reporter
         self._threads = threads
+        self._trace = trace
         self._client = LutClient(url, token, retry_for_s=1)
         self._outbox = Outbox(state.folder / "outbox", url)
         self._courier = Courier(self._outbox, self._client.put_measurement, reporter.say)
@@ -116,14 +119,18 @@ class Agent:
         )
 
     def _work(self, lease: Lease) -> None:
+        environment, runtime = self._inspected.environment.digest, lease.job.request.runtime.digest
         task = MeasureTask(
             device=self._inspected.torch_device,
             job=lease.job,
             keys=lease.remaining,
             threads=self._threads,
-            environment=self._inspected.environment.digest,
+            environment=environment,
+            standard=self._state.standard(environment, runtime),
+            trace=None if self._trace is None else str(self._trace),
         )
-        run = JobRun(lease, task, self._outbox, self._courier, self._reporter)
+        keep = partial(self._state.keep_standard, environment, runtime)
+        run = JobRun(lease, task, self._outbox, self._courier, self._reporter, keep)
         remaining, total = len(lease.remaining), len(lease.job.request.keys)
         self._reporter.start(f"job {lease.job.id}: {remaining} of {total} keys", remaining)
         started = time.monotonic()

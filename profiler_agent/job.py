@@ -1,11 +1,12 @@
 """One job in a measuring process of its own: its messages, signals and the lease's end meet in one queue."""
 
 import threading
+from collections.abc import Callable
 from queue import SimpleQueue
 
 from lut_server.schemas import Lease
 from profiler_agent.lease import Renewal
-from profiler_agent.messages import Failed, Measured, MeasureTask, Message, Outdated, Preparing, RoundDone
+from profiler_agent.messages import Failed, Measured, MeasureTask, Message, Outdated, Preparing, RoundDone, Standard
 from profiler_agent.outbox import Courier, Outbox
 from profiler_agent.process import MeasuringProcess, ProcessFailed
 from profiler_agent.reporter import Reporter
@@ -30,12 +31,21 @@ class _Ended:
 class JobRun:
     """Measures what remains of a leased job. `drop` and `stop` may be called from anywhere, a signal handler too."""
 
-    def __init__(self, lease: Lease, task: MeasureTask, outbox: Outbox, courier: Courier, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        task: MeasureTask,
+        outbox: Outbox,
+        courier: Courier,
+        reporter: Reporter,
+        keep_standard: Callable[[dict[str, float]], None],
+    ) -> None:
         self._lease = lease
         self._task = task
         self._outbox = outbox
         self._courier = courier
         self._reporter = reporter
+        self._keep_standard = keep_standard
         # SimpleQueue, because its put may interrupt itself: the stop comes from a signal handler.
         self._events: SimpleQueue[Message | _Ended | JobDropped | Stopped] = SimpleQueue()
 
@@ -69,6 +79,8 @@ class JobRun:
                     measured += 1
                     renewal.advance(before + measured, total)
                     self._reporter.advance("measuring", measured)
+                elif isinstance(event, Standard):
+                    self._keep_standard(event.references)
                 elif isinstance(event, Preparing):
                     self._reporter.advance(f"building {event.done + 1} of {event.total}", measured)
                 elif isinstance(event, RoundDone):

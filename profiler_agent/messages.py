@@ -4,7 +4,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from lut_server.schemas import Contract, Count, Device, Digest, Environment, Job, Measurement, Mode, Precision
+from lut_server.schemas import (
+    Contract,
+    Count,
+    Device,
+    Digest,
+    Environment,
+    Job,
+    JobRequest,
+    Measurement,
+    Mode,
+    Precision,
+    Runtime,
+    Scalar,
+    Size,
+)
+from profiler_agent.trace import Doubt
 
 
 class InspectTask(Contract):
@@ -16,7 +31,11 @@ class InspectTask(Contract):
 
 
 class MeasureTask(Contract):
-    """Measure `keys` of a job; `threads` is for jobs that leave it open."""
+    """Measure `keys` of a job; `threads` is for jobs that leave it open.
+
+    `standard` has the references' readings (µs) in the machine's standard state, as `Standard` told them before.
+    `trace` is a folder to write every block to, for those who study the measuring itself.
+    """
 
     task: Literal["measure"] = "measure"
     device: str
@@ -24,13 +43,46 @@ class MeasureTask(Contract):
     keys: tuple[Digest, ...]
     threads: int | None
     environment: Digest
+    standard: dict[str, float] | None = None
+    trace: str | None = None
+
+
+class WorkTask(Contract):
+    """Build `keys` of a request, warm them up, and then take blocks as told."""
+
+    task: Literal["work"] = "work"
+    device: str
+    request: JobRequest
+    runtime: Runtime
+    keys: tuple[Digest, ...]
+
+
+class Settle(Contract):
+    """Find how many executions make a block of this workload or reference."""
+
+    order: Literal["settle"] = "settle"
+    name: str
+
+
+class Take(Contract):
+    """Take one block of so many executions."""
+
+    order: Literal["take"] = "take"
+    name: str
+    executions: Size
+
+
+class Collect(Contract):
+    """Collect garbage, between rounds."""
+
+    order: Literal["collect"] = "collect"
 
 
 class Capability(Contract):
-    """Whether a mode can execute a precision (None: any) here; `reason` says why not."""
+    """Whether a mode can execute a precision here; `reason` says why not."""
 
     mode: Mode
-    precision: Precision | None
+    precision: Precision
     reason: str | None
 
 
@@ -52,6 +104,13 @@ class Checked(Contract):
 class Measured(Contract):
     message: Literal["measured"] = "measured"
     measurement: Measurement
+
+
+class Standard(Contract):
+    """The references' readings (µs) in what is now the standard state of this machine and runtime."""
+
+    message: Literal["standard"] = "standard"
+    references: dict[str, float]
 
 
 class Preparing(Contract):
@@ -87,11 +146,29 @@ class Finished(Contract):
     message: Literal["finished"] = "finished"
 
 
+class Ready(Contract):
+    """What a worker has built; of the other keys, why not."""
+
+    settings: dict[str, Scalar]
+    failures: dict[Digest, str]
+
+
+class Settled(Contract):
+    executions: Size
+
+
+class Taken(Contract):
+    latency_us: float
+    doubt: Doubt
+
+
 Message = Annotated[
-    Inspected | Checked | Measured | Preparing | RoundDone | Failed | Outdated | Finished,
+    Inspected | Checked | Measured | Standard | Preparing | RoundDone | Failed | Outdated | Finished,
     Field(discriminator="message"),
 ]
-Task = Annotated[InspectTask | MeasureTask, Field(discriminator="task")]
+Order = Annotated[Settle | Take | Collect, Field(discriminator="order")]
+Task = Annotated[InspectTask | MeasureTask | WorkTask, Field(discriminator="task")]
 
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+ORDER: TypeAdapter[Order] = TypeAdapter(Order)
 TASK: TypeAdapter[Task] = TypeAdapter(Task)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pynvml
 
 from lut_server.schemas import Scalar
-from profiler_agent.rounds import Doubt
+from profiler_agent.trace import Doubt
 
 DISTURBED_SHARE = 0.02
 STEAL_FIELD = 8  # of a cpu line in /proc/stat: proc(5)

@@ -29,12 +29,16 @@ class Launches(torch.nn.Module):
 
 
 def references(device: torch.device) -> dict[str, Reference]:
-    """References of about a millisecond on a device of this kind."""
+    """References for a device of this kind, from under a millisecond to some ten.
+
+    Bandwidth is a matter of where the data lies, so it has three: each copies (reads and writes) its elements.
+    """
     on_gpu = device.type == "cuda"
     side = 2048 if on_gpu else 256
-    elements = 2**26 if on_gpu else 2**22
     return {
         "reference-arithmetic": Reference(Product(), ((side, side), (side, side))),
-        "reference-bandwidth": Reference(torch.nn.ReLU(), ((elements,),)),
+        "reference-cache": Reference(torch.nn.ReLU(), ((2**22 if on_gpu else 2**20,),)),
+        "reference-bandwidth": Reference(torch.nn.ReLU(), ((2**26 if on_gpu else 2**22,),)),
+        "reference-memory": Reference(torch.nn.ReLU(), ((2**27 if on_gpu else 2**25,),)),
         "reference-launch": Reference(Launches(), ((1, 8),)),
     }

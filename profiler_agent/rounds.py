@@ -4,11 +4,12 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
 
 from lut_server.schemas import Quality
+from lut_server.statistics import median_interval
 from profiler_agent.stopping import StoppingRule, is_converged, is_noisy, leaves_band, next_look
+from profiler_agent.trace import Doubt, Entry, Trace
 
 # A band follows the machine: a neighbour who stays is the new normal after this many rounds.
 BAND_ROUNDS = 20
@@ -16,19 +17,15 @@ MAX_REPEAT_SHARE = 0.25
 MIN_REPEATS = 3
 
 
-class Doubt(Enum):
-    """What a monitor saw during a block."""
-
-    NONE = "none"
-    DISTURBED = "disturbed"
-    THROTTLED = "throttled"
-
-
 class Block(NamedTuple):
     """One sample: microseconds per execution, and what was seen meanwhile."""
 
     latency_us: float
     doubt: Doubt = Doubt.NONE
+
+
+Take = Callable[[int], Block]
+"""Takes one block in the process of this number."""
 
 
 @dataclass(frozen=True)
@@ -56,26 +53,32 @@ class _State:
     doubtful: int = 0
     throttled: bool = False
     look_at: int = 0
+    block_s: float = 1.0
 
 
 class Rounds:
-    """Measures `workloads` (key → take one block) until each converged or reached a cap of `rule`.
+    """Measures `workloads` until each converged or reached a cap of `rule`; rounds take turns over `processes`.
 
     `references` are measured in every round. A round in which one of them left ± `band_rel` of its recent
-    median is thrown away and repeated, at most a quarter of the rounds; a disturbed or throttled block is thrown
-    away, at most `rule.max_rejected` a workload. What is kept beyond these bounds makes the result
+    median in the same process is thrown away and repeated, at most a quarter of the rounds; a disturbed or throttled
+    block is thrown away, at most `rule.max_rejected` a workload. What is kept beyond these bounds makes the result
     `noisy` or `throttled`. After `budget_s` nothing is
     thrown away any more, and a workload leaves as soon as it has `rule.min_blocks`.
+
+    With `frugal`, once all have their least blocks, a round takes only the half of the open workloads for which a
+    block narrows the sum's interval most for its time: a short budget is then spent where it matters.
     """
 
     def __init__(
         self,
-        workloads: Mapping[str, Callable[[], Block]],
-        references: Mapping[str, Callable[[], Block]],
+        workloads: Mapping[str, Take],
+        references: Mapping[str, Take],
         rule: StoppingRule,
         *,
         band_rel: float,
         seed: int,
+        processes: int = 1,
+        frugal: bool = False,
         budget_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,7 +90,12 @@ class Rounds:
         self._budget_s = budget_s
         self._clock = clock
         self._states = {key: _State(look_at=rule.min_blocks) for key in workloads}
-        self._bands: dict[str, list[float]] = {name: [] for name in references}
+        self._processes = processes
+        self._frugal = frugal
+        self._bands: dict[tuple[str, int], list[float]] = {
+            (name, process): [] for name in references for process in range(processes)
+        }
+        self._entries: list[Entry] = []
         self._number = 0
         self._repeated = 0
 
@@ -96,16 +104,17 @@ class Rounds:
         started = self._clock()
         open_keys = list(self._workloads)
         while open_keys:
-            blocks, in_band = self._round(open_keys)
+            before = len(self._entries)
+            in_band = self._round(self._wanted(open_keys), started)
             self._number += 1
             over = self._budget_s is not None and self._clock() - started > self._budget_s
-            if not in_band and not over and self._may_repeat():
-                self._repeated += 1
-                for key in blocks:
-                    self._states[key].rejected += 1
-            else:
-                for key, block in blocks.items():
-                    self._keep(self._states[key], block, in_band, may_reject=not over)
+            repeat = not in_band and not over and self._may_repeat()
+            self._repeated += repeat
+            for place in range(before, len(self._entries)):
+                entry = self._entries[place]
+                if entry.name in self._states and not self._keep(entry, in_band, repeat=repeat, may_reject=not over):
+                    self._states[entry.name].rejected += 1
+                    self._entries[place] = entry._replace(kept=False)
             left = [result for key in open_keys if (result := self._leave(key, over))]
             gone = {result.key for result in left}
             open_keys = [key for key in open_keys if key not in gone]
@@ -113,34 +122,55 @@ class Rounds:
                 yield left
             yield RoundReport(self._number, self._repeated, len(open_keys))
 
-    def _round(self, open_keys: list[str]) -> tuple[dict[str, Block], bool]:
-        visits = [(key, self._workloads[key], False) for key in open_keys]
-        visits += [(name, take, True) for name, take in self._references.items()]
+    def trace(self) -> Trace:
+        """Every block so far, thrown away or kept."""
+        return Trace.of(tuple(self._workloads), tuple(self._references), self._entries)
+
+    def _wanted(self, open_keys: list[str]) -> list[str]:
+        states = self._states
+        if not self._frugal or any(len(states[key].samples_us) < self._rule.min_blocks for key in open_keys):
+            return open_keys
+
+        def gain(key: str) -> float:
+            interval = median_interval(sorted(states[key].samples_us))
+            return interval.half_width / len(states[key].samples_us) / states[key].block_s
+
+        return sorted(open_keys, key=gain, reverse=True)[: (len(open_keys) + 1) // 2]
+
+    def _round(self, keys: list[str], started: float) -> bool:
+        """One block of each; whether the references stayed in their bands."""
+        process = self._number % self._processes
+        visits = [*((key, self._workloads[key]) for key in keys), *self._references.items()]
         self._random.shuffle(visits)
-        blocks: dict[str, Block] = {}
         in_band = True
-        for name, take, is_reference in visits:
-            block = take()
-            if not is_reference:
-                blocks[name] = block
+        for name, take in visits:
+            begun = self._clock()
+            block = take(process)
+            ended = self._clock()
+            self._entries.append(
+                Entry(name, self._number, process, ended - started, block.latency_us, block.doubt, kept=True)
+            )
+            if name in self._states:
+                self._states[name].block_s = max(ended - begun, 1e-9)
                 continue
-            band = self._bands[name]
+            band = self._bands[name, process]
             in_band = in_band and not leaves_band(block.latency_us, band, self._band_rel)
             band.append(block.latency_us)
             del band[:-BAND_ROUNDS]
-        return blocks, in_band
+        return in_band
 
     def _may_repeat(self) -> bool:
         return self._repeated < max(MIN_REPEATS, MAX_REPEAT_SHARE * self._number)
 
-    def _keep(self, state: _State, block: Block, in_band: bool, *, may_reject: bool) -> None:
-        doubtful = block.doubt is not Doubt.NONE
-        if doubtful and may_reject and state.rejected < self._rule.max_rejected:
-            state.rejected += 1
-            return
-        state.samples_us.append(block.latency_us)
+    def _keep(self, entry: Entry, in_band: bool, *, repeat: bool, may_reject: bool) -> bool:
+        state = self._states[entry.name]
+        doubtful = entry.doubt is not Doubt.NONE
+        if repeat or (doubtful and may_reject and state.rejected < self._rule.max_rejected):
+            return False
+        state.samples_us.append(entry.latency_us)
         state.doubtful += doubtful or not in_band
-        state.throttled = state.throttled or block.doubt is Doubt.THROTTLED
+        state.throttled = state.throttled or entry.doubt is Doubt.THROTTLED
+        return True
 
     def _leave(self, key: str, budget_is_over: bool) -> Result | None:
         state, rule = self._states[key], self._rule

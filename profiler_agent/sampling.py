@@ -1,10 +1,9 @@
 """One block of one workload, with what the monitors saw of it."""
 
-from collections.abc import Callable
-
 from profiler_agent.monitor import GpuMonitor, HostMonitor, NoDevice
-from profiler_agent.rounds import Block, Doubt
+from profiler_agent.rounds import Block
 from profiler_agent.timing.block import Clock, Execute
+from profiler_agent.trace import Doubt
 
 WARM_SHARE = 0.1
 
@@ -16,10 +15,6 @@ class Sampler:
         self._clock = clock
         self._host = host
         self._gpu = gpu
-
-    def taker(self, execute: Execute, executions: int) -> Callable[[], Block]:
-        """What takes a block of so many executions each time it is called."""
-        return lambda: self.take(execute, executions)
 
     def take(self, execute: Execute, executions: int) -> Block:
         """One block in the steady state: the caches, cold from other workloads, are warmed first.

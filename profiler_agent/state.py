@@ -1,21 +1,35 @@
 """The agent's state folder: what outlives it, and the lock that keeps a device to one agent."""
 
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 import uuid6
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+
+_READINGS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 
 
 class DeviceInUse(Exception):
     """Another agent has the device; the message says where."""
 
 
-class DeviceState:
-    """The folder of one device under the agent's state folder, locked until the process ends.
+def lock_folder() -> Path:
+    """Where all agents of this machine lock their devices. Raises OSError."""
+    folder = Path(tempfile.gettempdir()) / "profiler-agent"
+    with suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(0o1777)  # as the folder around it: anyone adds, nobody deletes another's
+    return folder
 
-    The kernel holds the lock (flock), so no crash leaves it behind.
+
+class DeviceState:
+    """The folder of one device under the agent's state folder; the device is locked until the process ends.
+
+    The kernel holds the lock (flock), so no crash leaves it behind. It lies in one place of the machine, whatever the
+    state folder.
 
     Raises:
         DeviceInUse: another agent has it.
@@ -25,12 +39,14 @@ class DeviceState:
     def __init__(self, state_dir: Path, uuid: str) -> None:
         self.folder = state_dir / uuid
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.folder / "lock")
+        lock = lock_folder() / f"{uuid}.lock"
         try:
+            # Every user of the machine may lock, whoever made the file.
+            self._lock = FileLock(lock, mode=0o666)
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise DeviceInUse(
-                f"another agent measures on device {uuid} (it holds {self.folder / 'lock'}); "
+                f"another agent measures on device {uuid} (it holds {lock}); "
                 "stop it first: two agents on one device disturb each other"
             ) from error
         self._claim = self.folder / "claim"
@@ -46,3 +62,19 @@ class DeviceState:
     def end_claim(self) -> None:
         """The lease of this claim is over: the next claim has another id."""
         self._claim.unlink(missing_ok=True)
+
+    def standard(self, environment: str, runtime: str) -> dict[str, float] | None:
+        """The references' readings (µs) in this device's standard state, for the digests of environment and runtime."""
+        with suppress(OSError, ValidationError):
+            return _READINGS.validate_json(self._standard(environment, runtime).read_bytes())
+        return None
+
+    def keep_standard(self, environment: str, runtime: str, readings: dict[str, float]) -> None:
+        path = self._standard(environment, runtime)
+        path.parent.mkdir(exist_ok=True)
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(_READINGS.dump_json(readings))
+        draft.replace(path)
+
+    def _standard(self, environment: str, runtime: str) -> Path:
+        return self.folder / "standard" / f"{environment[:16]}-{runtime[:16]}.json"

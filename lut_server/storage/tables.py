@@ -68,6 +68,8 @@ def build(session: Session, job: JobRow, lease: LeaseRow, now: datetime) -> UUID
                 operation=known[key],
                 latency=measurement.latency,
                 quality=measurement.quality,
+                normalized_us=measurement.normalized_us,
+                costs=measurement.costs,
                 measurement_id=measurement.id,
             )
             for key, measurement in _load(session, {key: chosen[key] for key in sorted(keys[:MAX_OPERATIONS])})

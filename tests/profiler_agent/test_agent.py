@@ -134,6 +134,19 @@ def test_a_failed_job_does_not_stop_the_agent(server: Server, client: LutClient,
     assert state(client, good) == "done"
 
 
+def test_a_key_that_fails_leaves_the_others_measured(server: Server, client: LutClient, agents: Agents) -> None:
+    conv, boom = toy_space.operation("conv"), toy_space.operation("boom")
+    job = submit(client, profile(boom, conv))
+    assert agents.start("once", server.url).wait() == 0
+    done = client.job(job.id)
+    assert done.state == "failed"
+    assert done.error is not None
+    assert "1 of 2 keys" in done.error
+    assert str(boom) in done.error
+    assert str(conv) not in done.error
+    assert [item.key for item in client.measurements(job_id=job.id)] == [conv.digest]
+
+
 def test_a_renewal_tells_progress_and_hears_of_the_cancellation(client: LutClient) -> None:
     inspected = inspect_device("cpu")
     client.register_device(DeviceReport(device=inspected.device, environment=inspected.environment, agent="test"))

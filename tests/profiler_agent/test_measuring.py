@@ -16,11 +16,11 @@ from profiler_agent.monitor import HostMonitor, HostReading
 from profiler_agent.process import ProcessFailed, inspect_device
 from profiler_agent.process import inspect as inspect_in_process
 from profiler_agent.references import references
-from profiler_agent.rounds import Doubt
 from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.runtimes.pytorch import Unsupported
 from profiler_agent.timing.block import MAX_EXECUTIONS, executions_per_block, settle
 from profiler_agent.timing.host import HostClock
+from profiler_agent.trace import Doubt
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from statistics import median
 
 from lut_server.statistics import median_interval
-from profiler_agent.rounds import Block, Doubt, Result, RoundReport, Rounds
+from profiler_agent.rounds import Block, Result, RoundReport, Rounds, Take
 from profiler_agent.stopping import StoppingRule
+from profiler_agent.trace import Doubt
 
 RULE = StoppingRule(target_rel=0.02, min_blocks=12, max_blocks=60, max_rejected=12)
 
@@ -26,8 +27,9 @@ class Machine:
 
     def workload(
         self, key: str, latency_us: float = 100.0, noise: float = 0.001, doubt: Callable[[int], Doubt] | None = None
-    ) -> Callable[[], Block]:
-        def take() -> Block:
+    ) -> Take:
+        def take(process: int) -> Block:
+            del process
             self.taken.append(key)
             self.now_s += 0.01
             value = latency_us * self._slowness(self.now_s) * self._random.gauss(1, noise)
@@ -149,7 +151,7 @@ def test_drift_hits_all_alike_where_sequential_measuring_is_fooled() -> None:
     interleaved = [median(left[key].samples_us) for key in keys]
 
     machine = Machine(drift)
-    sequential = [median(take().latency_us for _ in range(30)) for take in map(machine.workload, keys)]
+    sequential = [median(take(0).latency_us for _ in range(30)) for take in map(machine.workload, keys)]
 
     def spread(values: list[float]) -> float:
         return (max(values) - min(values)) / median(values)

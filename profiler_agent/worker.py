@@ -1,0 +1,140 @@
+"""A worker: a workbench in a process of its own, that takes blocks as it is told over a pipe."""
+
+import gc
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Protocol, TextIO
+
+import torch
+
+from lut_server.schemas import Contract
+from profiler_agent.messages import ORDER, Collect, Ready, Settle, Settled, Take, Taken, WorkTask
+from profiler_agent.monitor import GpuMonitor
+from profiler_agent.rounds import Block
+from profiler_agent.workbench import Unmeasurable, Workbench
+from profiler_agent.workload import workloads_of
+
+
+class Worker(Protocol):
+    """Takes blocks, in this process or in another one."""
+
+    @property
+    def ready(self) -> Ready: ...
+
+    def settle(self, name: str) -> int: ...
+
+    def take(self, name: str, executions: int) -> Block: ...
+
+    def collect(self) -> None: ...
+
+
+class LocalWorker:
+    """A workbench in this process: for a GPU, where one process is to have the device's memory.
+
+    Raises:
+        Unsupported, SpaceError: the task cannot be done here.
+    """
+
+    def __init__(
+        self, task: WorkTask, gpu: GpuMonitor | None, on_built: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._bench = Workbench(task.runtime, torch.device(task.device), gpu)
+        failures: dict[str, str] = {}
+        for count, workload in enumerate(workloads_of(task.request, task.keys)):
+            on_built(count)
+            try:
+                self._bench.build(workload)
+            except Unmeasurable as error:
+                failures[workload.key] = str(error)
+        self.ready = Ready(settings=self._bench.settings, failures=failures)
+
+    def settle(self, name: str) -> int:
+        return self._bench.settle(name)
+
+    def take(self, name: str, executions: int) -> Block:
+        return self._bench.take(name, executions)
+
+    def collect(self) -> None:
+        self._bench.collect()
+
+
+class WorkerDied(Exception):
+    """A worker's process ended; the message says during what."""
+
+
+class RemoteWorker:
+    """A workbench in a new process. It ends with this process, or when it is closed."""
+
+    def __init__(self, task: WorkTask) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "profiler_agent.measuring"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        self._doing = "building"
+        self._send(task)
+        self._ready: Ready | None = None
+
+    @property
+    def ready(self) -> Ready:
+        """Waits until all is built. Raises WorkerDied."""
+        if self._ready is None:
+            self._ready = Ready.model_validate_json(self._receive())
+        return self._ready
+
+    def settle(self, name: str) -> int:
+        return Settled.model_validate_json(self._ask(Settle(name=name), name)).executions
+
+    def take(self, name: str, executions: int) -> Block:
+        taken = Taken.model_validate_json(self._ask(Take(name=name, executions=executions), name))
+        return Block(taken.latency_us, taken.doubt)
+
+    def collect(self) -> None:
+        self._send(Collect())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _ask(self, order: Contract, name: str) -> str:
+        self._doing = name
+        self._send(order)
+        return self._receive()
+
+    def _send(self, order: Contract) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(order.model_dump_json() + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._death() from error
+
+    def _receive(self) -> str:
+        assert self._process.stdout is not None
+        line: str = self._process.stdout.readline()
+        if not line.endswith("\n"):
+            raise self._death()
+        return line
+
+    def _death(self) -> WorkerDied:
+        return WorkerDied(f"{self._doing}: the worker process ended with exit code {self._process.wait()}")
+
+
+def work(task: WorkTask, orders: TextIO, send: Callable[[Contract], None]) -> None:
+    """Serve orders until they end."""
+    with torch.inference_mode():
+        worker = LocalWorker(task, gpu=None)
+        gc.collect()
+        gc.disable()
+        send(worker.ready)
+        for line in orders:
+            order = ORDER.validate_json(line)
+            if isinstance(order, Settle):
+                send(Settled(executions=worker.settle(order.name)))
+            elif isinstance(order, Take):
+                block = worker.take(order.name, order.executions)
+                send(Taken(latency_us=block.latency_us, doubt=block.doubt))
+            else:
+                worker.collect()
