@@ -6,7 +6,7 @@ import time
 import uuid6
 
 from lut_server.client import LutClient
-from lut_server.schemas import DeviceReport, Effort, Job, JobRequest, LeaseRequest, NetworkSpec, Progress
+from lut_server.schemas import DeviceReport, Effort, Job, JobRequest, LeaseRequest, NetworkSpec, Progress, Runtime
 from profiler_agent.lease import Renewal
 from profiler_agent.procedure import METHOD_VERSION
 from profiler_agent.process import inspect_device
@@ -145,6 +145,19 @@ def test_a_key_that_fails_leaves_the_others_measured(server: Server, client: Lut
     assert str(boom) in done.error
     assert str(conv) not in done.error
     assert [item.key for item in client.measurements(job_id=job.id)] == [conv.digest]
+
+
+def test_onnxruntime_measures_a_job(server: Server, client: LutClient, agents: Agents) -> None:
+    runtime = Runtime(mode="onnxruntime", threads=1)
+    job = submit(client, profile(toy_space.operation("conv"), toy_space.operation("pool"), runtime=runtime))
+    unable = submit(client, profile(toy_space.operation("conv"), runtime=Runtime(mode="tensorrt", precision="fp16")))
+    assert agents.start("once", server.url).wait() == 0
+    assert state(client, job) == "done"
+    settings = dict(client.measurements(job_id=job.id)[0].method.settings)
+    assert (settings["graph_optimizations"], settings["spinning"], settings["threads"]) == ("all", False, 1)
+    error = client.job(unable.id).error
+    assert error is not None
+    assert "needs an NVIDIA GPU" in error
 
 
 def test_a_renewal_tells_progress_and_hears_of_the_cancellation(client: LutClient) -> None:
