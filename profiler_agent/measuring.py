@@ -9,16 +9,19 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from typing import TextIO
+from pathlib import Path
+from typing import NamedTuple, TextIO
 
 import torch
 import uuid6
 
-from lut_server.schemas import Contract, Measurement, Method, Runtime, Scalar
+from lut_server.schemas import Contract, Costs, Device, Environment, Measurement, Method, Runtime, Scalar
+from profiler_agent.costs import costs_of
 from profiler_agent.environment import NoDevice, find_device, inspect, open_gpu_monitor
+from profiler_agent.estimate import estimate, standard_of
 from profiler_agent.messages import (
     TASK,
     Checked,
@@ -31,35 +34,36 @@ from profiler_agent.messages import (
     Outdated,
     Preparing,
     RoundDone,
+    Standard,
+    WorkTask,
 )
-from profiler_agent.monitor import HostMonitor
-from profiler_agent.procedure import METHOD_VERSION, caps_for, rule_for
+from profiler_agent.monitor import GpuMonitor
+from profiler_agent.procedure import METHOD_VERSION, PROCESSES, caps_for, rule_for
 from profiler_agent.references import references
-from profiler_agent.rounds import Block, Result, RoundReport, Rounds
-from profiler_agent.runtimes.mode import RuntimeMode, capabilities, open_mode
-from profiler_agent.runtimes.pytorch import Unsupported
-from profiler_agent.sampling import Sampler
-from profiler_agent.timing.block import Execute, settle
+from profiler_agent.rounds import RoundReport, Rounds, Take
+from profiler_agent.runtimes.mode import capabilities, open_mode
+from profiler_agent.runtimes.pytorch import DTYPES, Unsupported
+from profiler_agent.workbench import Unmeasurable
+from profiler_agent.worker import LocalWorker, RemoteWorker, Worker, WorkerDied, work
 from profiler_agent.workload import SpaceError, Workload, installed_spaces, workloads_of
 
 Send = Callable[[Contract], None]
 
 
-class Unmeasurable(Exception):
-    """An operation or network that does not build or run here; the message names it."""
-
-
 def main() -> None:
     """Do the task that stands on the first line of stdin; end with stdin, since then the agent is gone."""
     task = TASK.validate_json(sys.stdin.readline())
-    threading.Thread(target=_end_with, args=(sys.stdin,), daemon=True).start()
     send = _sender()
+    if isinstance(task, WorkTask):
+        work(task, sys.stdin, send)
+        return
+    threading.Thread(target=_end_with, args=(sys.stdin,), daemon=True).start()
     try:
         if isinstance(task, InspectTask):
             _inspect(task, send)
         else:
             _measure(task, send)
-    except (NoDevice, SpaceError, Unsupported, Unmeasurable) as error:
+    except (NoDevice, SpaceError, Unsupported, Unmeasurable, WorkerDied) as error:
         send(Failed(error=str(error)[:4000]))
     send(Finished())
 
@@ -97,113 +101,132 @@ def _measure(task: MeasureTask, send: Send) -> None:
         return
     request = task.job.request
     runtime = _with_threads(task) if device.kind == "cpu" else request.runtime
-    cores = _pin(runtime.threads) if device.kind == "cpu" else None
-    mode = open_mode(runtime, torch_device)
-    workloads = workloads_of(request, task.keys)
+    costs = _costs(workloads_of(request, task.keys), DTYPES.get(runtime.precision, torch.float32))
+    gpu = open_gpu_monitor(device.uuid) if device.kind == "cuda" else None
+    work_task = WorkTask(device=task.device, request=request, runtime=runtime, keys=task.keys)
+    with torch.inference_mode(), _no_collection(), _workers(work_task, gpu, send) as workers:
+        _measure_with(workers, task, Machine(device, environment, gpu), costs, send)
 
+
+class Machine(NamedTuple):
+    device: Device
+    environment: Environment
+    gpu: GpuMonitor | None
+
+
+def _measure_with(
+    workers: list[Worker], task: MeasureTask, machine: Machine, costs: Mapping[str, Costs], send: Send
+) -> None:
+    request = task.job.request
     is_network = request.network is not None
-    caps = caps_for(device.kind, is_network)
+    caps = caps_for(machine.device.kind, is_network)
     rule = rule_for(request.effort, caps, is_network)
-    budget_s = request.effort.budget_s or caps.max_s * len(workloads)
+    failures = {key: error for worker in workers for key, error in worker.ready.failures.items()}
+    keys = [key for key in task.keys if key not in failures]
+    if not keys:
+        raise Unmeasurable(_summary(failures, len(task.keys)))
+    names = list(references(torch.device(machine.device.kind)))
+    executions = {name: workers[0].settle(name) for name in (*keys, *names)}
+
+    def taker(name: str) -> Take:
+        return lambda process: workers[process].take(name, executions[name])
+
+    budget_s = request.effort.budget_s or caps.max_s * len(task.keys)
     seed = secrets.randbits(32)
     settings: dict[str, Scalar] = {
-        **mode.settings,
+        **workers[0].ready.settings,
         "target_rel": rule.target_rel,
         "min_blocks": rule.min_blocks,
         "max_blocks": rule.max_blocks,
         "budget_s": budget_s,
-        "block_ms": mode.clock.block_s * 1000,
         "band_rel": caps.band_rel,
         "seed": seed,
+        "processes": len(workers),
         "warm_up": "until steady, and a tenth of each block",
-        "allocator": environment.allocator or "system",
-        **({"cores": cores} if cores else {}),
+        "allocator": machine.environment.allocator or "system",
     }
-    gpu = open_gpu_monitor(device.uuid) if device.kind == "cuda" else None
-    sampler = Sampler(mode.clock, HostMonitor(), gpu)
-
-    with torch.inference_mode(), _no_collection():
-        executions: dict[str, int] = {}
-        takes: dict[str, Callable[[], Block]] = {}
-        failures: list[str] = []
-        for count, workload in enumerate(workloads):
-            send(Preparing(done=count, total=len(workloads)))
-            try:
-                execute, executions[workload.key] = _prepare(workload, mode)
-            except Unmeasurable as error:
-                failures.append(str(error))
-                continue
-            takes[workload.key] = sampler.taker(execute, executions[workload.key])
-        if not takes:
-            raise Unmeasurable(_summary(failures, len(workloads)))
-        reference_takes = {}
-        for name, (module, shapes) in references(torch_device).items():
-            execute = mode.prepare(module, shapes)
-            reference_takes[name] = sampler.taker(execute, settle(mode.clock, execute))
-        rounds = Rounds(
-            takes,
-            reference_takes,
-            rule,
-            band_rel=caps.band_rel,
-            seed=seed,
-            budget_s=budget_s,
-        )
-        for news in rounds.run():
-            if isinstance(news, RoundReport):
-                gc.collect()
-                send(RoundDone(number=news.number, repeated=news.repeated, open=news.open))
-                continue
-            labels = gpu.labels() if gpu else {}
-            for result in news:
-                method = Method(version=METHOD_VERSION, settings=tuple({**settings, **labels}.items()))
-                send(Measured(measurement=_measurement(task, device.uuid, result, executions[result.key], method)))
-    if failures:
-        raise Unmeasurable(_summary(failures, len(workloads)))
-
-
-def _measurement(task: MeasureTask, device: str, result: Result, executions: int, method: Method) -> Measurement:
-    return Measurement(
-        id=uuid6.uuid7(),
-        job_id=task.job.id,
-        key=result.key,
-        device=device,
-        environment=task.environment,
-        runtime=task.job.request.runtime,
-        method=method,
-        samples_us=result.samples_us,
-        executions_per_block=executions,
-        quality=result.quality,
-        measured_at=datetime.now(timezone.utc),
+    rounds = Rounds(
+        {key: taker(key) for key in keys},
+        {name: taker(name) for name in names},
+        rule,
+        band_rel=caps.band_rel,
+        seed=seed,
+        processes=len(workers),
+        frugal=request.effort.budget_s is not None,
+        budget_s=budget_s,
     )
+    standard = task.standard
+    for news in rounds.run():
+        if isinstance(news, RoundReport):
+            for worker in workers:
+                worker.collect()
+            send(RoundDone(number=news.number, repeated=news.repeated, open=news.open))
+            continue
+        trace = rounds.trace()
+        if standard is None:
+            standard = standard_of(trace)
+            send(Standard(references=standard))
+        normalized_us = estimate(trace, standard)
+        labels = machine.gpu.labels() if machine.gpu else {}
+        for result in news:
+            method = Method(version=METHOD_VERSION, settings=tuple({**settings, **labels}.items()))
+            measurement = Measurement(
+                id=uuid6.uuid7(),
+                job_id=task.job.id,
+                key=result.key,
+                device=machine.device.uuid,
+                environment=task.environment,
+                runtime=request.runtime,
+                method=method,
+                samples_us=result.samples_us,
+                executions_per_block=executions[result.key],
+                quality=result.quality,
+                normalized_us=normalized_us[result.key],
+                costs=costs.get(result.key),
+                measured_at=datetime.now(timezone.utc),
+            )
+            send(Measured(measurement=measurement))
+    if task.trace is not None:
+        rounds.trace().save(Path(task.trace) / f"{task.job.id}.npz")
+    if failures:
+        raise Unmeasurable(_summary(failures, len(task.keys)))
 
 
-def _prepare(workload: Workload, mode: RuntimeMode) -> tuple[Execute, int]:
+@contextmanager
+def _workers(task: WorkTask, gpu: GpuMonitor | None, send: Send) -> Iterator[list[Worker]]:
+    """One worker on a GPU; on a CPU several, each a process: pages land differently in each of them."""
+    total = len(task.keys)
+    if torch.device(task.device).type == "cuda":
+        yield [LocalWorker(task, gpu, lambda done: send(Preparing(done=done, total=total)))]
+        return
+    open_mode(task.runtime, torch.device("cpu"))  # refuses here what no worker could do
+    remote: list[RemoteWorker] = []
     try:
-        execute = mode.prepare(workload.build(), workload.input_shapes)
-        return execute, settle(mode.clock, execute)
-    except (ValueError, TypeError, RuntimeError, LookupError, NotImplementedError, MemoryError) as error:
-        # The space's code is not ours: whatever it raises is an answer to the job, not a crash of the agent.
-        raise Unmeasurable(f"{workload.label}: {type(error).__name__}: {error}") from error
+        send(Preparing(done=0, total=total))
+        remote.extend(RemoteWorker(task) for _ in range(PROCESSES))
+        yield list(remote)
+    finally:
+        for worker in remote:
+            worker.close()
 
 
-def _summary(failures: list[str], total: int) -> str:
-    return f"{len(failures)} of {total} keys cannot be measured: " + "; ".join(failures)
+def _costs(workloads: list[Workload], dtype: torch.dtype) -> dict[str, Costs]:
+    """Of every key whose module runs on shapes alone; the others have none."""
+    found = {}
+    for workload in workloads:
+        # The space's code is not ours; what it raises when it is measured is the answer to the job.
+        with suppress(ValueError, TypeError, RuntimeError, LookupError), torch.inference_mode():
+            found[workload.key] = costs_of(workload.build(), workload.input_shapes, dtype)
+    return found
+
+
+def _summary(failures: Mapping[str, str], total: int) -> str:
+    return f"{len(failures)} of {total} keys cannot be measured: " + "; ".join(failures.values())
 
 
 def _with_threads(task: MeasureTask) -> Runtime:
     runtime = task.job.request.runtime
     return runtime if runtime.threads else runtime.model_copy(update={"threads": task.threads})
-
-
-def _pin(threads: int | None) -> str:
-    """Keep this process to the last `threads` of its cores (interrupts favour the first); name its cores."""
-    if not hasattr(os, "sched_setaffinity"):
-        return "not pinned"
-    cores = sorted(os.sched_getaffinity(0))
-    if threads and threads < len(cores):
-        cores = cores[-threads:]
-        os.sched_setaffinity(0, cores)
-    return ",".join(map(str, cores))
 
 
 @contextmanager
