@@ -89,8 +89,7 @@ def test_what_does_not_fit_is_refused(proxy: Space, batches: list[tuple[Tensor, 
 
 
 @pytest.mark.parametrize("sampling", ["soft", "hard"])
-def test_pixels_that_are_ignored_count_nowhere(sampling: Sampling) -> None:
-    """Images that are ignored whole leave loss and genotype as they are; BatchNorm sees them as any others."""
+def test_loss_is_the_mean_over_the_pixels_that_count(sampling: Sampling) -> None:
     images, targets = batch(4)
     targets[2:] = 255
     settings = SearchSettings(steps=2, sampling=sampling)
