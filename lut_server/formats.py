@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError
 
 from lut_server.errors import Unprocessable
-from lut_server.schemas import Latency, LatencyTable, Quality, TableRow, canonical_json
+from lut_server.schemas import Costs, Latency, LatencyTable, Quality, TableRow, canonical_json
 
 Format = Literal["json", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -20,7 +20,13 @@ MEDIA_TYPES: Mapping[Format, str] = {
 }
 STATISTICS = tuple(Latency.model_fields)
 DOUBTS = tuple(Quality.model_fields)
-COLUMNS = ("space", "name", "input_shapes", "params", "key", *STATISTICS, *DOUBTS, "measurement_id")
+COSTS = tuple(Costs.model_fields)
+COLUMNS = (
+    *("space", "name", "input_shapes", "params", "key"),
+    *STATISTICS,
+    *DOUBTS,
+    *("normalized_us", *COSTS, "measurement_id"),
+)
 _HEADER = b"lut_table"
 
 
@@ -101,6 +107,8 @@ def _assemble(records: list[dict[str, Any]], header: Mapping[str, Any]) -> Laten
 
 
 def _row(record: Mapping[str, Any], space_digest: str) -> TableRow:
+    given = {name: None if value == "" else value for name, value in record.items()}
+    costs = {name: given[name] for name in COSTS}
     operation = {
         "space": record["space"],
         "space_digest": space_digest,
@@ -111,8 +119,10 @@ def _row(record: Mapping[str, Any], space_digest: str) -> TableRow:
     return TableRow.model_validate(
         {
             "operation": operation,
-            "latency": {name: None if record[name] == "" else record[name] for name in STATISTICS},
-            "quality": {name: record[name] for name in DOUBTS},
+            "latency": {name: given[name] for name in STATISTICS},
+            "quality": {name: given[name] for name in DOUBTS},
+            "normalized_us": given["normalized_us"],
+            "costs": costs if any(value is not None for value in costs.values()) else None,
             "measurement_id": record["measurement_id"],
         }
     )
@@ -136,8 +146,8 @@ def _to_parquet(table: LatencyTable) -> bytes:
         **dict.fromkeys(COLUMNS, arrow.string()),
         **dict.fromkeys(STATISTICS, arrow.float64()),
         **dict.fromkeys(DOUBTS, arrow.bool_()),
-        "count": arrow.int64(),
-        "rejected_blocks": arrow.int64(),
+        **dict.fromkeys((*COSTS, "count", "rejected_blocks"), arrow.int64()),
+        "normalized_us": arrow.float64(),
     }
     schema = arrow.schema(
         [(name, kinds[name]) for name in COLUMNS], metadata={_HEADER: canonical_json(header(table)).encode()}

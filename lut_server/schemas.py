@@ -384,6 +384,8 @@ class LatencyTable(Contract):
                 "key": spec.digest,
                 **row.latency.model_dump(),
                 **row.quality.model_dump(),
+                "normalized_us": row.normalized_us,
+                **(row.costs.model_dump() if row.costs else dict.fromkeys(Costs.model_fields)),
                 "measurement_id": str(row.measurement_id),
             }
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from lut_server.__main__ import cli
 from lut_server.client import LutClient
 from lut_server.formats import COLUMNS
-from lut_server.schemas import LatencyTable, Quality
+from lut_server.schemas import LatencyTable, Measurement, Quality
 from tests.lut_server.conftest import Lut
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
 from tests.lut_server.processes import Server
@@ -47,7 +47,10 @@ def table(lut: Lut) -> LatencyTable:
     lease = lut.claim(by)
     for place, key in enumerate(lease.remaining):
         quality = Quality(converged=place > 0, noisy=place == 0, rejected_blocks=place)
-        lut.client.put_measurement(measurement(lease, key, by, 2 + 100 / 3 * place, quality))
+        costs = {"parameters": 9, "macs": 10**9, "peak_memory_bytes": place} if place else None
+        taken = measurement(lease, key, by, 2 + 100 / 3 * place, quality).model_dump()
+        taken.update(costs=costs, normalized_us=0.1 + place if place else None)
+        lut.client.put_measurement(Measurement.model_validate(taken))
     done = lut.finish(lease.model_copy(update={"remaining": ()}), by)
     assert done.table_id is not None
     return lut.client.table(done.table_id)
