@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol, TypeVar
 from xml.etree import ElementTree
 
 from lut_server.comparison import geometric_mean_ratio
-from lut_server.formatting import NARROW, interval, latency, latency_tick, params, ratio, runtime, shapes, tick
-from lut_server.schemas import ComparedTable, Comparison, LatencyTable, OperationSpec, Verdict
+from lut_server.formatting import NARROW, interval, latency, latency_tick, params, percent, ratio, runtime, shapes, tick
+from lut_server.schemas import ComparedTable, Comparison, LatencyTable, NetworkRecord, OperationSpec, Verdict
 from lut_server.statistics import quantile
 
 SVG = "http://www.w3.org/2000/svg"
@@ -24,6 +24,7 @@ NARROW_PANEL = 330
 GAP = 28
 TOP = 92
 AXIS = 34
+WELL_PREDICTED = 0.1
 OVERALL = 30
 
 _STYLE = """
@@ -139,6 +140,41 @@ def table_chart(table: LatencyTable) -> str:
     )
 
 
+def networks_chart(networks: Sequence[NetworkRecord]) -> str | None:
+    """Predicted over measured latency of each network, by device; None before there is a prediction."""
+    by_device: dict[str, list[Mark]] = {}
+    for network in networks:
+        for result in network.results:
+            if result.predicted_us is not None:
+                measured = result.measured
+                value = result.predicted_us / measured.median_us
+                bounds = (result.predicted_us / measured.high_us, result.predicted_us / measured.low_us)
+                style: Verdict = "same" if result.quality.sound else "ambiguous"
+                said = f"{network.id[:12]}, {runtime(result.runtime)}: {percent(value - 1, signed=True)}"
+                by_device.setdefault(result.device.name, []).append(Mark(value, *bounds, style, said))
+    if not by_device:
+        return None
+    groups = [
+        Group(
+            name,
+            [[mark] for mark in sorted(marks, key=lambda mark: mark.value)],
+            [percent(quantile(sorted(mark.value for mark in marks), 0.5) - 1, signed=True)],
+        )
+        for name, marks in sorted(by_device.items())
+    ]
+    said = f"predicted ÷ measured, with the measurement’s 95{NARROW}% interval; left of 1× is too low a prediction"
+    return _picture(
+        title="Predicted against measured",
+        subtitle=f"{said}; band: within {WELL_PREDICTED:.0%}",
+        described="; ".join(f"{group.name}: {group.notes[0]}" for group in groups),
+        groups=groups,
+        panels=[Panel(heading="")],
+        band=(1 / (1 + WELL_PREDICTED), 1 + WELL_PREDICTED),
+        label=tick,
+        note="median",
+    )
+
+
 def _picture(
     title: str,
     subtitle: str,
@@ -236,30 +272,36 @@ class _Axis:
         return self.width * math.log(value / self.low) / math.log(self.high / self.low)
 
 
-_STEPS = (
-    (1.0,),
-    (1.0, 3.0),
-    (1.0, 2.0, 5.0),
-    (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
-    (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0),
-    (*(n / 10 for n in range(10, 30)), *(n / 10 for n in range(30, 100, 5))),
-    tuple(n / 50 for n in range(50, 500)),
-    tuple(n / 200 for n in range(200, 2000)),
-)
 MAX_TICKS = 7
+_NARROW_RANGE = 2.5
+_STEPS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 3.0, 4.0, 5.0, 7.0))
 
 
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers from `low` to `high`: as many as leave room for their labels."""
+    if high / low < _NARROW_RANGE:
+        return _multiples(low, high)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    every = 1 + (len(decades) - 1) // MAX_TICKS  # of very many decades not each has room
     fitting: list[float] = []
     for steps in _STEPS:
-        ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
+        ticks = [float(f"{step}e{decade}") for decade in decades[::every] for step in steps]
         ticks = [value for value in ticks if low <= value <= high]
         if len(ticks) > MAX_TICKS:
             break
         fitting = ticks
     return fitting
+
+
+def _multiples(low: float, high: float) -> list[float]:
+    """Multiples of the least of …, 0.1, 0.2, 0.5, 1, … that leaves room."""
+    decade = math.floor(math.log10((high - low) / MAX_TICKS))
+    for step in (1, 2, 5, 10, 20, 50):
+        first, last = (math.ceil(low / 10**decade / step), math.floor(high / 10**decade / step))
+        if last - first < MAX_TICKS:
+            # As text, so that the numbers are the round ones that they seem to be.
+            return [float(f"{number * step}e{decade}") for number in range(first, last + 1)]
+    raise AssertionError("fifty times the finest step always leaves room")
 
 
 def _mark(root: ElementTree.Element, left: float, y: float, mark: Mark, axis: _Axis, radius: float) -> None:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from lut_server.charts import table_chart
+from lut_server.charts import networks_chart, table_chart
 from lut_server.comparison import MARGIN_REL
-from lut_server.errors import ServiceError
+from lut_server.errors import NotFound, ServiceError
 from lut_server.likeness import differences
 from lut_server.routes.comparisons import MAX_TABLES, compared
 from lut_server.routes.state import Lut
@@ -31,13 +31,19 @@ class _PageRoute(APIRoute):
             try:
                 return await handler(request)
             except ServiceError as error:
-                return page("problem.html", error.status, here="", title=error.title, detail=str(error))
+                unlike = error.extra.get("field") == "allow_unlike"
+                url = request.url.include_query_params(allow_unlike="true")
+                return _problem(error.status, error.title, str(error), f"{url.path}?{url.query}" if unlike else None)
             except RequestValidationError as error:
                 first = error.errors()[0]
                 detail = f"{first['loc'][-1]}: {first['msg']}"
-                return page("problem.html", 422, here="", title="This address is not valid", detail=detail)
+                return _problem(422, "This address is not valid", detail)
 
         return handle
+
+
+def _problem(status: int, title: str, detail: str, anyway: str | None = None) -> Response:
+    return page("problem.html", status, here="", title=title, detail=detail, anyway=anyway)
 
 
 router = APIRouter(include_in_schema=False, route_class=_PageRoute)
@@ -68,6 +74,15 @@ def show_queue(lut: Lut) -> Response:
 def show_networks(lut: Lut) -> Response:
     with lut.database.read() as session:
         return page("networks.html", here="/networks", networks=overview.newest_networks(session))
+
+
+@router.get("/networks/picture.svg")
+def draw_networks(lut: Lut) -> Response:
+    with lut.database.read() as session:
+        drawn = networks_chart(overview.newest_networks(session))
+    if drawn is None:
+        raise NotFound("no network was predicted and measured yet")
+    return picture(drawn)
 
 
 @router.get("/devices/{uuid}")

@@ -1,4 +1,6 @@
-import math
+import html
+import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lut_server import formatting
-from lut_server.charts import MAX_TICKS, SVG, Mark, _Axis, comparison_chart, table_chart
+from lut_server.charts import MAX_TICKS, SVG, Mark, _Axis, comparison_chart, networks_chart, table_chart
 from lut_server.comparison import Side, compare
 from lut_server.schemas import Ratio
 from tests.lut_server.conftest import Lut
@@ -61,10 +63,16 @@ def test_an_axis_has_a_few_round_ticks_within_it(low: float, factor: float) -> N
     axis = _Axis.over([Mark(low, low, low * factor, "same", "")], None, 400)
     assert len(axis.ticks) <= MAX_TICKS
     assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
-    assert len(axis.ticks) >= 2 or factor < 1.05
+    assert len(axis.ticks) >= 2
     for tick in axis.ticks:
-        mantissa = tick / 10 ** math.floor(math.log10(tick))
-        assert round(mantissa * 200) == pytest.approx(mantissa * 200), "three digits say it"
+        assert tick == float(f"{tick:.3g}"), "three digits say it"
+
+
+def test_near_one_the_ticks_are_even() -> None:
+    axis = _Axis.over([Mark(1, 0.93, 1.08, "same", "")], None, 400)
+    steps = [round(b - a, 9) for a, b in pairwise(axis.ticks)]
+    assert len(set(steps)) == 1
+    assert 1.0 in axis.ticks
 
 
 @pytest.mark.parametrize(
@@ -90,6 +98,16 @@ def test_an_axis_has_a_few_round_ticks_within_it(low: float, factor: float) -> N
 )
 def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
     assert shown.replace(formatting.NARROW, " ") == expected
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_predictions_are_drawn_where_there_are_any(lut: Lut) -> None:
+    assert networks_chart([]) is None
+    assert lut.http.get("/networks/picture.svg").status_code == 404
+    furnish(lut)
+    root = _parsed(lut.http.get("/networks/picture.svg").text)
+    assert len(list(root.iter(f"{{{SVG}}}circle"))) == 2
+    assert "networks/picture.svg" in lut.http.get("/networks").text
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -124,8 +142,21 @@ def test_pages_of_an_empty_server_say_what_to_do_and_refusals_are_pages(lut: Lut
         ("/tables/01900000-0000-7000-8000-000000000000", 404, "no such table"),
         ("/tables/first", 422, "id: "),
         ("/compare?table=first", 422, "not valid"),
+        ("/networks/picture.svg", 404, "no network"),
     ):
         page = lut.http.get(path)
         assert page.status_code == status
         assert page.headers["content-type"].startswith("text/html")
         assert said in page.text
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_unlike_comparison_is_refused_with_a_way_on(lut: Lut) -> None:
+    scene = furnish(lut)
+    refused = lut.http.get(f"/compare?table={scene.slow.id}&table={scene.updated.id}")
+    assert refused.status_code == 422
+    way_on = re.search(r'href="([^"]*allow_unlike=true)"', refused.text)
+    assert way_on
+    allowed = lut.http.get(html.unescape(way_on.group(1)))
+    assert allowed.status_code == 200
+    assert "torch: 2.13.0 against 2.14.0" in allowed.text
