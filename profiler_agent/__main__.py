@@ -32,6 +32,7 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads where a jo
 StateDir = Annotated[Path | None, typer.Option(help="Outbox and lock. Default: the user's state folder.")]
 Trace = Annotated[Path | None, typer.Option(help="Folder to write every block of each job to, as .npz.")]
 Token = Annotated[str | None, typer.Option(help="Access token.", envvar="PROFILER_TOKEN")]
+TokenFile = Annotated[Path | None, typer.Option(help="File with the access token.", envvar="PROFILER_TOKEN_FILE")]
 
 
 @cli.command()
@@ -41,10 +42,11 @@ def run(
     threads: Threads = None,
     state_dir: StateDir = None,
     token: Token = None,
+    token_file: TokenFile = None,
     trace: Trace = None,
 ) -> None:
     """Take jobs from the server until Ctrl-C."""
-    _serve(server, device, threads, state_dir, token, trace, once=False)
+    _serve(server, device, threads, state_dir, _token(token, token_file), trace, once=False)
 
 
 @cli.command()
@@ -54,10 +56,11 @@ def once(
     threads: Threads = None,
     state_dir: StateDir = None,
     token: Token = None,
+    token_file: TokenFile = None,
     trace: Trace = None,
 ) -> None:
     """Do what is queued for this device, then exit."""
-    _serve(server, device, threads, state_dir, token, trace, once=True)
+    _serve(server, device, threads, state_dir, _token(token, token_file), trace, once=True)
 
 
 @cli.command()
@@ -104,6 +107,20 @@ def _serve(
         _fail("the device's software or settings changed while the agent ran; start it again")
     except (LutError, ProcessFailed, OSError, ValueError) as error:
         _fail(str(error))
+
+
+def _token(token: str | None, file: Path | None) -> str | None:
+    if file is None:
+        return token
+    if token is not None:
+        _fail("--token and --token-file: give one of them")
+    try:
+        text = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        _fail(f"--token-file {file}: cannot be read ({error})")
+    if not text:
+        _fail(f"--token-file {file}: the file is empty; lut-server token create makes a token")
+    return text
 
 
 def _show_device(console: Console, inspected: Inspected) -> None:
