@@ -84,15 +84,16 @@ def client(server: Server) -> Iterator[LutClient]:
 
 
 class Agents:
-    """Starts agents of one state folder; their stderr goes to files."""
+    """Starts agents of one state folder, on a machine of their own as far as locks go; their stderr goes to files."""
 
     def __init__(self, folder: Path, site: Path) -> None:
         self._folder = folder
-        self._environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+        self._environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
         self.started: list[subprocess.Popen[str]] = []
 
-    def start(self, command: str, url: str) -> subprocess.Popen[str]:
-        options = ["--server", url, "--device", "cpu", "--state-dir", str(self._folder)]
+    def start(self, command: str, url: str, state: str = "") -> subprocess.Popen[str]:
+        """Start an agent; `state` names another state folder than the usual one."""
+        options = ["--server", url, "--device", "cpu", "--state-dir", str(self._folder / state)]
         process = subprocess.Popen(
             [sys.executable, "-m", "profiler_agent", command, *options],
             env=self._environment,

@@ -191,5 +191,6 @@ def test_a_renewal_tells_progress_and_hears_of_the_cancellation(client: LutClien
 def test_a_second_agent_on_the_device_is_sent_away(server: Server, client: LutClient, agents: Agents) -> None:
     agents.start("run", server.url)
     wait_until(lambda: len(client.devices()) == 1)
-    assert agents.start("run", server.url).wait(START_SECOND_S) == 2
-    assert "another agent measures on device" in agents.log(1).read_text()
+    for number, state in enumerate(("", "another-state-folder"), start=1):
+        assert agents.start("run", server.url, state).wait(START_SECOND_S) == 2
+        assert "another agent measures on device" in agents.log(number).read_text()
