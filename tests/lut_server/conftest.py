@@ -37,7 +37,7 @@ class Lut:
     def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
         self.clock = clock
-        self.client = LutClient(url, timeout_s=10, retry_for_s=5)
+        self.client = LutClient(url, timeout_s=10, retry_for_s=5, cache=False)
         self.http = httpx.Client(base_url=url, trust_env=False, timeout=10)
 
     def claim(self, by: DeviceReport) -> Lease:
