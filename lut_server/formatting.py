@@ -7,9 +7,13 @@ from lut_server.schemas import DeviceSelector, JobRequest, OperationSpec, Ratio,
 NARROW = "\u202f"  # a thin space that does not break
 
 
-def microseconds(value: float) -> str:
-    """With one decimal, so that a column of them lines up: 12 345.6."""
+def one_decimal(value: float) -> str:
+    """So that a column of them lines up: 12 345.6."""
     return f"{value:,.1f}".replace(",", NARROW)
+
+
+def whole(value: int) -> str:
+    return f"{value:,}".replace(",", NARROW)
 
 
 def latency(value_us: float) -> str:

@@ -41,9 +41,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("age", "interval", "latency", "memory", "microseconds", "params", "percent", "ratio", "runtime"):
+    for name in ("age", "interval", "latency", "memory", "one_decimal", "params", "percent", "ratio", "runtime"):
         environment.filters[name] = getattr(formatting, name)
-    for name in ("field", "selector", "shapes", "since", "task"):
+    for name in ("field", "selector", "shapes", "since", "task", "whole"):
         environment.filters[name] = getattr(formatting, name)
     environment.globals["comparison_chart"] = charts.comparison_chart
     environment.globals["table_chart"] = charts.table_chart

@@ -14,7 +14,7 @@ from lut_server.storage import comparisons, tables
 from lut_server.storage.tables import TableFilter
 
 MAX_TABLES = 10
-MAX_ROWS = 10_000
+MAX_ROWS = 5000  # about two seconds of work
 
 router = APIRouter(prefix="/comparisons", tags=["comparisons"], responses=documented(422, 503))
 

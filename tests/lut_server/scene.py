@@ -10,6 +10,7 @@ import uuid6
 
 from lut_server.schemas import (
     Completion,
+    Costs,
     Device,
     DeviceReport,
     DeviceSelector,
@@ -219,6 +220,7 @@ def _measurement(draw: random.Random, lease: Lease, key: str, by: DeviceReport, 
         method=Method(version="blocks-1"),
         samples_us=tuple(latency_us * draw.lognormvariate(0, spread) for _ in range(30)),
         executions_per_block=50,
+        costs=Costs(parameters=round(latency_us) * 40, macs=round(latency_us) * 900_000, peak_memory_bytes=24 << 20),
         quality=Quality(converged=not noisy, noisy=noisy, throttled=draw.random() < 0.02),
         measured_at=lease.job.updated_at + timedelta(minutes=1),
     )
