@@ -14,7 +14,15 @@ START_S = 60
 class Server:
     """Takes a free port at its first start and keeps it when started again."""
 
-    def __init__(self, database_url: str, folder: Path, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        python: Path = Path(sys.executable),
+    ) -> None:
+        self._python = python
         self._arguments = ["--database-url", database_url]
         self._folder = folder
         self._environment = {**os.environ, **(environment or {})}
@@ -28,9 +36,20 @@ class Server:
 
     def launch(self) -> None:
         self._ready = self._folder / f"ready-{time.monotonic_ns()}"
-        command = [sys.executable, "-m", "lut_server", "serve", "--port", self._port, "--ready-file", str(self._ready)]
+        command = [
+            str(self._python),
+            "-m",
+            "lut_server",
+            "serve",
+            "--port",
+            self._port,
+            "--ready-file",
+            str(self._ready),
+        ]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*command, *self._arguments], stdout=log, stderr=log, env=self._environment)
+            self.process = subprocess.Popen(
+                [*command, *self._arguments], stdout=log, stderr=log, env=self._environment, cwd=self._folder
+            )
 
     def wait(self) -> None:
         """Return once it listens."""
