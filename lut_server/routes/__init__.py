@@ -1,7 +1,7 @@
 """Thin routes, one file per noun: parse, open a transaction, call the storage, answer."""
 
 TAGS = [
-    {"name": "devices", "description": "Machines that agents registered: hardware, last heartbeat, health of their tables."},
+    {"name": "devices", "description": "Machines that agents registered: hardware, last heartbeat, health of tables."},
     {"name": "jobs", "description": "What is to be measured: operations of a search space, or one network end to end."},
     {"name": "leases", "description": "How an agent gets a job, keeps it and ends it. People do not need these."},
     {"name": "measurements", "description": "Results with their samples; append-only, each exactly once."},
