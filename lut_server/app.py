@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from functools import partial
@@ -42,6 +42,7 @@ from lut_server.routes import (
 from lut_server.routes.state import Clock, State
 from lut_server.storage import figures
 from lut_server.storage import leases as lease_storage
+from lut_server.waiting import WaitingRoom
 
 SWEEP_EVERY_S = 5.0
 DESCRIPTION = """Latency tables for neural architecture search, measured on real devices.
@@ -96,6 +97,7 @@ def create_app(
         hot_tables=hot_tables,
         registry=registry,
         readiness=Readiness(database),
+        waiting_room=WaitingRoom(partial(_with_work, database, clock), stopping),
     )
     problems.install(app)
     app.add_middleware(AnswerHotTables, tables=hot_tables)
@@ -132,3 +134,9 @@ def _expire(database: Database, now: datetime) -> None:
 def _figures(database: Database, clock: Clock) -> figures.Figures:
     with database.read() as session:
         return figures.read(session, clock())
+
+
+def _with_work(database: Database, clock: Clock, uuids: Collection[str]) -> Collection[str]:
+    _expire(database, clock())
+    with database.read() as session:
+        return lease_storage.with_work(session, uuids)

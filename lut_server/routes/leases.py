@@ -1,4 +1,3 @@
-import asyncio
 import time
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,8 +12,6 @@ from lut_server.routes.state import Caller, Lut, State
 from lut_server.schemas import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
 from lut_server.storage import leases
 
-POLL_S = 0.5
-
 router = APIRouter(prefix="/leases", tags=["leases"], responses=documented(422, 503))
 LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_length=300)]
 
@@ -27,19 +24,19 @@ LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_leng
     responses={204: {"description": "No job for this device in `wait_s`."}, **documented(404, 409)},
 )
 async def claim_lease(lut: Lut, caller: Caller, http: Request, request: LeaseRequest) -> Any:
-    """Nothing is held while waiting: neither a thread nor a connection to the database."""
+    """The answer comes at once, or when there is work, or after `wait_s`."""
     caller.require_device(request.device)
     give_up_at = time.monotonic() + request.wait_s
     lease = await run_in_threadpool(_claim, lut, request)
     while lease is None:
-        wait_s = min(POLL_S, give_up_at - time.monotonic())
-        if wait_s <= 0 or lut.stopping():
+        left_s = give_up_at - time.monotonic()
+        if left_s <= 0 or lut.stopping():
             return Response(status_code=204)
-        await asyncio.sleep(wait_s)
+        await lut.waiting_room.wait(request.device, left_s)
         # Whoever hung up may be asking again with the same id: do not take the lease from under that request.
         if await http.is_disconnected():
             return Response(status_code=204)
-        lease = await run_in_threadpool(_claim_if_any, lut, request)
+        lease = await run_in_threadpool(_claim, lut, request)
     return lease
 
 
@@ -87,10 +84,3 @@ def _require_own(session: Session, caller: Principal, id: UUID) -> None:
 def _claim(lut: State, request: LeaseRequest) -> Lease | None:
     with lut.database.write() as session:
         return leases.claim(session, request, lut.clock())
-
-
-def _claim_if_any(lut: State, request: LeaseRequest) -> Lease | None:
-    with lut.database.read() as session:
-        if not leases.may_claim(session, request, lut.clock()):
-            return None
-    return _claim(lut, request)

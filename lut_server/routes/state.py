@@ -16,6 +16,7 @@ from lut_server.gate import PRINCIPAL
 from lut_server.hot_tables import HotTables
 from lut_server.readiness import Readiness
 from lut_server.schemas import Mode, Precision, Runtime, Text
+from lut_server.waiting import WaitingRoom
 
 Parsed = TypeVar("Parsed")
 Clock = Callable[[], datetime]
@@ -33,6 +34,7 @@ class State:
     hot_tables: HotTables
     registry: CollectorRegistry
     readiness: Readiness
+    waiting_room: WaitingRoom
 
 
 async def _state(request: Request) -> State:

@@ -2,11 +2,12 @@
 
 import hmac
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Select, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from lut_server.errors import Conflict, LeaseEnded, NotFound
 from lut_server.models import DeviceRow, JobRow, LeaseRow
@@ -73,14 +74,13 @@ def claim(session: Session, request: LeaseRequest, now: datetime) -> Lease | Non
     return answer
 
 
-def may_claim(session: Session, request: LeaseRequest, now: datetime) -> bool:
-    """Whether `claim` could find something now: reads only, for the waiting in between."""
-    if overdue(session, now):
-        return True
-    device = session.get_one(DeviceRow, request.device)
-    return (
-        session.scalar(_active_on(device.uuid)) is None and session.scalar(select(_queued_for(device).exists())) is True
+def with_work(session: Session, uuids: Collection[str]) -> list[str]:
+    """Those of the devices that could claim a job now, no more than there are jobs."""
+    queued = session.scalar(select(func.count()).select_from(JobRow).where(JobRow.state == "queued")) or 0
+    query = select(DeviceRow.uuid).where(
+        DeviceRow.uuid.in_(uuids), ~_active_on(DeviceRow.uuid).exists(), _queued_for(DeviceRow).exists()
     )
+    return list(session.scalars(query.order_by(DeviceRow.heartbeat_at).limit(queued)))
 
 
 def renew(session: Session, id: UUID, token: str, progress: Progress, now: datetime) -> LeaseRenewal:
@@ -238,11 +238,11 @@ def _overdue(now: datetime) -> Select[LeaseRow]:
     return select(LeaseRow).where(LeaseRow.state == "active", LeaseRow.expires_at <= now)
 
 
-def _active_on(uuid: str) -> Select[UUID]:
+def _active_on(uuid: str | InstrumentedAttribute[str]) -> Select[UUID]:
     return select(LeaseRow.id).where(LeaseRow.device == uuid, LeaseRow.state == "active")
 
 
-def _queued_for(device: DeviceRow) -> Select[JobRow]:
+def _queued_for(device: DeviceRow | type[DeviceRow]) -> Select[JobRow]:
     return select(JobRow).where(
         JobRow.state == "queued",
         or_(JobRow.device_uuid.is_(None), JobRow.device_uuid == device.uuid),
