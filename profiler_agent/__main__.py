@@ -26,13 +26,13 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-Server = Annotated[str, typer.Option(help="URL of the lookup-table server.", envvar="PROFILER_SERVER")]
+Server = Annotated[str, typer.Option(help="URL of the lookup-table server.", envvar="LUT_SERVER")]
 DeviceName = Annotated[str, typer.Option(help="cpu, cuda:N, or auto: the first GPU, else the CPU.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads where a job leaves it open. Default: all cores.")]
 StateDir = Annotated[Path | None, typer.Option(help="Outbox and lock. Default: the user's state folder.")]
 Trace = Annotated[Path | None, typer.Option(help="Folder to write every block of each job to, as .npz.")]
-Token = Annotated[str | None, typer.Option(help="Access token.", envvar="PROFILER_TOKEN")]
-TokenFile = Annotated[Path | None, typer.Option(help="File with the access token.", envvar="PROFILER_TOKEN_FILE")]
+Token = Annotated[str | None, typer.Option(help="Access token.", envvar="LUT_TOKEN")]
+TokenFile = Annotated[Path | None, typer.Option(help="File with the access token.", envvar="LUT_TOKEN_FILE")]
 
 
 @cli.command()

@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+# Importable only where NVIDIA's libraries are.
+VENDOR = {"tensorrt", "pycuda"}
+
 
 def _modules(package: str) -> list[str]:
     found = __import__(package)
@@ -16,7 +19,15 @@ def _modules(package: str) -> list[str]:
 def test_importing_every_module_prints_nothing(package: str) -> None:
     # Alembic runs its scripts itself; they are no modules to import.
     names = [name for name in _modules(package) if ".migrations." not in name]
-    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    code = f"""
+import importlib, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] not in {VENDOR}:
+            raise
+"""
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
