@@ -1,7 +1,10 @@
 """Who gets in, and who may do what: over HTTP, on both databases."""
 
+import os
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -373,12 +376,12 @@ def test_a_server_that_nobody_could_enter_does_not_start(database_url: str, tmp_
     assert made.exit_code == 0, made.output
     assert made.stdout.startswith("lut_")
     key.write_text("l" * 40)
-    refused = CliRunner().invoke(cli, ["serve", "--port", "0"], env=environment)
-    assert refused.exit_code == 2
+    refused = _serve(environment)
+    assert refused.returncode == 2
     assert "another server key" in refused.stderr
     key.unlink()
-    refused = CliRunner().invoke(cli, ["serve", "--port", "0"], env=environment)
-    assert refused.exit_code == 2
+    refused = _serve(environment)
+    assert refused.returncode == 2
     assert str(key) in refused.stderr
 
 
@@ -396,6 +399,11 @@ def test_what_makes_no_sense_on_the_command_line(tmp_path: Path) -> None:
         assert said in refused.stderr
     listed = CliRunner().invoke(cli, ["token", "list", "--data-dir", str(tmp_path)])
     assert len(listed.stdout.splitlines()) == 1, "a token that could not be handed over was not made"
+
+
+def _serve(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "lut_server", "serve", "--port", "0"]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
 
 
 _JSON = {"Content-Type": "application/json"}
