@@ -23,6 +23,7 @@ from lut_server.storage import tokens
 
 SHUTDOWN_S = 1
 BACKLOG = 2048
+KEEP_ALIVE_S = 75  # longer than agents renew and readers poll: each keeps its connection
 SWITCH_INTERVAL_S = 0.0005
 
 cli = typer.Typer(
@@ -64,6 +65,7 @@ def serve(
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         forwarded_allow_ips=settings.trusted_proxies,
     )
     server = _Server(config, ready_file)

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from functools import partial
 
+from anyio import CapacityLimiter
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
@@ -18,7 +20,7 @@ from lut_server import problems
 from lut_server.access_docs import describe_access
 from lut_server.auth import Access
 from lut_server.credentials import ServerKey
-from lut_server.database import Database
+from lut_server.database import READ_THREADS, THREADS, Database
 from lut_server.gate import Gate
 from lut_server.hot_tables import AnswerHotTables, HotTables
 from lut_server.metrics import Requests, ServiceCollector
@@ -73,6 +75,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
+        current_default_thread_limiter().total_tokens = THREADS
         sweep = asyncio.create_task(_sweep(database, clock))
         yield
         sweep.cancel()
@@ -97,6 +100,7 @@ def create_app(
         hot_tables=hot_tables,
         registry=registry,
         readiness=Readiness(database),
+        read_threads=CapacityLimiter(READ_THREADS),
         waiting_room=WaitingRoom(partial(_with_work, database, clock), stopping),
     )
     problems.install(app)

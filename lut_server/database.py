@@ -1,7 +1,8 @@
 """One database, SQLite or PostgreSQL: how to connect, the one place that commits, and what its failures mean."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,9 @@ from lut_server.models import Base
 BUSY_TIMEOUT_S = 5
 CONNECT_TIMEOUT_S = 5
 POOL_SIZE = 10
-MAX_OVERFLOW = 30  # with the pool as many as there are threads to answer requests
+MAX_OVERFLOW = 30
+THREADS = 24  # that use the database at once; the rest of the connections is for reading tables
+READ_THREADS = 8
 
 
 class Database:
@@ -26,6 +29,8 @@ class Database:
         self.engine = _engine(make_url(url))
         # A deferred read that turns into a write fails at once when another one wrote meanwhile.
         self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        # SQLite takes one writer, and lets the others sleep until they try again; here they take turns instead.
+        self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -34,7 +39,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        with Session(self._write_engine) as session, session.begin():
+        with self._turn, Session(self._write_engine) as session, session.begin():
             yield session
 
     def write_connection(self) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, TypeVar
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
@@ -34,6 +35,7 @@ class State:
     hot_tables: HotTables
     registry: CollectorRegistry
     readiness: Readiness
+    read_threads: CapacityLimiter
     waiting_room: WaitingRoom
 
 

@@ -1,8 +1,8 @@
 from typing import Annotated, Any
 from uuid import UUID
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from lut_server import formats
 from lut_server.errors import Unprocessable
@@ -67,13 +67,14 @@ async def get_newest_table(
 ) -> Response:
     """Where several server processes share a database, a table that another one built is seen within 0.25 s."""
 
-    def find() -> UUID:
+    def read() -> HotAnswer:
         with lut.database.read() as session:
-            return tables.find_newest(session, device, runtime, space, space_digest).id
+            id = tables.find_newest(session, device, runtime, space, space_digest).id
+        return _answer(lut, http, id, format, if_none_match, ASK_AGAIN)
 
     generation = lut.hot_tables.generation
-    id = await run_in_threadpool(find)
-    answer = await run_in_threadpool(_answer, lut, http, id, format, if_none_match, ASK_AGAIN)
+    # Threads of their own: writers that wait for their turn do not keep readers waiting.
+    answer = await run_sync(read, limiter=lut.read_threads)
     lut.hot_tables.put(answer, generation, NEWEST_FOR_S)
     return _response(answer, if_none_match)
 
@@ -88,7 +89,7 @@ async def get_newest_table(
 async def get_table(
     lut: Lut, http: Request, id: UUID, format: Format = "json", if_none_match: IfNoneMatch = None
 ) -> Response:
-    answer = await run_in_threadpool(_answer, lut, http, id, format, if_none_match, FOR_EVER)
+    answer = await run_sync(_answer, lut, http, id, format, if_none_match, FOR_EVER, limiter=lut.read_threads)
     lut.hot_tables.put(answer, lut.hot_tables.generation)
     return _response(answer, if_none_match)
 

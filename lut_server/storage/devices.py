@@ -72,11 +72,7 @@ def environment(session: Session, digest: str) -> Environment:
     """
     row = session.get(EnvironmentRow, digest)
     if row is None:
-        raise NotFound(
-            f"environment={digest!r}: no device reported it; register the device with this environment first",
-            field="environment",
-            value=digest,
-        )
+        raise unknown_environment(digest)
     return Environment.model_validate_json(row.body)
 
 
@@ -86,6 +82,15 @@ def page(session: Session, after: str | None, limit: int) -> Page[DeviceRecord]:
     return Page(
         items=tuple(_record(session, row) for row in rows[:limit]),
         next=rows[limit - 1].uuid if len(rows) > limit else None,
+    )
+
+
+def unknown_environment(digest: str) -> NotFound:
+    """The error for an environment that is not there."""
+    return NotFound(
+        f"environment={digest!r}: no device reported it; register the device with this environment first",
+        field="environment",
+        value=digest,
     )
 
 

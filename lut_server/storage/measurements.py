@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from lut_server.database import insert_missing
 from lut_server.errors import Conflict, NotFound, Unprocessable
-from lut_server.models import DeviceRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
+from lut_server.models import DeviceRow, EnvironmentRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
 from lut_server.schemas import Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
 from lut_server.storage import devices, paging
 
@@ -30,8 +30,7 @@ def put(session: Session, measurements: Sequence[Measurement], now: datetime) ->
     if len(set(ids)) != len(ids):
         twice = next(id for id in ids if ids.count(id) > 1)
         raise Unprocessable(f"id={twice}: stands twice in this batch; send each once", field="id", value=str(twice))
-    _check(session, measurements)
-    late = {place: _is_late(session, *place, now) for place in {(item.job_id, item.device) for item in measurements}}
+    late = _check(session, measurements, now)
     rows = [to_row(item, late[item.job_id, item.device], now) for item in measurements]
     inserted = insert_missing(session, MeasurementRow, sorted(rows, key=lambda row: row["id"]))
     if inserted == len(rows):
@@ -83,19 +82,6 @@ def remaining(session: Session, job: JobRow, lease: LeaseRow) -> list[str]:
     return list(session.scalars(query))
 
 
-def _is_late(session: Session, job_id: UUID, device: str, now: datetime) -> bool:
-    return not session.scalar(
-        select(
-            exists().where(
-                LeaseRow.job_id == job_id,
-                LeaseRow.device == device,
-                LeaseRow.state == "active",
-                LeaseRow.expires_at > now,
-            )
-        )
-    )
-
-
 def _receipts(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Receipt]]:
     """Digest and receipt of those measurements that are stored."""
     columns = (MeasurementRow.id, MeasurementRow.digest, MeasurementRow.late, MeasurementRow.received_at)
@@ -105,25 +91,40 @@ def _receipts(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Re
     }
 
 
-def _check(session: Session, measurements: Sequence[Measurement]) -> None:
-    for uuid in sorted({item.device for item in measurements}):
-        if session.get(DeviceRow, uuid) is None:
-            raise devices.unknown(session, "device", uuid)
-    for digest in sorted({item.environment for item in measurements}):
-        devices.environment(session, digest)
-    for job_id in sorted({item.job_id for item in measurements}):
-        keys = {item.key for item in measurements if item.job_id == job_id}
-        query = select(JobKeyRow.key).where(JobKeyRow.job_id == job_id)
-        known = session.scalars(query.where(JobKeyRow.key.in_(keys)) if len(keys) <= FEW else query)
-        for key in sorted(keys.difference(known)):
-            if session.scalar(select(JobRow.sequence).where(JobRow.id == job_id)) is None:
-                raise NotFound(f"job_id={job_id}: no such job; submit it first", field="job_id", value=str(job_id))
-            raise Unprocessable(
-                f"key={key!r}: not a key of job {job_id}; a key is the digest of one of its operations or of its "
-                "network",
-                field="key",
-                value=key,
-            )
+def _check(session: Session, measurements: Sequence[Measurement], now: datetime) -> dict[tuple[UUID, str], bool]:
+    """Require that all they name is known; for each job and device, whether its results are late by now."""
+    late = {}
+    for job_id, device, environment in {(item.job_id, item.device, item.environment) for item in measurements}:
+        on_time = exists().where(
+            LeaseRow.job_id == job_id,
+            LeaseRow.device == device,
+            LeaseRow.state == "active",
+            LeaseRow.expires_at > now,
+        )
+        known_device = exists().where(DeviceRow.uuid == device)
+        known_environment = exists().where(EnvironmentRow.digest == environment)
+        is_device, is_environment, is_on_time = session.execute(select(known_device, known_environment, on_time)).one()
+        if not is_device:
+            raise devices.unknown(session, "device", device)
+        if not is_environment:
+            raise devices.unknown_environment(environment)
+        late[job_id, device] = not is_on_time
+    for job_id in {job_id for job_id, _ in late}:
+        _require_keys(session, job_id, {item.key for item in measurements if item.job_id == job_id})
+    return late
+
+
+def _require_keys(session: Session, job_id: UUID, keys: set[str]) -> None:
+    query = select(JobKeyRow.key).where(JobKeyRow.job_id == job_id)
+    known = session.scalars(query.where(JobKeyRow.key.in_(keys)) if len(keys) <= FEW else query)
+    for key in sorted(keys.difference(known)):
+        if session.scalar(select(JobRow.sequence).where(JobRow.id == job_id)) is None:
+            raise NotFound(f"job_id={job_id}: no such job; submit it first", field="job_id", value=str(job_id))
+        raise Unprocessable(
+            f"key={key!r}: not a key of job {job_id}; a key is the digest of one of its operations or of its network",
+            field="key",
+            value=key,
+        )
 
 
 def to_row(measurement: Measurement, late: bool, now: datetime) -> dict[str, Any]:
