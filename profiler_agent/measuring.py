@@ -39,7 +39,7 @@ from profiler_agent.messages import (
 )
 from profiler_agent.monitor import GpuMonitor
 from profiler_agent.procedure import METHOD_VERSION, PROCESSES, caps_for, rule_for
-from profiler_agent.references import references
+from profiler_agent.references import WATCHED, references
 from profiler_agent.rounds import RoundReport, Rounds, Take
 from profiler_agent.runtimes.mode import capabilities, open_mode
 from profiler_agent.runtimes.pytorch import DTYPES, Unsupported
@@ -150,6 +150,7 @@ def _measure_with(
         {name: taker(name) for name in names},
         rule,
         band_rel=caps.band_rel,
+        watched=WATCHED,
         seed=seed,
         processes=len(workers),
         frugal=request.effort.budget_s is not None,

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,11 +59,11 @@ class _State:
 class Rounds:
     """Measures `workloads` until each converged or reached a cap of `rule`; rounds take turns over `processes`.
 
-    `references` are measured in every round. A round in which one of them left ± `band_rel` of its recent
-    median in the same process is thrown away and repeated, at most a quarter of the rounds; a disturbed or throttled
-    block is thrown away, at most `rule.max_rejected` a workload. What is kept beyond these bounds makes the result
-    `noisy` or `throttled`. After `budget_s` nothing is
-    thrown away any more, and a workload leaves as soon as it has `rule.min_blocks`.
+    `references` are measured in every round. A round in which one of those in `watched` left ± `band_rel` of its
+    recent median in the same process is thrown away and repeated, at most a quarter of the rounds; a disturbed or
+    throttled block is thrown away, at most `rule.max_rejected` a workload. What is kept beyond these bounds makes the
+    result `noisy` or `throttled`. After `budget_s` nothing is thrown away any more, and a workload leaves as soon as
+    it has `rule.min_blocks`.
 
     With `frugal`, once all have their least blocks, a round takes only the half of the open workloads for which a
     block narrows the sum's interval most for its time: a short budget is then spent where it matters.
@@ -76,6 +76,7 @@ class Rounds:
         rule: StoppingRule,
         *,
         band_rel: float,
+        watched: Collection[str] | None = None,
         seed: int,
         processes: int = 1,
         frugal: bool = False,
@@ -93,7 +94,7 @@ class Rounds:
         self._processes = processes
         self._frugal = frugal
         self._bands: dict[tuple[str, int], list[float]] = {
-            (name, process): [] for name in references for process in range(processes)
+            (name, process): [] for name in (references if watched is None else watched) for process in range(processes)
         }
         self._entries: list[Entry] = []
         self._number = 0
@@ -153,7 +154,9 @@ class Rounds:
             if name in self._states:
                 self._states[name].block_s = max(ended - begun, 1e-9)
                 continue
-            band = self._bands[name, process]
+            band = self._bands.get((name, process))
+            if band is None:
+                continue
             in_band = in_band and not leaves_band(block.latency_us, band, self._band_rel)
             band.append(block.latency_us)
             del band[:-BAND_ROUNDS]

@@ -130,6 +130,16 @@ def test_a_round_whose_reference_leaves_its_band_is_repeated() -> None:
     assert max(left["a"].samples_us) < 120
 
 
+def test_a_reference_that_is_not_watched_may_drift() -> None:
+    machine = Machine(lambda now_s: 1.5 if 0.105 < now_s < 0.145 else 1.0)
+    references = {"r": machine.workload("r")}
+    rounds = Rounds({"a": machine.workload("a")}, references, RULE, band_rel=0.1, watched=(), seed=0)
+    left, reports = results(rounds)
+    assert reports[-1].repeated == 0
+    assert not left["a"].quality.noisy
+    assert max(left["a"].samples_us) > 120
+
+
 def test_a_machine_that_never_settles_ends_all_the_same_and_is_called_noisy() -> None:
     slow = random.Random(0)
     machine = Machine(lambda _: slow.choice([1.0, 1.6]))
