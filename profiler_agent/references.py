@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import torch
 
-
-# What the neighbours leave of the memory's bandwidth drifts by a tenth within minutes: normalizing takes that out. These
-# two move only when the core itself is disturbed.
+# The bandwidth that neighbours leave drifts by a tenth within minutes: normalizing takes that out. These two
+# move only when the core itself is disturbed.
 WATCHED = ("reference-arithmetic", "reference-launch")
 
 
