@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from lut_server.database import unavailable
 from lut_server.errors import ServiceError
@@ -97,8 +98,20 @@ def _not_unicode(request: Request, error: Exception) -> JSONResponse:  # noqa: A
 
 def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    headers = error.headers
+    allowed = _allowed(request) if error.status_code == 405 else []
+    if allowed:  # the router names those of one route, a path may have several
+        headers = {**(headers or {}), "Allow": ", ".join(allowed)}
     detail = f"{request.method} {request.url.path}: {error.detail}. /docs lists what there is"
-    return _problem(error.status_code, str(error.detail), detail, error.headers)
+    return _problem(error.status_code, str(error.detail), detail, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of a path."""
+    paths = request.app.openapi()["paths"]
+    path = request.url.path
+    like = [path] if path in paths else [item for item in paths if compile_path(item)[0].fullmatch(path)]
+    return sorted({method.upper() for item in like for method in paths[item]})
 
 
 def database_error(request: Request, error: Exception) -> JSONResponse:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -64,18 +65,21 @@ Size = Annotated[int, Field(gt=0, le=_MAX_INTEGER)]
 Shape = Annotated[tuple[Annotated[int, Field(gt=0, le=2**31)], ...], Field(min_length=1, max_length=8)]
 
 
-def _sorted_items(value: object) -> object:
-    if isinstance(value, Mapping):
-        return tuple(sorted(value.items()))
-    if isinstance(value, (list, tuple)):
-        return tuple(sorted(tuple(item) for item in value))
-    return value
+def _items(value: object) -> object:
+    return tuple(value.items()) if isinstance(value, Mapping) else value
+
+
+def _sorted_items(items: tuple[tuple[str, Scalar], ...]) -> tuple[tuple[str, Scalar], ...]:
+    if len(dict(items)) != len(items):
+        raise ValueError("a name stands twice; give each once")
+    return tuple(sorted(items, key=lambda item: item[0]))
 
 
 Params = Annotated[
     tuple[tuple[Text, Scalar], ...],
     Field(max_length=64),
-    BeforeValidator(_sorted_items),
+    BeforeValidator(_items),
+    AfterValidator(_sorted_items),
     PlainSerializer(dict, return_type=dict[str, Scalar]),
     WithJsonSchema(
         {

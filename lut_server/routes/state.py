@@ -62,7 +62,8 @@ Lut = Annotated[State, Depends(_state)]
 Caller = Annotated[Principal, Depends(_caller)]
 RuntimeQuery = Annotated[Runtime, Depends(_runtime)]
 DeviceQuery = Annotated[Text, Query(description="The uuid of a device, or its name if no other device has it.")]
-After = Annotated[str | None, Query(description="`next` of the page before; leave it out for the first page.")]
+_AFTER = "`next` of the page before; leave it out for the first page."
+After = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description=_AFTER)]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 DEFAULT_LIMIT = 100
 

@@ -2,7 +2,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 
 from lut_server import formats
 from lut_server.errors import Unprocessable
@@ -77,6 +77,12 @@ async def get_newest_table(
     answer = await run_sync(read, limiter=lut.read_threads)
     lut.hot_tables.put(answer, generation, NEWEST_FOR_S)
     return _response(answer, if_none_match)
+
+
+@router.put("/newest", include_in_schema=False)
+async def put_newest_table() -> Response:
+    """Without this it would be a table whose id is no UUID."""
+    raise HTTPException(405)
 
 
 @router.get(
