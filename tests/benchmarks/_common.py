@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 import statistics
 import subprocess
 import sys
@@ -14,24 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import uuid6
 import uvloop
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.engine import make_url
 
-from lut_server.app import utc_now
 from lut_server.client import LutClient
-from lut_server.database import Database
-from lut_server.schemas import Completion, DeviceSelector, LatencyTable, Role, TokenRequest
-from lut_server.settings import load_settings
-from lut_server.storage import tokens
-from tests.databases import execute, migrate, postgresql_server
+from lut_server.schemas import Completion, DeviceSelector, LatencyTable
+from tests.databases import execute, postgresql_server
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
 
 ROWS = 100
-ENVIRONMENT = {"LUT_SECRET_KEY": secrets.token_hex(32)}
-"""With a server key of the benchmark's own, so that it can make tokens while no server runs."""
 console = Console(width=100)
 
 
@@ -51,17 +42,6 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
 def finish(result: Mapping[str, Any]) -> None:
     """The figures, as the last line of the output."""
     print(json.dumps(result), flush=True)
-
-
-def make_token(database_url: str, role: Role) -> str:
-    """An access token in a database that this brings up to date."""
-    migrate(make_url(database_url))
-    key = load_settings({**ENVIRONMENT, "LUT_DATABASE_URL": database_url}).key.load()
-    database = Database(database_url)
-    with database.write() as session:
-        made = tokens.create(session, uuid6.uuid7(), TokenRequest(name="bench", role=role), key, utc_now())
-    database.close()
-    return made.token
 
 
 @contextmanager

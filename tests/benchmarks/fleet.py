@@ -27,16 +27,14 @@ from lut_server.client import AsyncLutClient, LutClient, LutError
 from lut_server.schemas import Completion, DeviceReport, DeviceSelector, Lease, Measurement, Progress
 from tests.benchmarks._common import (
     DATABASES,
-    ENVIRONMENT,
     build_table,
     finish,
-    make_token,
     options,
     request,
     show,
 )
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
-from tests.lut_server.processes import Server
+from tests.lut_server.processes import ENVIRONMENT, Server, make_token
 
 AGENTS = 200
 READERS = 1000

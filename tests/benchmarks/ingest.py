@@ -22,16 +22,14 @@ from lut_server.schemas import Lease, Measurement
 from lut_server.storage.measurements import to_row
 from tests.benchmarks._common import (
     DATABASES,
-    ENVIRONMENT,
     answer_length,
     finish,
-    make_token,
     median_ratio,
     options,
     show,
 )
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
-from tests.lut_server.processes import Server
+from tests.lut_server.processes import ENVIRONMENT, Server, make_token
 
 BATCH = 500
 SAMPLES = 24

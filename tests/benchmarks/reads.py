@@ -8,18 +8,16 @@ import httpx
 
 from lut_server.client import LutClient
 from tests.benchmarks._common import (
-    ENVIRONMENT,
     bare,
     build_table,
     finish,
-    make_token,
     median_ratio,
     options,
     per_second,
     request,
     show,
 )
-from tests.lut_server.processes import Server
+from tests.lut_server.processes import ENVIRONMENT, Server, make_token
 
 ROUNDS = 5
 KINDS = {"table": 200, "unchanged": 304}

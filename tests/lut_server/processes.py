@@ -1,6 +1,7 @@
 """`lut-server serve` in a process of its own."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -8,7 +9,30 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import uuid6
+from sqlalchemy.engine import make_url
+
+from lut_server.app import utc_now
+from lut_server.database import Database
+from lut_server.schemas import Role, TokenRequest
+from lut_server.settings import load_settings
+from lut_server.storage import tokens
+from tests.databases import migrate
+
 START_S = 60
+ENVIRONMENT = {"LUT_SECRET_KEY": secrets.token_hex(32)}
+"""With a server key of the tests' own, so that they can make tokens while no server runs."""
+
+
+def make_token(database_url: str, role: Role) -> str:
+    """An access token in a database that this brings up to date."""
+    migrate(make_url(database_url))
+    key = load_settings({**ENVIRONMENT, "LUT_DATABASE_URL": database_url}).key.load()
+    database = Database(database_url)
+    with database.write() as session:
+        made = tokens.create(session, uuid6.uuid7(), TokenRequest(name="test", role=role), key, utc_now())
+    database.close()
+    return made.token
 
 
 class Server:
