@@ -29,11 +29,12 @@ from lgcnet_search.report import draw_result, write_result
 from lgcnet_search.search import SearchError, SearchSettings, StepRecord, search
 from lgcnet_search.sources import generated_scenes, search_batches
 from lgcnet_search.space import Space
-from lut_server.client import LutClient, LutError
+from lut_server.client import LutClient, LutError, ServerUnavailable
 from lut_server.schemas import Device, Effort, Job, MissingRows
 
 BIN = Path(sys.executable).parent
 REGISTRATION_S = 120.0
+SERVER_S = 10.0
 BATCH = 4
 # The paper's 0.001 is for thousands of steps; a hundred would leave α where it began.
 ALPHA_LR = 0.05
@@ -122,12 +123,13 @@ def run(options: argparse.Namespace, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
         url, services = _start(running, folder, options.device, options.port)
-        client = running.enter_context(LutClient(url))
+        client = running.enter_context(LutClient(url, retry_for_s=SERVER_S))
 
         def watch() -> None:
             for each in services:
                 each.check()
 
+        running.enter_context(_explained(watch))
         device = _registered(client, watch)
         runtime = jobs.runtime_on(device)
         console.print(f"server and agent are up: {device.name}, docs at {url}/docs", soft_wrap=True)
@@ -196,6 +198,16 @@ def _start(running: ExitStack, folder: Path, device: str, port: int) -> tuple[st
         server,
         running.enter_context(service("agent", [str(BIN / "profiler-agent"), *agent], folder / "agent.log")),
     ]
+
+
+@contextmanager
+def _explained(watch: Watched) -> Iterator[None]:
+    """Where the server does not answer because it has died, say that."""
+    try:
+        yield
+    except ServerUnavailable:
+        watch()
+        raise
 
 
 def _registered(client: LutClient, watch: Watched) -> Device:

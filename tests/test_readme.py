@@ -49,7 +49,9 @@ def port() -> Iterator[int]:
     yield number
     os.killpg(run.pid, signal.SIGINT)
     run.wait(60)
-    subprocess.run(["rm", "-r", str(folder), str(ROOT / "runs" / "mine")], check=False)
+    subprocess.run(
+        ["rm", "-r", str(folder), str(ROOT / "runs" / "mine"), str(ROOT / "runs" / "table.csv")], check=False
+    )
 
 
 def test_both_ways_of_make_run_are_in_the_readme() -> None:
