@@ -16,6 +16,9 @@ TEMPLATE = "lut_template"
 def postgresql() -> Iterator[URL]:
     """A PostgreSQL server with one migrated database to copy."""
     with postgresql_server() as url:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # no test cuts the power
+            execute(url, f"ALTER SYSTEM SET {setting} = off")
+        execute(url, "SELECT pg_reload_conf()")
         execute(url, f"CREATE DATABASE {TEMPLATE}")
         migrate(url.set(database=TEMPLATE))
         yield url

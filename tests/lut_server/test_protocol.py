@@ -365,7 +365,7 @@ def test_the_protocol_on_sqlite(sqlite_template: Path, tmp_path: Path) -> None:
         shutil.copy(sqlite_template, path)
         return f"sqlite:///{path}"
 
-    _run(fresh, 30)
+    _run(fresh, 20)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
