@@ -1,6 +1,6 @@
 """Operation specs by their digest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 from lut_server.database import insert_missing
 from lut_server.models import OperationRow
 from lut_server.schemas import OperationSpec, canonical_json
+
+KEYS_PER_QUERY = 500
 
 
 def add(session: Session, operations: Iterable[OperationSpec]) -> None:
@@ -23,7 +25,13 @@ def add(session: Session, operations: Iterable[OperationSpec]) -> None:
     insert_missing(session, OperationRow, sorted(rows, key=lambda row: row["digest"]))
 
 
-def of_space(session: Session, space: str, space_digest: str) -> dict[str, OperationSpec]:
-    """Every known operation of one definition of a space, by digest."""
-    query = select(OperationRow).where(OperationRow.space == space, OperationRow.space_digest == space_digest)
-    return {row.digest: OperationSpec.model_validate_json(row.body) for row in session.scalars(query)}
+def of_space(session: Session, space: str, space_digest: str, keys: Sequence[str]) -> dict[str, OperationSpec]:
+    """Those of the keys that are operations of one definition of a space."""
+    query = select(OperationRow.digest, OperationRow.body).where(
+        OperationRow.space == space, OperationRow.space_digest == space_digest
+    )
+    found: dict[str, OperationSpec] = {}
+    for start in range(0, len(keys), KEYS_PER_QUERY):
+        part = query.where(OperationRow.digest.in_(keys[start : start + KEYS_PER_QUERY]))
+        found |= {digest: OperationSpec.model_validate_json(body) for digest, body in session.execute(part)}
+    return found

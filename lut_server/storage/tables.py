@@ -51,7 +51,7 @@ def build(session: Session, job: JobRow, lease: LeaseRow, now: datetime) -> UUID
     """
     request = JobRequest.model_validate_json(job.body)
     chosen = _choose(session, job, lease)
-    known = operations.of_space(session, request.space, request.space_digest)
+    known = operations.of_space(session, request.space, request.space_digest, list(chosen))
     own = set(request.keys)
     keys = sorted((key for key in chosen if key in known), key=lambda key: (key not in own, -chosen[key]))
     table = LatencyTable(

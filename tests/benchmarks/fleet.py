@@ -139,7 +139,7 @@ async def _agent(url: str, token: str, number: int, worked: Worked, stop_at: flo
         await _expect(worked, client.register_device(by))
         channels = 0
         while time.monotonic() < stop_at:
-            operations = [operation(channels + part + 1, name=f"op{number}") for part in range(KEYS)]
+            operations = [operation(channels + part + 1) for part in range(KEYS)]
             channels += KEYS
             await _expect(worked, client.submit_job(profile(*operations, device=DeviceSelector(uuid=by.device.uuid))))
             lease = await _expect(worked, client.claim(lease_request(by, wait_s=10)))
