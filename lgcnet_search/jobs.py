@@ -17,6 +17,8 @@ from lut_server.schemas import (
     LatencyTable,
     Mode,
     NetworkResult,
+    NetworkSpec,
+    OperationSpec,
     Precision,
     Runtime,
 )
@@ -67,15 +69,7 @@ def profile(
     on_job: OnJob | None = None,
 ) -> LatencyTable:
     """Have every operation of the space measured and wait for the table. Raises JobFailed."""
-    request = JobRequest(
-        device=DeviceSelector(uuid=device.uuid),
-        runtime=runtime,
-        space=SPACE,
-        space_digest=space_digest(),
-        requirement=REQUIREMENT,
-        operations=space.operations,
-        effort=effort or Effort(),
-    )
+    request = _request(device, runtime, effort, operations=space.operations)
     job = client.wait_for_job(client.submit_job(request).id, on_job)
     if job.table_id is None:
         raise AgentError(f"job {job.id} is done and has no table; are server and search of one version?")
@@ -92,15 +86,7 @@ def measure(
 ) -> NetworkResult:
     """Have the derived network measured end to end; its latency beside the table's sum. Raises JobFailed."""
     network = network_spec(genotype)
-    request = JobRequest(
-        device=DeviceSelector(uuid=device.uuid),
-        runtime=runtime,
-        space=SPACE,
-        space_digest=space_digest(),
-        requirement=REQUIREMENT,
-        network=network,
-        effort=effort or Effort(),
-    )
+    request = _request(device, runtime, effort, network=network)
     job = client.wait_for_job(client.submit_job(request).id, on_job)
     results = [
         result
@@ -110,6 +96,26 @@ def measure(
     if not results:
         raise AgentError(f"job {job.id} is done and network {network.digest} has no result on {device.name}")
     return max(results, key=lambda result: result.measured_at)
+
+
+def _request(
+    device: Device,
+    runtime: Runtime,
+    effort: Effort | None,
+    *,
+    operations: tuple[OperationSpec, ...] = (),
+    network: NetworkSpec | None = None,
+) -> JobRequest:
+    return JobRequest(
+        device=DeviceSelector(uuid=device.uuid),
+        runtime=runtime,
+        space=SPACE,
+        space_digest=space_digest(),
+        requirement=REQUIREMENT,
+        operations=operations,
+        network=network,
+        effort=effort or Effort(),
+    )
 
 
 def table_of(client: LutClient, device: Device, runtime: Runtime, table_id: UUID | None = None) -> LatencyTable:
