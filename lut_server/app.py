@@ -28,6 +28,7 @@ from lut_server.observing import Observed
 from lut_server.readiness import Readiness
 from lut_server.routes import (
     TAGS,
+    calibrations,
     comparisons,
     devices,
     docs,
@@ -107,7 +108,7 @@ def create_app(
     app.add_middleware(AnswerHotTables, tables=hot_tables)
     app.add_middleware(Gate, access=access)
     app.add_middleware(Observed, requests=Requests(registry))  # the last one stands in front
-    for noun in (devices, jobs, leases, measurements, tables, predictions, networks, comparisons, tokens):
+    for noun in (devices, jobs, leases, measurements, tables, calibrations, predictions, networks, comparisons, tokens):
         app.include_router(noun.router, prefix="/v1")
     app.include_router(health.router)
     app.include_router(pages.router)

@@ -5,12 +5,16 @@ import base64
 import binascii
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
@@ -38,7 +42,9 @@ ANYTHING_ELSE: tuple[Role, Role] = ("read", "admin")
 OF_A_DEVICE = frozenset({"devices", "leases", "measurements"})
 
 CACHE_S = 5.0  # so long may a token that was revoked, or a server that got its first token, go on as before
+REFRESH_S = 2.5  # a token that is in use is looked up again that early: nobody waits for it
 MAX_CACHED = 10_000
+LOOK_UP_THREADS = 2
 _RANK: Mapping[Role, int] = {"read": 0, "search": 1, "agent": 2, "admin": 3}
 _CREATE = "`lut-server token create` on the server's machine makes one"
 
@@ -71,6 +77,14 @@ class Principal:
 LOCAL = Principal("admin")
 
 
+class _Known(NamedTuple):
+    """A token that was looked up: it holds until `until_s`, and is looked up again from `refresh_s` on."""
+
+    principal: Principal
+    until_s: float
+    refresh_s: float
+
+
 class Access:
     """Tells whose request it is, from an Authorization header.
 
@@ -94,10 +108,12 @@ class Access:
         self._monotonic = monotonic
         self._closed = not open_to_local
         self._open_until_s = 0.0
-        self._known: dict[str, tuple[Principal, float]] = {}
+        self._known: dict[str, _Known] = {}
         self._asked: dict[str, asyncio.Task[TokenRecord | None]] = {}
-        self._notes: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._failures = FailedLogins()
+        # Threads of their own: whoever only reads does not wait behind those that write.
+        self._threads = CapacityLimiter(LOOK_UP_THREADS)
 
     @cached_property
     def key(self) -> ServerKey:
@@ -113,7 +129,7 @@ class Access:
         if self._closed:
             return False
         if self._monotonic() >= self._open_until_s:
-            self._closed = await run_in_threadpool(self._any_exist)
+            self._closed = await run_sync(self._any_exist, limiter=self._threads)
             self._open_until_s = self._monotonic() + CACHE_S
         return not self._closed
 
@@ -129,8 +145,11 @@ class Access:
         token = _token(authorization)
         digest = self.key.digest(token)
         known = self._known.get(digest)
-        if known is not None and self._monotonic() < known[1]:
-            return known[0]
+        now_s = self._monotonic()
+        if known is not None and now_s < known.until_s:
+            if now_s >= known.refresh_s and digest not in self._asked:
+                self._in_background(self._refresh(digest))
+            return known.principal
         # Whoever got in before may come back, whatever others behind the same address do.
         blocked_for_s = self._failures.blocked_for_s(address, self._monotonic())
         if blocked_for_s and known is None:
@@ -140,33 +159,48 @@ class Access:
             )
         if not is_well_formed(token):
             raise self._failed(address, "this is not a token: its checksum is wrong; was it cut off or mistyped?")
+        asked_s = self._monotonic()
         record = await self._find(digest)
         now = self._clock()
         if record is None:
             raise self._failed(address, f"this token is not known here; {_CREATE}")
-        if record.revoked_at is not None or (record.expires_at is not None and record.expires_at <= now):
+        if _has_ended(record, now):
             self._known.pop(digest, None)
             said = "was revoked" if record.revoked_at else f"expired at {record.expires_at:%Y-%m-%d %H:%M:%S} UTC"
             raise self._failed(address, f"this token ({record.id}) {said}; {_CREATE}")
-        return self._remember(digest, record, now)
+        return self._remember(digest, record, now, asked_s)
 
-    def _remember(self, digest: str, record: TokenRecord, now: datetime) -> Principal:
+    async def _refresh(self, digest: str) -> None:
+        """Look a token up before what is known of it ends; where that fails, its next request finds out."""
+        asked_s = self._monotonic()
+        with suppress(SQLAlchemyError, OSError):
+            record = await self._find(digest)
+            now = self._clock()
+            if record is None or _has_ended(record, now):
+                self._known.pop(digest, None)
+            else:
+                self._remember(digest, record, now, asked_s)
+
+    def _remember(self, digest: str, record: TokenRecord, now: datetime, asked_s: float) -> Principal:
         principal = Principal(record.role, record.device, record.id)
         for_s = min(CACHE_S, (record.expires_at - now).total_seconds()) if record.expires_at else CACHE_S
         if len(self._known) >= MAX_CACHED:
             self._known.clear()
-        self._known[digest] = (principal, self._monotonic() + for_s)
+        self._known[digest] = _Known(principal, until_s=asked_s + for_s, refresh_s=asked_s + min(for_s, REFRESH_S))
         if tokens.is_use_due(record, now):
-            note = asyncio.create_task(run_in_threadpool(self._note_use, record.id, now))
-            self._notes.add(note)
-            note.add_done_callback(self._notes.discard)
+            self._in_background(run_in_threadpool(self._note_use, record.id, now))
         return principal
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _find(self, digest: str) -> TokenRecord | None:
         """Ask the database once, however many requests with this token wait for the answer."""
         asked = self._asked.get(digest)
         if asked is None:
-            asked = asyncio.create_task(run_in_threadpool(self._read, digest))
+            asked = asyncio.create_task(run_sync(self._read, digest, limiter=self._threads))
             self._asked[digest] = asked
             asked.add_done_callback(lambda _: self._asked.pop(digest, None))
         return await asyncio.shield(asked)
@@ -189,6 +223,10 @@ class Access:
                 tokens.note_use(session, id, now)
         except (SQLAlchemyError, OSError) as error:
             log.warning("the last use of token %s was not noted: %s", id, error)
+
+
+def _has_ended(record: TokenRecord, now: datetime) -> bool:
+    return record.revoked_at is not None or (record.expires_at is not None and record.expires_at <= now)
 
 
 def _token(authorization: bytes) -> bytes:

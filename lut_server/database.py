@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
@@ -20,6 +21,7 @@ POOL_SIZE = 10
 MAX_OVERFLOW = 30
 THREADS = 24  # that use the database at once; the rest of the connections is for reading tables
 READ_THREADS = 8
+ROWS_AT_ONCE = 50
 
 
 class Database:
@@ -58,23 +60,38 @@ def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str,
     if not rows:
         return 0
     connection = session.connection()
-    statement, columns = _insert(model, tuple(rows[0]), connection.dialect)
-    # By the driver's own executemany: SQLAlchemy's adds half as much again for each row.
-    values = [tuple(bind(row[name]) if bind else row[name] for name, bind in columns) for row in rows]
-    return connection.exec_driver_sql(statement, values, {"preserve_rowcount": True}).rowcount
+    names = tuple(rows[0])
+    columns = [
+        list(map(bind, (row[name] for row in rows))) if bind else [row[name] for row in rows]
+        for name, bind in _binds(model, names, connection.dialect)
+    ]
+    values = list(zip(*columns, strict=True))
+    # Many rows in one statement: a driver's executemany hands the interpreter over to another thread at every row.
+    whole = len(values) - len(values) % ROWS_AT_ONCE
+    inserted = 0
+    for start in range(0, whole, ROWS_AT_ONCE):
+        part = tuple(chain.from_iterable(values[start : start + ROWS_AT_ONCE]))
+        inserted += connection.exec_driver_sql(_insert(model, names, connection.dialect, ROWS_AT_ONCE), part).rowcount
+    if rest := values[whole:]:
+        statement = _insert(model, names, connection.dialect, 1)
+        inserted += connection.exec_driver_sql(statement, rest, {"preserve_rowcount": True}).rowcount
+    return inserted
 
 
 @lru_cache(maxsize=64)
-def _insert(
+def _insert(model: type[Base], names: tuple[str, ...], dialect: Dialect, rows: int) -> str:
+    marks = ", ".join(["?" if dialect.name == "sqlite" else "%s"] * len(names))
+    many = ", ".join([f"({marks})"] * rows)
+    return f"INSERT INTO {model.__tablename__} ({', '.join(names)}) VALUES {many} ON CONFLICT DO NOTHING"
+
+
+@lru_cache(maxsize=64)
+def _binds(
     model: type[Base], names: tuple[str, ...], dialect: Dialect
-) -> tuple[str, list[tuple[str, Callable[[Any], Any] | None]]]:
-    """The statement, and how each column's values are given to the driver (None: as they are)."""
-    table = model.__table__
-    mark = "?" if dialect.name == "sqlite" else "%s"
-    marks = ", ".join([mark] * len(names))
-    statement = f"INSERT INTO {model.__tablename__} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-    types = [table.c[name].type.dialect_impl(dialect) for name in names]
-    return statement, [(name, kind.bind_processor(dialect)) for name, kind in zip(names, types, strict=True)]
+) -> list[tuple[str, Callable[[Any], Any] | None]]:
+    """How each column's values are given to the driver (None: as they are)."""
+    types = [model.__table__.c[name].type.dialect_impl(dialect) for name in names]
+    return [(name, kind.bind_processor(dialect)) for name, kind in zip(names, types, strict=True)]
 
 
 def unavailable(error: SQLAlchemyError | OSError) -> str | None:

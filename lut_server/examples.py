@@ -27,6 +27,8 @@ _OF_OPERATION: Mapping[str, Values] = {
     "list_tokens": {"after": "00000000-0000-0000-0000-000000000000"},
     "get_newest_table": {"format": "json"},
     "get_table": {"format": "csv"},
+    "get_table_calibration": {"format": "html"},
+    "get_calibration": {"format": "csv"},
     "compare_tables": {"format": "html", "mode": ["pytorch"]},
     **{name: {"id": _NEVER_USED} for name in ("create_token", "revoke_token", "rotate_token")},
 }
@@ -83,6 +85,10 @@ def _values(found: Found) -> dict[str, Values]:
             "allow_unlike": found.allow_unlike,
         },
     }
+    if found.calibration:
+        calibration, calibrated = map(str, found.calibration)
+        values["calibrations"] = {"id": calibration, "table": calibrated}
+        values["get_table_calibration"] = {"id": calibrated}
     if found.job:
         values["jobs"] = {"id": str(found.job[0])}
     if found.cancelled:
@@ -122,7 +128,7 @@ def _bodies(found: Found) -> dict[str, Any]:
         network = json.loads(found.network[1])
         bodies["put_network"] = network
         device, runtime = found.prediction or (record.device.uuid, table.runtime)
-        asked = PredictionRequest.model_validate({"network": network, "device": device, "runtime": runtime})
+        asked = PredictionRequest.model_validate({"networks": [network], "device": device, "runtime": runtime})
         bodies["predict"] = _wire(asked)
     return bodies
 

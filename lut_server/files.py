@@ -1,7 +1,10 @@
-"""Tables in files: `ID.json`, `ID.parquet`, or `ID.csv` beside `ID.header.json`; each with its digest."""
+"""Tables in files: `ID.json`, `ID.parquet`, or `ID.csv` beside `ID.header.json`; each with its digest.
+
+The newest calibration of a table lies beside it, in `ID.calibration.json`.
+"""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,10 +12,11 @@ from pydantic import ValidationError
 from lut_server import formats
 from lut_server.errors import Unprocessable
 from lut_server.formats import Format
-from lut_server.schemas import LatencyTable, TableFile
+from lut_server.schemas import Calibration, CalibrationFile, LatencyTable, NetworkSpec, TableFile
 
 MAX_BYTES = 64 * 2**20
 HEADER = ".header.json"
+CALIBRATION = ".calibration.json"
 
 
 def write_table(folder: Path, table: LatencyTable, format: Format) -> Path:
@@ -29,6 +33,18 @@ def write_table(folder: Path, table: LatencyTable, format: Format) -> Path:
         _write(path, formats.write(table, format))
     if format == "csv":
         _write(folder / f"{table.id}{HEADER}", json.dumps(formats.header(table), indent=1).encode())
+    return path
+
+
+def write_calibration(folder: Path, calibration: Calibration, networks: Sequence[NetworkSpec]) -> Path:
+    """Write a calibration beside its table, with the networks of its evidence.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / f"{calibration.table_id}{CALIBRATION}"
+    file = CalibrationFile(content_digest=calibration.digest, calibration=calibration, networks=tuple(networks))
+    _write(path, file.model_dump_json().encode())
     return path
 
 
@@ -60,16 +76,36 @@ def read_table(path: Path) -> LatencyTable:
             return formats.read_csv(data, json.loads(_read(path.with_name(path.stem + HEADER))))
         return formats.read_parquet(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise Unprocessable(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise _refused(path, error) from error
     except (ValueError, RecursionError) as error:
         raise Unprocessable(f"{path}: its header is not JSON ({error})") from error
     except Unprocessable as error:
         raise Unprocessable(f"{path}: {error}", field=error.extra.get("field")) from error
 
 
+def read_calibration(table: Path) -> CalibrationFile | None:
+    """The calibration that lies beside a table's file; None if there is none.
+
+    Raises:
+        OSError: the file cannot be read.
+        Unprocessable: it holds no calibration, or its digest is another.
+    """
+    path = table.with_name(table.stem + CALIBRATION)
+    if not path.exists():
+        return None
+    try:
+        return CalibrationFile.model_validate_json(_read(path))
+    except ValidationError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: ValidationError) -> Unprocessable:
+    first = error.errors()[0]
+    return Unprocessable(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+
 def _is_table(path: Path) -> bool:
-    return path.suffix.removeprefix(".") in formats.FORMATS and not path.name.endswith(HEADER)
+    return path.suffix.removeprefix(".") in formats.FORMATS and not path.name.endswith((HEADER, CALIBRATION))
 
 
 def _read(path: Path) -> bytes:

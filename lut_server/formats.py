@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError
 
 from lut_server.errors import Unprocessable
-from lut_server.schemas import Costs, Latency, LatencyTable, Quality, TableRow, canonical_json
+from lut_server.schemas import Calibration, Costs, Latency, LatencyTable, Quality, TableRow, canonical_json
 
 Format = Literal["json", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -25,8 +25,9 @@ COLUMNS = (
     *("space", "name", "input_shapes", "params", "key"),
     *STATISTICS,
     *DOUBTS,
-    *("normalized_us", *COSTS, "measurement_id"),
+    *("normalized_us", "device_us", *COSTS, "measurement_id"),
 )
+IN_NETWORK_COLUMNS = ("space", "name", "input_shapes", "params", "key", "isolated_us", "latency_us")
 _HEADER = b"lut_table"
 
 
@@ -42,6 +43,18 @@ def write(table: LatencyTable, format: Format) -> bytes:
 def header(table: LatencyTable) -> dict[str, Any]:
     """What a CSV file does not hold: everything but the rows, and the digest over all of it."""
     return {"content_digest": table.digest, **table.model_dump(mode="json", exclude={"rows"})}
+
+
+def in_network_csv(table: LatencyTable, calibration: Calibration) -> bytes:
+    """A line per operation: what it costs alone and inside a network, in microseconds."""
+    by_key = {row.key: row for row in calibration.rows}
+    out = io.StringIO()
+    writer = csv.DictWriter(out, IN_NETWORK_COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for record in table.records():
+        row = by_key[record["key"]]
+        writer.writerow({**record, "isolated_us": row.isolated_us, "latency_us": row.latency_us})
+    return out.getvalue().encode()
 
 
 def read_json(text: bytes) -> LatencyTable:
@@ -122,6 +135,7 @@ def _row(record: Mapping[str, Any], space_digest: str) -> TableRow:
             "latency": {name: given[name] for name in STATISTICS},
             "quality": {name: given[name] for name in DOUBTS},
             "normalized_us": given["normalized_us"],
+            "device_us": given.get("device_us"),
             "costs": costs if any(value is not None for value in costs.values()) else None,
             "measurement_id": record["measurement_id"],
         }
@@ -148,6 +162,7 @@ def _to_parquet(table: LatencyTable) -> bytes:
         **dict.fromkeys(DOUBTS, arrow.bool_()),
         **dict.fromkeys((*COSTS, "count", "rejected_blocks"), arrow.int64()),
         "normalized_us": arrow.float64(),
+        "device_us": arrow.float64(),
     }
     schema = arrow.schema(
         [(name, kinds[name]) for name in COLUMNS], metadata={_HEADER: canonical_json(header(table)).encode()}

@@ -105,10 +105,9 @@ def selector(of: DeviceSelector) -> str:
 
 
 def task(request: JobRequest) -> str:
-    if request.network:
-        return f"measure a network, {request.space}"
-    count = len(request.operations)
-    return f"profile {count} operation{'s' * (count != 1)}, {request.space}"
+    verb, noun = ("measure", "network") if request.networks else ("profile", "operation")
+    count = len(request.keys)
+    return f"{verb} {count} {noun}{'s' * (count != 1)}, {request.space}"
 
 
 def _significant(value: float) -> str:

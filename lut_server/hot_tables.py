@@ -4,25 +4,37 @@ Searches and dashboards poll the same few tables: those answers are kept as they
 Whatever is not here takes the ordinary route, which puts its answer here.
 """
 
-import itertools
+import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_BYTES = 128 * 2**20
 MAX_ANSWERS = 1024
-NEWEST_FOR_S = 0.25  # another process may have built a newer table: that long it may go unseen here
+NEWEST_FOR_S = 1.0  # another process may have built a newer table: that long it may go unseen here
+
+Place = tuple[bytes, bytes]
+"""Raw path and query of a request."""
+
+
+def knows(if_none_match: str | None, etag: str) -> bool:
+    """Whether who asks has this entity already (RFC 9110, weak comparison)."""
+    if if_none_match is None or if_none_match == etag:
+        return if_none_match is not None
+    items = {item.strip().removeprefix("W/") for item in if_none_match.split(",")}
+    return etag in items or "*" in items
 
 
 @dataclass(frozen=True)
 class HotAnswer:
-    """A table as it goes out; without `body` it can only say that nothing changed."""
+    """A table of a device (by uuid) as it goes out; without `body` it can only say that nothing changed."""
 
-    path: bytes
-    query: bytes
+    device: str
     etag: str
     cache_control: str
     media_type: str
@@ -30,10 +42,7 @@ class HotAnswer:
 
     def is_known(self, if_none_match: str | None) -> bool:
         """Whether a request has this entity already (RFC 9110, weak comparison)."""
-        if if_none_match is None or if_none_match == self.etag:
-            return if_none_match is not None
-        items = {item.strip().removeprefix("W/") for item in if_none_match.split(",")}
-        return self.etag in items or "*" in items
+        return knows(if_none_match, self.etag)
 
     @cached_property
     def unchanged(self) -> list[tuple[bytes, bytes]]:
@@ -47,46 +56,108 @@ class HotAnswer:
         return [*self.unchanged, (b"content-type", self.media_type.encode()), (b"content-length", length)]
 
 
+class _Kept(NamedTuple):
+    """`asked_s` is from before the database was read; `question` is None for what holds for ever."""
+
+    answer: HotAnswer
+    asked_s: float
+    question: "_Question | None"
+
+
+class _Question(NamedTuple):
+    """How to read an answer again; `for_s` is how long it holds."""
+
+    if_none_match: str | None
+    read: Callable[[], Awaitable[HotAnswer]]
+    for_s: float
+
+
 class HotTables:
-    """Bounded; the least recently asked for leaves first. Only `built` may be called outside the event loop."""
+    """Bounded; the least recently asked for leaves first. Only `built` and `last` may be called outside the loop."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[bytes, bytes], tuple[HotAnswer, float, int]] = OrderedDict()
+        self._answers: OrderedDict[Place, _Kept] = OrderedDict()
         self._bytes = 0
-        self._count = itertools.count(1)
-        self.generation = 0
+        self._built_s: dict[str, float] = {}
+        self._readings: dict[tuple[Place, str | None], asyncio.Task[_Kept]] = {}
 
-    def built(self) -> None:
-        """A table was built: what was the newest may not be it any more."""
-        self.generation = next(self._count)
+    def built(self, device: str) -> None:
+        """A table of this device was stored: what was its newest may not be it any more."""
+        self._built_s[device] = time.monotonic()
 
-    def get(self, path: bytes, query: bytes) -> HotAnswer | None:
-        kept = self._answers.get((path, query))
+    def get(self, place: Place) -> HotAnswer | None:
+        """What holds still; what is asked for in the second half of its time is read again meanwhile."""
+        kept = self._answers.get(place)
         if kept is None:
             return None
-        answer, fresh_until, generation = kept
-        if fresh_until and (generation != self.generation or fresh_until < time.monotonic()):
-            self._drop((path, query))
-            return None
-        self._answers.move_to_end((path, query))
-        return answer
+        if kept.question is not None:
+            age_s = time.monotonic() - kept.asked_s
+            if age_s >= kept.question.for_s or self._is_outdated(kept):
+                return None
+            if age_s >= kept.question.for_s / 2:
+                self._reading(place, kept.question.if_none_match, kept.question.read, kept.question.for_s)
+        self._answers.move_to_end(place)
+        return kept.answer
 
-    def put(self, answer: HotAnswer, generation: int, for_s: float = 0) -> None:
-        """Keep an answer for ever, or `for_s` and while `generation` (of before it was read) lasts."""
-        size = len(answer.body or b"")
-        if size > MAX_BYTES // 4:
-            return
-        key = (answer.path, answer.query)
-        self._drop(key)
-        self._answers[key] = (answer, for_s and time.monotonic() + for_s, generation)
-        self._bytes += size
-        while self._bytes > MAX_BYTES or len(self._answers) > MAX_ANSWERS:
-            self._drop(next(iter(self._answers)))
+    def last(self, place: Place) -> HotAnswer | None:
+        """What was answered last, whether it holds still or not."""
+        kept = self._answers.get(place)
+        return kept.answer if kept else None
 
-    def _drop(self, key: tuple[bytes, bytes]) -> None:
-        kept = self._answers.pop(key, None)
+    async def read(
+        self,
+        place: Place,
+        if_none_match: str | None,
+        read: Callable[[], Awaitable[HotAnswer]],
+        for_s: float | None = None,
+    ) -> HotAnswer:
+        """Read an answer and keep it; who asks the same meanwhile waits for the same reading."""
+        while True:
+            kept = await asyncio.shield(self._reading(place, if_none_match, read, for_s))
+            if not self._is_outdated(kept):
+                return kept.answer
+
+    def _reading(
+        self,
+        place: Place,
+        if_none_match: str | None,
+        read: Callable[[], Awaitable[HotAnswer]],
+        for_s: float | None,
+    ) -> asyncio.Task[_Kept]:
+        key = (place, if_none_match)
+        reading = self._readings.get(key)
+        if reading is None:
+            question = None if for_s is None else _Question(if_none_match, read, for_s)
+            reading = asyncio.create_task(self._read(place, read, question))
+            self._readings[key] = reading
+            reading.add_done_callback(partial(self._done, key))
+        return reading
+
+    def _done(self, key: tuple[Place, str | None], reading: asyncio.Task[_Kept]) -> None:
+        del self._readings[key]
+        if not reading.cancelled():
+            reading.exception()  # whoever waits for it is told; where nobody does, the next request asks again
+
+    async def _read(self, place: Place, read: Callable[[], Awaitable[HotAnswer]], question: _Question | None) -> _Kept:
+        asked_s = time.monotonic()
+        kept = _Kept(await read(), asked_s, question)
+        size = len(kept.answer.body or b"")
+        if size <= MAX_BYTES // 4:
+            self._drop(place)
+            self._answers[place] = kept
+            self._bytes += size
+            while self._bytes > MAX_BYTES or len(self._answers) > MAX_ANSWERS:
+                self._drop(next(iter(self._answers)))
+        return kept
+
+    def _is_outdated(self, kept: _Kept) -> bool:
+        """Whether this process built a table of that device after the database was asked."""
+        return kept.question is not None and self._built_s.get(kept.answer.device, 0.0) >= kept.asked_s
+
+    def _drop(self, place: Place) -> None:
+        kept = self._answers.pop(place, None)
         if kept is not None:
-            self._bytes -= len(kept[0].body or b"")
+            self._bytes -= len(kept.answer.body or b"")
 
 
 class AnswerHotTables:
@@ -98,7 +169,7 @@ class AnswerHotTables:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET":
-            answer = self._tables.get(scope.get("raw_path", b""), scope["query_string"])
+            answer = self._tables.get(place_of(scope))
             if answer is not None:
                 known = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
                 unchanged = known is not None and answer.is_known(known.decode("latin-1"))
@@ -109,3 +180,7 @@ class AnswerHotTables:
                     await send({"type": "http.response.body", "body": b"" if unchanged else answer.body})
                     return
         await self.app(scope, receive, send)
+
+
+def place_of(scope: Scope) -> Place:
+    return scope.get("raw_path", b""), scope["query_string"]

@@ -73,9 +73,12 @@ class OperationRow(Base):
 
 class NetworkRow(Base):
     __tablename__ = "networks"
+    __table_args__ = (Index(None, "space", "space_digest"),)
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
     digest: Mapped[str] = mapped_column(Digest, unique=True)
+    space: Mapped[str] = mapped_column(String(64))
+    space_digest: Mapped[str] = mapped_column(Digest)
     body: Mapped[str]
     created_at: Mapped[datetime]
 
@@ -105,6 +108,23 @@ class TableRow(Base):
     content: Mapped[bytes] = mapped_column(deferred=True)
 
 
+class CalibrationRow(Base):
+    """An immutable calibration; `evidence` is the digest of what it was made from, `content` its JSON."""
+
+    __tablename__ = "calibrations"
+    __table_args__ = (Index(None, "table_id", "created_at"),)
+
+    sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
+    id: Mapped[UUID] = mapped_column(unique=True)
+    table_id: Mapped[UUID] = mapped_column(ForeignKey(TableRow.id))
+    content_digest: Mapped[str] = mapped_column(Digest)
+    evidence: Mapped[str] = mapped_column(Digest)
+    created_at: Mapped[datetime]
+    version: Mapped[str] = mapped_column(String(64))
+    card: Mapped[str]
+    content: Mapped[bytes] = mapped_column(deferred=True)
+
+
 class JobRow(Base):
     __tablename__ = "jobs"
     __table_args__ = (Index(None, "state", "sequence"),)
@@ -127,7 +147,7 @@ class JobRow(Base):
 
 
 class JobKeyRow(Base):
-    """What a job measures: digests of operations, or of its one network."""
+    """What a job measures: digests of operations, or of its networks."""
 
     __tablename__ = "job_keys"
 

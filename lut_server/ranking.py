@@ -1,7 +1,7 @@
-"""Do two devices rank operations alike? Kendall's τ-b, and what it means in words. Pure functions."""
+"""Do two latencies rank alike? Kendall's τ-b, Spearman's ρ, and what τ means in words. Pure functions."""
 
 import math
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
@@ -23,6 +23,17 @@ def kendall_tau(x: Sequence[float], y: Sequence[float], groups: Sequence[Hashabl
     score = sum(count.score for count in counts)
     x_untied, y_untied = sum(count.x_untied for count in counts), sum(count.y_untied for count in counts)
     return score / math.sqrt(x_untied * y_untied) if x_untied and y_untied else None
+
+
+def spearman_rho(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Spearman's ρ: Pearson's correlation of the ranks, equal values sharing theirs. None where it is undefined."""
+    ranks_x, ranks_y = _ranks(x), _ranks(y)
+    middle = (len(ranks_x) + 1) / 2
+    pairs = list(zip(ranks_x, ranks_y, strict=True))
+    spread = math.sqrt(sum((a - middle) ** 2 for a in ranks_x) * sum((b - middle) ** 2 for b in ranks_y))
+    if not spread:
+        return None
+    return max(-1.0, min(1.0, sum((a - middle) * (b - middle) for a, b in pairs) / spread))
 
 
 def proxy_in_words(tau: float | None, operations: int, missing: int) -> str:
@@ -61,6 +72,12 @@ def _count(points: Sequence[tuple[float, float]]) -> _Count:
         insort(seen, value)
     concordant = total - x_ties - y_ties + both_ties - discordant
     return _Count(concordant - discordant, total - x_ties, total - y_ties)
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """The place of each value, from 1; equal values have the mean of their places."""
+    ordered = sorted(values)
+    return [(bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2 for value in values]
 
 
 def _ties(values: Sequence[object]) -> int:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MAX_SAMPLES = 10_000
 MAX_OPERATIONS = 10_000
+MAX_NETWORKS = 256
 
 Item = TypeVar("Item")
 # Nothing that ends a string or starts a tag in SQL, HTML or a shell, and no control character.
@@ -58,6 +59,9 @@ Scalar = (
 )
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Correlation = Annotated[float, Field(ge=-1, le=1)]
 SampleUs = Annotated[float, Field(ge=1e-6, le=1e15, description="1 ps to 31 years: sums and ratios stay finite")]
 StatisticUs = Annotated[float, Field(ge=1e-7, le=1e16)]
 Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
@@ -114,9 +118,14 @@ class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @cached_property
+    def canonical(self) -> str:
+        """The canonical JSON of this object."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: the key of this object everywhere."""
-        return sha256(canonical_json(self.model_dump(mode="json")))
+        return sha256(self.canonical)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self.digest == other.digest
@@ -310,6 +319,27 @@ class Costs(Contract):
     peak_memory_bytes: Count
 
 
+NOISY_REL = 0.05
+"""`Observed.noise_rel` from which a machine is called noisy."""
+
+
+class Observed(Contract):
+    """The state of a device while something was measured there; None is what it does not tell.
+
+    `noise_rel`: how far the references of the same run scattered, as the interquartile range over the median of the one
+    that scattered most. Of a GPU over the blocks of this measurement: median clocks and power, highest temperature.
+    """
+
+    clocks: Literal["locked", "not locked"] | None = None
+    noise_rel: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    sm_mhz: Positive | None = None
+    memory_mhz: Positive | None = None
+    temperature_c: Annotated[float, Field(ge=-100, le=1000)] | None = None
+    power_w: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    power_capped: bool | None = None
+    foreign_processes: Count | None = None
+
+
 class Measurement(Contract):
     """Block samples of one operation or network (`key` is its digest) on one device, in microseconds.
 
@@ -317,6 +347,7 @@ class Measurement(Contract):
     the same id with the same content is the same measurement.
 
     `normalized_us` is the latency at the machine's standard state, by the reference operations of the same run.
+    `device_us` is the device's own time where `samples_us` have the host's launching in them (eager CUDA).
     """
 
     id: UUID
@@ -330,7 +361,9 @@ class Measurement(Contract):
     executions_per_block: Size
     quality: Quality
     normalized_us: SampleUs | None = None
+    device_us: SampleUs | None = None
     costs: Costs | None = None
+    observed: Observed | None = None
     measured_at: AwareDatetime
 
     @cached_property
@@ -341,13 +374,14 @@ class Measurement(Contract):
 class TableRow(Contract):
     """One operation's latency, as measured alone, and where the samples are.
 
-    `normalized_us` and `costs` are the measurement's.
+    `normalized_us`, `device_us` and `costs` are the measurement's.
     """
 
     operation: OperationSpec
     latency: Latency
     quality: Quality
     normalized_us: SampleUs | None = None
+    device_us: SampleUs | None = None
     costs: Costs | None = None
     measurement_id: UUID
 
@@ -355,7 +389,8 @@ class TableRow(Contract):
 class LatencyTable(Contract):
     """Latencies of one device, one environment, one runtime and one space; immutable.
 
-    `digest` (of all fields but `id` and `created_at`) is its content: the same rows are the same table.
+    `digest` (of all fields but `id`, `created_at` and `warnings`) is its content: the same rows are the same table.
+    `warnings` say in words what was wrong with the machine while the rows were measured.
     """
 
     id: UUID
@@ -367,10 +402,11 @@ class LatencyTable(Contract):
     space: Name
     space_digest: Digest
     rows: Annotated[tuple[TableRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
+    warnings: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
 
     @cached_property
     def digest(self) -> str:
-        return sha256(canonical_json(self.model_dump(mode="json", exclude={"id", "created_at"})))
+        return sha256(canonical_json(self.model_dump(mode="json", exclude={"id", "created_at", "warnings"})))
 
     @cached_property
     def _by_digest(self) -> dict[str, TableRow]:
@@ -389,6 +425,7 @@ class LatencyTable(Contract):
                 **row.latency.model_dump(),
                 **row.quality.model_dump(),
                 "normalized_us": row.normalized_us,
+                "device_us": row.device_us,
                 **(row.costs.model_dump() if row.costs else dict.fromkeys(Costs.model_fields)),
                 "measurement_id": str(row.measurement_id),
             }
@@ -469,7 +506,7 @@ class Effort(Contract):
 
 
 class JobRequest(Contract):
-    """Profile operations, or measure one network end to end; exactly one of the two.
+    """Profile operations, or measure networks end to end; exactly one of the two.
 
     `requirement` is what an agent without the space has to install (as pip takes it).
     """
@@ -480,26 +517,29 @@ class JobRequest(Contract):
     space_digest: Digest
     requirement: Requirement
     operations: Annotated[tuple[OperationSpec, ...], Field(max_length=MAX_OPERATIONS)] = ()
-    network: NetworkSpec | None = None
+    networks: Annotated[tuple[NetworkSpec, ...], Field(max_length=MAX_NETWORKS)] = ()
     effort: Effort = Effort()
 
     @model_validator(mode="after")
     def _check(self) -> "JobRequest":
-        if bool(self.operations) == (self.network is not None):
-            raise ValueError("give either operations to profile or one network to measure")
+        if bool(self.operations) == bool(self.networks):
+            raise ValueError("give either operations to profile or networks to measure")
         for operation in self.operations:
             if (operation.space, operation.space_digest) != (self.space, self.space_digest):
                 raise ValueError(f"operations: {operation} is not of space {self.space!r} with the job's space_digest")
         if len({operation.digest for operation in self.operations}) != len(self.operations):
             raise ValueError("operations: an operation stands twice; list each once")
-        if self.network and (self.network.space, self.network.space_digest) != (self.space, self.space_digest):
-            raise ValueError(f"network: not of space {self.space!r} with the job's space_digest")
+        for network in self.networks:
+            if (network.space, network.space_digest) != (self.space, self.space_digest):
+                raise ValueError(f"networks: not of space {self.space!r} with the job's space_digest: {network.digest}")
+        if len({network.digest for network in self.networks}) != len(self.networks):
+            raise ValueError("networks: a network stands twice; list each once")
         return self
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Digests of everything to measure."""
-        return (self.network.digest,) if self.network else tuple(operation.digest for operation in self.operations)
+        return tuple(item.digest for item in (*self.operations, *self.networks))
 
 
 JobState = Literal["queued", "leased", "done", "failed", "cancelled"]
@@ -534,8 +574,16 @@ class DeviceReport(Contract):
     agent: Text
 
 
+CardState = Literal["none", "bad", "old", "good"]
+
+
 class TableHealth(Contract):
-    """May this table be trusted? How old it is, and of how many rows each doubt holds."""
+    """May this table be trusted? How old it is, of how many rows each doubt holds, and how well it predicts networks.
+
+    `card` is that of its newest calibration: `none` without one, `bad` where calibrated predictions are more than 5 %
+    off in the mean, `old` where no network was measured since the table was built, or for 30 days. `mape` is the mean
+    error of calibrated predictions (0.01 is 1 %), `networks` how many networks it is of.
+    """
 
     id: UUID
     created_at: AwareDatetime
@@ -544,9 +592,13 @@ class TableHealth(Contract):
     space: Name
     space_digest: Digest
     rows: Count
-    converged_share: Annotated[float, Field(ge=0, le=1)]
+    converged_share: Share
     noisy: Count
     throttled: Count
+    card: CardState = "none"
+    mape: NonNegative | None = None
+    networks: Count = 0
+    networks_at: AwareDatetime | None = None
 
 
 class DeviceRecord(Contract):
@@ -624,21 +676,29 @@ class TableSummary(Contract):
 
 
 class NetworkResult(Contract):
-    """One network on one device and runtime: the table's sum beside the end-to-end latency.
+    """One network on one device and runtime: what its newest table says beside the end-to-end latency.
 
-    `predicted_us` is None without a table of this device, environment and runtime that has every row;
-    `predicted_us / measured.median_us - 1` is the error of the sum.
+    `raw_us` is the sum of the table's rows (Eq. 9): None without a table of this device, environment, runtime and
+    method that has every row. `predicted_us` is calibrated, from `low_us` to `high_us` with a probability of 90 %:
+    None while the table has no calibration. It is predicted from other networks only, never from its own measurement.
+    Both are to be compared with `measured_us`: the latency at the machine's standard state if the table has it too,
+    else the median.
     """
 
     device: Device
     environment: Digest
     runtime: Runtime
     measured: Latency
+    measured_us: Positive
     quality: Quality
     measurement_id: UUID
     measured_at: AwareDatetime
-    predicted_us: Positive | None
     table_id: UUID | None
+    raw_us: Positive | None
+    calibration_id: UUID | None = None
+    predicted_us: Positive | None = None
+    low_us: NonNegative | None = None
+    high_us: Positive | None = None
 
 
 class NetworkRecord(Contract):
@@ -651,22 +711,163 @@ class NetworkRecord(Contract):
 
 
 class PredictionRequest(Contract):
-    """Predict a network on a device (uuid, or a name that only one device has) from its newest table."""
+    """Predict networks by the newest table of a device (uuid, or a name that only one device has), or of every device.
 
-    network: NetworkSpec
-    device: Text
+    All networks are of one definition of a space.
+    """
+
+    networks: Annotated[tuple[NetworkSpec, ...], Field(min_length=1, max_length=MAX_NETWORKS)]
+    device: Text | None = None
     runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _check(self) -> "PredictionRequest":
+        if len({(network.space, network.space_digest) for network in self.networks}) > 1:
+            raise ValueError("networks: of several spaces or definitions of one; ask for each by itself")
+        return self
 
 
 class Prediction(Contract):
-    """The sum of the table's rows over the operations that the network executes (Eq. 9)."""
+    """What a network would cost on a device, by its newest table.
+
+    `raw_us` is the sum of the table's rows over the operations that the network executes (Eq. 9). `predicted_us` is
+    calibrated, from `low_us` to `high_us` with a probability of 90 %: these and `calibration_id` are None while the
+    table has no calibration, then there is no more than the raw sum. A network that was itself measured is predicted
+    from the other ones only.
+    """
 
     network: Digest
     device: Device
     environment: Digest
     runtime: Runtime
-    predicted_us: Positive
     table_id: UUID
+    raw_us: Positive
+    calibration_id: UUID | None = None
+    predicted_us: Positive | None = None
+    low_us: NonNegative | None = None
+    high_us: Positive | None = None
+
+
+class PredictionFigures(Contract):
+    """How far predictions of networks are from their measured latencies; relative errors as shares (0.01 is 1 %).
+
+    `tau` is Kendall's τ-b, `rho` Spearman's ρ; both are None where undefined.
+    """
+
+    mape: NonNegative
+    max_rel: NonNegative
+    within_5: Share
+    within_10: Share
+    rmse_us: NonNegative
+    tau: Correlation | None
+    rho: Correlation | None
+
+
+class ErrorCard(Contract):
+    """How well a table predicts whole networks, each one from the others (leave-one-out): none predicts itself.
+
+    `raw` is the sum of the rows, `affine` a straight line through such sums (None under 4 networks), `calibrated` what
+    predictions give. `coverage90`: the share of networks inside their 90 % interval. `measured_at`: the newest of the
+    measured networks.
+    """
+
+    networks: Size
+    raw: PredictionFigures
+    affine: PredictionFigures | None
+    calibrated: PredictionFigures
+    coverage90: Share
+    measured_at: AwareDatetime
+
+
+class Evidence(Contract):
+    """A network that was measured end to end, and what was predicted for it from the others.
+
+    `operations`: how many operations it executes.
+    """
+
+    network: Digest
+    measurement_id: UUID
+    operations: Size
+    measured_us: Positive
+    raw_us: Positive
+    predicted_us: Positive
+    low_us: NonNegative
+    high_us: Positive
+
+
+class InNetworkRow(Contract):
+    """What an operation costs inside a network, beside what it costs alone; `key` is its digest."""
+
+    key: Digest
+    isolated_us: Positive
+    latency_us: Positive
+
+
+class Coefficient(Contract):
+    """A parameter of a calibration, with its posterior standard deviation; `kind` says of which operations."""
+
+    kind: Text
+    mean: float
+    std: NonNegative
+
+
+Basis = Literal["normalized_us", "median_us"]
+"""Which latency of rows and networks is meant: at the machine's standard state where all have that, else the median."""
+
+
+class Calibration(Contract):
+    """What a table learnt from networks that were measured end to end; immutable, a new one for new evidence.
+
+    Latencies inside a network are `rows`: a row of the table times the coefficient of its kind. A network costs their
+    sum and `constant_us`. `version` names the procedure, `basis` the latencies that it compared. `digest` (of all
+    fields but `id` and `created_at`) is its content.
+    """
+
+    id: UUID
+    created_at: AwareDatetime
+    table_id: UUID
+    table_digest: Digest
+    version: Name
+    basis: Basis
+    coefficients: Annotated[tuple[Coefficient, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
+    constant_us: Coefficient
+    rows: Annotated[tuple[InNetworkRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
+    evidence: Annotated[tuple[Evidence, ...], Field(min_length=1, max_length=MAX_NETWORKS)]
+    card: ErrorCard
+
+    @cached_property
+    def digest(self) -> str:
+        return sha256(canonical_json(self.model_dump(mode="json", exclude={"id", "created_at"})))
+
+
+class CalibrationFile(Contract):
+    """A calibration in a file, with the networks of its evidence: its content has the digest it was exported with."""
+
+    content_digest: Digest
+    calibration: Calibration
+    networks: Annotated[tuple[NetworkSpec, ...], Field(max_length=MAX_NETWORKS)]
+
+    @model_validator(mode="after")
+    def _check(self) -> "CalibrationFile":
+        if self.calibration.digest != self.content_digest:
+            raise ValueError(
+                f"content_digest={self.content_digest!r}: the content of calibration {self.calibration.id} has digest "
+                f"{self.calibration.digest}; it was changed or damaged on its way"
+            )
+        if [one.network for one in self.calibration.evidence] != [network.digest for network in self.networks]:
+            raise ValueError("networks: they are not those of the calibration's evidence, in its order")
+        return self
+
+
+class CalibrationSummary(Contract):
+    """A calibration without rows and evidence."""
+
+    id: UUID
+    content_digest: Digest
+    created_at: AwareDatetime
+    table_id: UUID
+    version: Name
+    card: ErrorCard
 
 
 Verdict = Literal["faster", "slower", "same", "ambiguous"]

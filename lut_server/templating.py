@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lut_server import charts, formatting
+from lut_server import calibration_charts, charts, drawing, formatting
 
 MEDIA_TYPE = "text/html"
 POLICY = (
@@ -19,7 +19,7 @@ POLICY = (
 def picture(svg: str) -> Response:
     """An SVG picture; opened by itself it can load nothing."""
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    return Response(svg, headers=headers, media_type=charts.MEDIA_TYPE)
+    return Response(svg, headers=headers, media_type=drawing.MEDIA_TYPE)
 
 
 def page(template: str, status: int = 200, **context: Any) -> Response:
@@ -46,5 +46,6 @@ def _environment() -> Environment:
     for name in ("field", "selector", "shapes", "since", "task", "whole"):
         environment.filters[name] = getattr(formatting, name)
     environment.globals["comparison_chart"] = charts.comparison_chart
+    environment.globals["calibration_chart"] = calibration_charts.calibration_chart
     environment.globals["table_chart"] = charts.table_chart
     return environment

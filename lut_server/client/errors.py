@@ -1,9 +1,11 @@
 """What a client raises: one small tree; every message says what to do."""
 
+from uuid import UUID
+
 import httpx
 from pydantic import ValidationError
 
-from lut_server.schemas import Job, Problem
+from lut_server.schemas import ErrorCard, Job, Problem
 
 
 class LutError(Exception):
@@ -16,7 +18,7 @@ class LutError(Exception):
 
 
 class ServerUnavailable(LutError):
-    """No answer, or only 503, for as long as the client retries."""
+    """No answer, or only 503 or 429, for as long as the client retries."""
 
 
 class NotFound(LutError):
@@ -41,6 +43,29 @@ class JobFailed(LutError):
     def __init__(self, job: Job) -> None:
         super().__init__(f"job {job.id} {job.state}: {job.error or 'no reason given'}")
         self.job = job
+
+
+class NotAccurate(LutError):
+    """A table does not predict networks as well as was demanded; `card` is None where nobody knows how well."""
+
+    def __init__(self, table_id: UUID, max_mape: float, card: ErrorCard | None) -> None:
+        demanded = f"max_mape={max_mape:g} was demanded of table {table_id}"
+        if card is None:
+            said = (
+                f"{demanded}, and no network was measured to tell how well it predicts. Have its device measure some: "
+                "submit_job with networks of its space (three at least), then ask again"
+            )
+        else:
+            said = (
+                f"{demanded}, and its calibrated predictions are {card.calibrated.mape:.1%} off in the mean (at most "
+                f"{card.calibrated.max_rel:.1%}; the raw sums {card.raw.mape:.1%}), over {card.networks} networks, the "
+                f"last of them measured {card.measured_at:%Y-%m-%d}. Have its device measure more networks, or its "
+                "operations again on a quieter machine; or demand less"
+            )
+        super().__init__(said)
+        self.table_id = table_id
+        self.max_mape = max_mape
+        self.card = card
 
 
 class UnreadableTable(LutError):

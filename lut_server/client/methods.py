@@ -5,9 +5,11 @@ errors, timeouts and a busy server.
 """
 
 import asyncio
+import ssl
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -19,9 +21,11 @@ import uuid6
 from pydantic import TypeAdapter, ValidationError
 
 from lut_server.client.cache import Cache, Entry
-from lut_server.client.errors import JobFailed, LutError, error_of
+from lut_server.client.errors import JobFailed, LutError, NotAccurate, NotFound, error_of
 from lut_server.client.steps import Given, Pause, Steps, method, send
 from lut_server.schemas import (
+    Calibration,
+    CalibrationSummary,
     Completion,
     Contract,
     DeviceRecord,
@@ -37,6 +41,8 @@ from lut_server.schemas import (
     NetworkRecord,
     NetworkSpec,
     Page,
+    Prediction,
+    PredictionRequest,
     Progress,
     Receipt,
     Runtime,
@@ -48,10 +54,11 @@ Query = Mapping[str, str | int | None]
 
 PAGE_LIMIT = 1000
 BATCH = 500
+BATCH_BYTES = 8 * 2**20  # half of what the server takes
 
-_BODY: TypeAdapter[Any] = TypeAdapter(Any)
 _LEASE: TypeAdapter[Lease | None] = TypeAdapter(Lease | None)
 _NOTHING: TypeAdapter[None] = TypeAdapter(None)
+_RECEIPTS = TypeAdapter(list[Receipt])
 _TABLE = TypeAdapter(LatencyTable)
 
 
@@ -84,11 +91,13 @@ class Methods(ABC):
         self._timeout_s = timeout_s
         self._retry_for_s = retry_for_s
         self._cache = Cache(None if cache is True else cache) if cache else None
+        # A proxy from the environment cannot reach this machine's loopback.
+        trust_env = parsed.host not in ("127.0.0.1", "localhost", "::1")
         self._http = self._open(
             base_url=url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
-            # A proxy from the environment cannot reach this machine's loopback.
-            trust_env=parsed.host not in ("127.0.0.1", "localhost", "::1"),
+            trust_env=trust_env,
+            verify=_tls(trust_env),
         )
 
     @abstractmethod
@@ -184,11 +193,10 @@ class Methods(ABC):
 
     @method
     def put_measurements(self, measurements: list[Measurement]) -> Steps[list[Receipt]]:
-        """Store measurements, each batch of at most 500 as a whole or not at all; receipts in the same order."""
+        """Store measurements, each batch (500, or 8 MiB) as a whole or not at all; receipts in the same order."""
         receipts: list[Receipt] = []
-        for start in range(0, len(measurements), BATCH):
-            part = measurements[start : start + BATCH]
-            receipts += yield from self._call(TypeAdapter(list[Receipt]), "POST", "/v1/measurements", part)
+        for body in _batches(measurements):
+            receipts += yield from self._call(_RECEIPTS, "POST", "/v1/measurements", body)
         return receipts
 
     @method
@@ -223,9 +231,15 @@ class Methods(ABC):
         return self._list(TypeAdapter(Page[TableSummary]), "/v1/tables", query)
 
     @method
-    def table(self, id: UUID) -> Steps[LatencyTable]:
-        """One table; one that was read before comes from the cache, without asking the server."""
-        return self._table(f"/v1/tables/{id}")
+    def table(self, id: UUID, *, max_mape: float | None = None) -> Steps[LatencyTable]:
+        """One table; one that was read before comes from the cache, without asking the server.
+
+        `max_mape` demands that its calibrated predictions of networks are off by no more in the mean (0.02 is 2 %).
+
+        Raises:
+            NotAccurate: they are, or nobody knows.
+        """
+        return self._demand(self._table(f"/v1/tables/{id}"), max_mape)
 
     @method
     def newest_table(
@@ -234,16 +248,57 @@ class Methods(ABC):
         space: str,
         runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
         space_digest: str | None = None,
+        *,
+        max_mape: float | None = None,
     ) -> Steps[LatencyTable]:
         """The newest table of exactly this runtime; `device` is a uuid, or a name that only one device has.
 
-        The server is asked each time; a table that is in the cache is not sent again.
+        The server is asked each time; a table that is in the cache is not sent again. `max_mape` as for `table`.
 
         Raises:
             NotFound: no such device or table; the message names those there are.
+            NotAccurate: its predictions are off by more than `max_mape`, or nobody knows.
         """
         query = {"device": device, "space": space, "space_digest": space_digest, **runtime.model_dump(mode="json")}
-        return self._table("/v1/tables/newest", query)
+        return self._demand(self._table("/v1/tables/newest", query), max_mape)
+
+    @method
+    def calibration(self, table_id: UUID) -> Steps[Calibration]:
+        """The newest calibration of a table, with its error card and the latencies inside a network.
+
+        Raises:
+            NotFound: no such table, or it has no calibration; the message says how to get one.
+        """
+        return self._call(TypeAdapter(Calibration), "GET", f"/v1/tables/{table_id}/calibration")
+
+    @method
+    def stored_calibration(self, id: UUID) -> Steps[Calibration]:
+        """One calibration, also one that a newer one of its table has followed."""
+        return self._call(TypeAdapter(Calibration), "GET", f"/v1/calibrations/{id}")
+
+    @method
+    def calibrations(self, table_id: UUID | None = None) -> Steps[list[CalibrationSummary]]:
+        """Calibrations with their error cards, of one table or of all, oldest first."""
+        query = {"table": str(table_id) if table_id else None}
+        return self._list(TypeAdapter(Page[CalibrationSummary]), "/v1/calibrations", query)
+
+    @method
+    def predict(
+        self,
+        networks: Sequence[NetworkSpec],
+        device: str | None = None,
+        runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
+    ) -> Steps[list[Prediction]]:
+        """What networks of one space would cost: on one device, or on every device that has a table with all rows.
+
+        For each device, in the order of their names, a prediction of each network (at most 256).
+
+        Raises:
+            NotFound: no such device or table.
+            Rejected: the table lacks operations; `problem` lists them as `missing`.
+        """
+        request = PredictionRequest(networks=tuple(networks), device=device, runtime=runtime)
+        return self._call(TypeAdapter(list[Prediction]), "POST", "/v1/predictions", request)
 
     @method
     def put_network(self, network: NetworkSpec) -> Steps[NetworkRecord]:
@@ -256,6 +311,20 @@ class Methods(ABC):
     @method
     def networks(self) -> Steps[list[NetworkRecord]]:
         return self._list(TypeAdapter(Page[NetworkRecord]), "/v1/networks")
+
+    def _demand(self, table: Steps[LatencyTable], max_mape: float | None) -> Steps[LatencyTable]:
+        """A table whose error card is no worse than `max_mape`, if that is given."""
+        found = yield from table
+        if max_mape is None:
+            return found
+        try:
+            asked = self._call(TypeAdapter(Calibration), "GET", f"/v1/tables/{found.id}/calibration")
+            card = (yield from asked).card
+        except NotFound as error:
+            raise NotAccurate(found.id, max_mape, None) from error
+        if card.calibrated.mape > max_mape:
+            raise NotAccurate(found.id, max_mape, card)
+        return found
 
     def _list(self, page: TypeAdapter[Page[Answer]], path: str, query: Query | None = None) -> Steps[list[Answer]]:
         found: list[Answer] = []
@@ -274,7 +343,7 @@ class Methods(ABC):
         answer: TypeAdapter[Answer],
         method: str,
         path: str,
-        body: Contract | list[Any] | None = None,
+        body: Contract | bytes | None = None,
         *,
         query: Query | None = None,
         lease_token: str | None = None,
@@ -285,7 +354,7 @@ class Methods(ABC):
             **({"Content-Type": "application/json"} if body is not None else {}),
             **({"Lease-Token": lease_token} if lease_token is not None else {}),
         }
-        content = None if body is None else _BODY.dump_json(body)
+        content = body.model_dump_json().encode() if isinstance(body, Contract) else body
         request = self._request(method, path, query, headers, content, timeout_s)
         response = yield from send(request, self._retry_for_s)
         if not response.is_success:
@@ -399,6 +468,27 @@ class AsyncLutClient(Methods):
                 given = await self._http.send(wanted)
             except httpx.TransportError as error:
                 given = error
+
+
+@lru_cache
+def _tls(trust_env: bool) -> ssl.SSLContext:
+    """As httpx makes one for each of its clients; it takes milliseconds, and a process may have many clients."""
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
+def _batches(measurements: Iterable[Measurement]) -> Iterator[bytes]:
+    """JSON lists that the server takes at once."""
+    parts: list[bytes] = []
+    size = 0
+    for measurement in measurements:
+        part = measurement.model_dump_json().encode()
+        if parts and (len(parts) == BATCH or size + len(part) > BATCH_BYTES):
+            yield b"[" + b",".join(parts) + b"]"
+            parts, size = [], 0
+        parts.append(part)
+        size += len(part) + 1
+    if parts:
+        yield b"[" + b",".join(parts) + b"]"
 
 
 def _parse(answer: TypeAdapter[Answer], request: httpx.Request, content: bytes, status: int | None) -> Answer:

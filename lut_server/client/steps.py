@@ -64,7 +64,7 @@ class method(Generic[Params, Answer]):
 
 
 def send(request: httpx.Request, retry_for_s: float) -> Steps[httpx.Response]:
-    """Send until there is an answer that is none of the server's or a proxy's "not now".
+    """Send until there is an answer that is none of the server's or a proxy's "not now" or "not so fast".
 
     Raises:
         ServerUnavailable: there was none for `retry_for_s`.
@@ -75,7 +75,8 @@ def send(request: httpx.Request, retry_for_s: float) -> Steps[httpx.Response]:
         wait_s = random.uniform(0, min(MAX_DELAY_S, FIRST_DELAY_S * 2**attempt))
         given = yield request
         if isinstance(given, httpx.Response):
-            if given.status_code not in RETRIED:
+            later = given.status_code == 429 and "Retry-After" in given.headers
+            if given.status_code not in RETRIED and not later:
                 return given
             reason = str(error_of(given))
             wait_s += _retry_after_s(given)

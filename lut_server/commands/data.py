@@ -9,10 +9,10 @@ import typer
 from lut_server.backup import BackupFailed, back_up
 from lut_server.backup import restore as restore_copy
 from lut_server.commands.common import DatabaseUrl, DataDir, migrated, refusing, settings_from, stop, utc_now
-from lut_server.files import find_tables, read_table, write_table
+from lut_server.files import find_tables, read_calibration, read_table, write_calibration, write_table
 from lut_server.formats import Format
 from lut_server.settings import Settings
-from lut_server.storage import imports, tables
+from lut_server.storage import calibrations, imports, tables
 from lut_server.storage.tables import TableFilter
 
 PAGE = 100
@@ -57,7 +57,7 @@ def export(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Write tables to files, for another server or for a notebook."""
+    """Write tables to files, each with its newest calibration, for another server or for a notebook."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     with refusing():
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,6 +71,12 @@ def export(
                     if not table or item.id in table:
                         path = write_table(folder, tables.get(session, item.id), format)
                         print(f"{path}  {item.rows} rows  {item.content_digest}")
+                        newest = calibrations.newest(session, item.id)
+                        if newest:
+                            calibration = calibrations.get(session, newest)
+                            networks = calibrations.networks_of(session, calibration)
+                            path = write_calibration(folder, calibration, networks)
+                            print(f"{path}  {len(networks)} networks  {calibration.digest}")
                         count += 1
                 after = page.next
                 if after is None:
@@ -85,12 +91,14 @@ def import_(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Store tables from files, all of them or none: each must have the digest that it left with."""
+    """Store tables, and the calibrations beside them, all or none: each must have the digest that it left with."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     with refusing():
         database = migrated(settings)
         with database.write() as session:
-            stored = [imports.put(session, read_table(path), utc_now()) for path in find_tables(paths)]
+            stored = [
+                imports.put(session, read_table(path), utc_now(), read_calibration(path)) for path in find_tables(paths)
+            ]
         database.close()
     for item in stored:
         print(f"{item.id}  {item.device_name}  {item.rows} rows  {item.content_digest}")

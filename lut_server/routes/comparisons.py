@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from lut_server import charts, templating
+from lut_server import charts, drawing, templating
 from lut_server.comparison import MARGIN_REL, compare
 from lut_server.errors import Unprocessable
 from lut_server.problems import documented
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/comparisons", tags=["comparisons"], responses=docume
     summary="Compare tables with the first of them: as JSON, as a readable table, or as a picture",
     response_model=Comparison,
     responses={
-        200: {"content": {templating.MEDIA_TYPE: {}, charts.MEDIA_TYPE: {}}},
+        200: {"content": {templating.MEDIA_TYPE: {}, drawing.MEDIA_TYPE: {}}},
         **documented(404),
     },
 )

@@ -1,9 +1,9 @@
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut
+from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut, answer
 from lut_server.schemas import Job, JobRequest, JobState, Page
 from lut_server.storage import jobs
 
@@ -26,11 +26,13 @@ def get_job(lut: Lut, id: UUID) -> Job:
     "/{id}",
     operation_id="submit_job",
     summary="Queue a job under an id that you made (UUIDv7)",
+    response_model=Job,
     responses=documented(404, 409),
 )
-def submit_job(lut: Lut, id: UUID, request: JobRequest) -> Job:
+def submit_job(lut: Lut, id: UUID, request: JobRequest) -> Response:
     with lut.database.write() as session:
-        return jobs.submit(session, id, request, lut.clock())
+        job = jobs.submit(session, id, request, lut.clock())
+    return answer(job)
 
 
 @router.delete("/{id}", operation_id="cancel_job", summary="Cancel a job", responses=documented(404, 409))

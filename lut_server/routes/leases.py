@@ -1,5 +1,5 @@
 import time
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Request, Response
@@ -8,7 +8,8 @@ from starlette.concurrency import run_in_threadpool
 
 from lut_server.auth import Principal
 from lut_server.problems import documented
-from lut_server.routes.state import Caller, Lut, State
+from lut_server.renewal import renew
+from lut_server.routes.state import Caller, Lut, State, answer
 from lut_server.schemas import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
 from lut_server.storage import leases
 
@@ -23,7 +24,7 @@ LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_leng
     response_model=Lease,
     responses={204: {"description": "No job for this device in `wait_s`."}, **documented(404, 409)},
 )
-async def claim_lease(lut: Lut, caller: Caller, http: Request, request: LeaseRequest) -> Any:
+async def claim_lease(lut: Lut, caller: Caller, http: Request, request: LeaseRequest) -> Response:
     """The answer comes at once, or when there is work, or after `wait_s`."""
     caller.require_device(request.device)
     give_up_at = time.monotonic() + request.wait_s
@@ -41,26 +42,35 @@ async def claim_lease(lut: Lut, caller: Caller, http: Request, request: LeaseReq
 
 
 @router.patch(
-    "/{id}", operation_id="renew_lease", summary="Keep a lease and report progress", responses=documented(404, 410)
+    "/{id}",
+    operation_id="renew_lease",
+    summary="Keep a lease and report progress",
+    response_model=LeaseRenewal,
+    responses=documented(404, 410),
 )
-def renew_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, progress: Progress) -> LeaseRenewal:
+def renew_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, progress: Progress) -> Response:
     with lut.database.write() as session:
         _require_own(session, caller, id)
-        return leases.renew(session, id, lease_token, progress, lut.clock())
+        renewal = leases.renew(session, id, lease_token, progress, lut.clock())
+    return answer(renewal)
 
 
 @router.post(
     "/{id}/completion",
     operation_id="complete_lease",
     summary="End a lease: its job is done, or failed with an error",
+    response_model=Job,
     responses=documented(404, 409, 410),
 )
-def complete_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, completion: Completion) -> Job:
+def complete_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, completion: Completion) -> Response:
     with lut.database.write() as session:
-        _require_own(session, caller, id)
+        device = leases.device_of(session, id)
+        caller.require_device(device)
         job = leases.complete(session, id, lease_token, completion, lut.clock())
-    lut.hot_tables.built()
-    return job
+    lut.hot_tables.built(device)
+    if job.state == "done":
+        renew(lut.database, id, job, lut.clock())
+    return answer(job)
 
 
 @router.delete(
@@ -81,6 +91,7 @@ def _require_own(session: Session, caller: Principal, id: UUID) -> None:
         caller.require_device(leases.device_of(session, id))
 
 
-def _claim(lut: State, request: LeaseRequest) -> Lease | None:
+def _claim(lut: State, request: LeaseRequest) -> Response | None:
     with lut.database.write() as session:
-        return leases.claim(session, request, lut.clock())
+        lease = leases.claim(session, request, lut.clock())
+    return None if lease is None else answer(lease)

@@ -6,7 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from lut_server.errors import Unprocessable
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, DeviceQuery, Limit, Lut, parse
+from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, DeviceQuery, Limit, Lut, answer, parse
 from lut_server.schemas import Digest, Measurement, Page, Receipt
 from lut_server.storage import measurements
 
@@ -36,15 +36,23 @@ def get_measurement(lut: Lut, id: UUID) -> Measurement:
         return measurements.get(session, id)
 
 
-@router.put("/{id}", operation_id="put_measurement", summary="Store one measurement", responses=documented(404, 409))
-def put_measurement(lut: Lut, caller: Caller, id: UUID, measurement: Measurement) -> Receipt:
+@router.put(
+    "/{id}",
+    operation_id="put_measurement",
+    summary="Store one measurement",
+    response_model=Receipt,
+    responses=documented(404, 409),
+)
+def put_measurement(lut: Lut, caller: Caller, id: UUID, measurement: Measurement) -> Response:
     if measurement.id != id:
         raise Unprocessable(
             f"id={measurement.id}: the path says {id}; they must be equal", field="id", value=str(measurement.id)
         )
     caller.require_device(measurement.device)
+    row = measurements.to_row(measurement)
     with lut.database.write() as session:
-        return measurements.put(session, [measurement], lut.clock())[0]
+        receipt = measurements.put(session, [row], lut.clock())[0]
+    return answer(receipt)
 
 
 async def _batch(http: Request) -> bytes:
@@ -78,6 +86,7 @@ def put_measurements(lut: Lut, caller: Caller, body: Annotated[bytes, Depends(_b
     batch = parse(_BATCH, body)
     for uuid in {measurement.device for measurement in batch}:
         caller.require_device(uuid)
+    rows = [measurements.to_row(measurement) for measurement in batch]
     with lut.database.write() as session:
-        receipts = measurements.put(session, batch, lut.clock())
+        receipts = measurements.put(session, rows, lut.clock())
     return Response(_RECEIPTS.dump_json(receipts), media_type="application/json")

@@ -8,14 +8,15 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from lut_server.charts import networks_chart, table_chart
+from lut_server.calibration_charts import calibration_chart
+from lut_server.charts import comparison_chart, networks_chart, table_chart
 from lut_server.comparison import MARGIN_REL
 from lut_server.errors import NotFound, ServiceError
 from lut_server.likeness import differences
 from lut_server.routes.comparisons import MAX_TABLES, compared
 from lut_server.routes.state import Lut
 from lut_server.schemas import TableSummary
-from lut_server.storage import devices, health, overview, tables
+from lut_server.storage import calibrations, devices, health, overview, tables
 from lut_server.templating import page, picture
 
 TABLES_OF_A_DEVICE = 100
@@ -31,9 +32,11 @@ class _PageRoute(APIRoute):
             try:
                 return await handler(request)
             except ServiceError as error:
-                unlike = error.extra.get("field") == "allow_unlike"
+                if "unlike" not in error.extra:
+                    return _problem(error.status, error.title, str(error), None)
                 url = request.url.include_query_params(allow_unlike="true")
-                return _problem(error.status, error.title, str(error), f"{url.path}?{url.query}" if unlike else None)
+                said = f"{'; '.join(error.extra['unlike'])}. A difference need not come from the devices."
+                return _problem(error.status, "These tables are unlike", said, f"{url.path}?{url.query}")
             except RequestValidationError as error:
                 first = error.errors()[0]
                 detail = f"{first['loc'][-1]}: {first['msg']}"
@@ -77,11 +80,11 @@ def show_networks(lut: Lut) -> Response:
 
 
 @router.get("/networks/picture.svg")
-def draw_networks(lut: Lut) -> Response:
+def draw_networks(lut: Lut, phone: bool = False) -> Response:
     with lut.database.read() as session:
-        drawn = networks_chart(overview.newest_networks(session))
+        drawn = networks_chart(overview.newest_networks(session), phone=phone)
     if drawn is None:
-        raise NotFound("no network was predicted and measured yet")
+        raise NotFound("no network was measured on a device whose table is calibrated yet")
     return picture(drawn)
 
 
@@ -96,14 +99,27 @@ def show_device(lut: Lut, uuid: str) -> Response:
 
 @router.get("/tables/{id}")
 def show_table(lut: Lut, id: UUID) -> Response:
+    now = lut.clock()
     with lut.database.read() as session:
-        return page("table.html", here="/", now=lut.clock(), table=tables.get(session, id))
+        table = tables.get(session, id)
+        newest = calibrations.newest(session, id)
+        calibration = calibrations.get(session, newest) if newest else None
+    state = health.card_state(calibration.card if calibration else None, table.created_at, now)
+    inside = {row.key: row.latency_us for row in calibration.rows} if calibration else {}
+    return page("table.html", here="/", now=now, table=table, calibration=calibration, state=state, inside=inside)
+
+
+@router.get("/tables/{id}/calibration.svg")
+def draw_calibration(lut: Lut, id: UUID, phone: bool = False) -> Response:
+    with lut.database.read() as session:
+        calibration = calibrations.get(session, calibrations.require_newest(session, id))
+    return picture(calibration_chart(calibration, phone))
 
 
 @router.get("/tables/{id}/picture.svg")
-def draw_table(lut: Lut, id: UUID) -> Response:
+def draw_table(lut: Lut, id: UUID, phone: bool = False) -> Response:
     with lut.database.read() as session:
-        return picture(table_chart(tables.get(session, id)))
+        return picture(table_chart(tables.get(session, id), phone=phone))
 
 
 @router.get("/compare")
@@ -132,6 +148,16 @@ def show_comparison(
         unlike=unlike,
         others=len(every) - len(picked) - len(fitting),
     )
+
+
+@router.get("/compare/picture.svg")
+def draw_comparison(
+    lut: Lut,
+    table: Annotated[Sequence[UUID], Query(max_length=MAX_TABLES)] = (),
+    allow_unlike: bool = False,
+    phone: bool = False,
+) -> Response:
+    return picture(comparison_chart(compared(lut, table, [], MARGIN_REL, allow_unlike), phone=phone))
 
 
 def _may_share(picked: Sequence[TableSummary], table: TableSummary) -> bool:

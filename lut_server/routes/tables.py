@@ -1,3 +1,5 @@
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -7,7 +9,7 @@ from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from lut_server import formats
 from lut_server.errors import Unprocessable
 from lut_server.formats import MEDIA_TYPES, Format
-from lut_server.hot_tables import NEWEST_FOR_S, HotAnswer
+from lut_server.hot_tables import NEWEST_FOR_S, HotAnswer, Place, place_of
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, DeviceQuery, Limit, Lut, RuntimeQuery, State
 from lut_server.schemas import Digest, LatencyTable, Mode, Name, Page, Precision, TableSummary
@@ -65,18 +67,17 @@ async def get_newest_table(
     format: Format = "json",
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Where several server processes share a database, a table that another one built is seen within 0.25 s."""
+    """Where several server processes share a database, a table that another one built is seen within a second."""
+    place = place_of(http.scope)
 
     def read() -> HotAnswer:
         with lut.database.read() as session:
             id = tables.find_newest(session, device, runtime, space, space_digest).id
-        return _answer(lut, http, id, format, if_none_match, ASK_AGAIN)
+        return _answer(lut, place, id, format, if_none_match, ASK_AGAIN)
 
-    generation = lut.hot_tables.generation
     # Threads of their own: writers that wait for their turn do not keep readers waiting.
-    answer = await run_sync(read, limiter=lut.read_threads)
-    lut.hot_tables.put(answer, generation, NEWEST_FOR_S)
-    return _response(answer, if_none_match)
+    read_once = partial(run_sync, read, limiter=lut.read_threads)
+    return _response(await lut.hot_tables.read(place, if_none_match, read_once, NEWEST_FOR_S), if_none_match)
 
 
 @router.put("/newest", include_in_schema=False)
@@ -95,9 +96,9 @@ async def put_newest_table() -> Response:
 async def get_table(
     lut: Lut, http: Request, id: UUID, format: Format = "json", if_none_match: IfNoneMatch = None
 ) -> Response:
-    answer = await run_sync(_answer, lut, http, id, format, if_none_match, FOR_EVER, limiter=lut.read_threads)
-    lut.hot_tables.put(answer, lut.hot_tables.generation)
-    return _response(answer, if_none_match)
+    place = place_of(http.scope)
+    read = partial(run_sync, _answer, lut, place, id, format, if_none_match, FOR_EVER, limiter=lut.read_threads)
+    return _response(await lut.hot_tables.read(place, if_none_match, read), if_none_match)
 
 
 @router.put(
@@ -118,24 +119,26 @@ def import_table(
     formats.require_digest(table, digest)
     with lut.database.write() as session:
         stored = imports.put(session, table, lut.clock())
-    lut.hot_tables.built()
+    lut.hot_tables.built(table.device.uuid)
     return stored
 
 
 def _answer(
-    lut: State, http: Request, id: UUID, format: Format, if_none_match: str | None, cache_control: str
+    lut: State, place: Place, id: UUID, format: Format, if_none_match: str | None, cache_control: str
 ) -> HotAnswer:
-    """The table as it was stored; whoever has it already causes no reading of it."""
-    place = (http.scope.get("raw_path", b""), http.scope["query_string"], f'"{id}.{format}"', cache_control)
-    unchanged = HotAnswer(*place, MEDIA_TYPES[format], None)
+    """The table as it was stored; it is not read for whoever has it, nor if it is what went out last."""
+    last = lut.hot_tables.last(place)
     with lut.database.read() as session:
+        device = tables.find(session, id).device
+        unchanged = HotAnswer(device, f'"{id}.{format}"', cache_control, MEDIA_TYPES[format], None)
+        if last is not None and last.body is not None and last.etag == unchanged.etag:
+            return last
         if unchanged.is_known(if_none_match):
-            tables.find(session, id)
             return unchanged
         if format == "json":
-            return HotAnswer(*place, MEDIA_TYPES[format], tables.content(session, id))
+            return replace(unchanged, body=tables.content(session, id))
         table = tables.get(session, id)
-    return HotAnswer(*place, MEDIA_TYPES[format], formats.write(table, format))
+    return replace(unchanged, body=formats.write(table, format))
 
 
 def _response(answer: HotAnswer, if_none_match: str | None) -> Response:

@@ -31,7 +31,7 @@ def newest(session: Session, wanted: tables.TableFilter) -> UUID:
     Raises:
         NotFound: there is no such device or table; the message names the device's tables.
     """
-    query = wanted.apply(session, select(TableRow)).order_by(TableRow.sequence.desc()).limit(1)
+    query = wanted.apply(session, select(TableRow)).order_by(*tables.NEWEST_FIRST).limit(1)
     row = session.scalars(query).one_or_none()
     if row is None:
         page = tables.page(session, tables.TableFilter(device=wanted.device), None, SHOWN)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from lut_server.database import insert_missing
 from lut_server.errors import NotFound, Unprocessable
 from lut_server.models import DeviceRow, EnvironmentRow, TableRow
-from lut_server.schemas import Device, DeviceRecord, DeviceReport, Environment, Page, canonical_json
+from lut_server.schemas import Device, DeviceRecord, DeviceReport, Environment, Page
 
 SHOWN = 20
 
@@ -19,12 +19,12 @@ def register(session: Session, report: DeviceReport, now: datetime) -> DeviceRec
     insert_missing(
         session,
         EnvironmentRow,
-        [{"digest": environment.digest, "body": canonical_json(environment.model_dump(mode="json"))}],
+        [{"digest": environment.digest, "body": environment.canonical}],
     )
     changing = {
         "name": device.name,
         "kind": device.kind,
-        "body": canonical_json(device.model_dump(mode="json")),
+        "body": device.canonical,
         "environment": environment.digest,
         "agent": report.agent,
         "heartbeat_at": now,

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from lut_server.likeness import differences
-from lut_server.models import JobRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
+from lut_server.models import CalibrationRow, JobRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
 from lut_server.schemas import DeviceRecord, LatencyTable, Runtime
 from lut_server.storage import devices, networks, overview, tables
 
@@ -32,11 +32,12 @@ class Found:
     measurement: str | None
     network: tuple[str, str] | None
     prediction: tuple[str, Runtime] | None
+    calibration: tuple[UUID, UUID] | None
 
 
 def find(session: Session) -> Found | None:
     """None while there is no table."""
-    newest = session.scalars(select(TableRow).order_by(TableRow.sequence.desc()).limit(1)).one_or_none()
+    newest = session.scalars(select(TableRow).order_by(*tables.NEWEST_FIRST).limit(1)).one_or_none()
     if newest is None:
         return None
     table = tables.get(session, newest.id)
@@ -58,6 +59,10 @@ def find(session: Session) -> Found | None:
         measurement=session.scalar(select(MeasurementRow.body).order_by(MeasurementRow.sequence.desc()).limit(1)),
         network=_first(session, select(NetworkRow.digest, NetworkRow.body).order_by(NetworkRow.sequence.desc())),
         prediction=_prediction(session),
+        calibration=_first(
+            session,
+            select(CalibrationRow.id, CalibrationRow.table_id).order_by(CalibrationRow.sequence.desc()),
+        ),
     )
 
 
@@ -84,4 +89,4 @@ def _prediction(session: Session) -> tuple[str, Runtime] | None:
     """The device and runtime where the newest network was predicted."""
     newest = session.scalar(select(NetworkRow.digest).order_by(NetworkRow.sequence.desc()).limit(1))
     results = networks.get(session, newest).results if newest else ()
-    return next(((item.device.uuid, item.runtime) for item in results if item.predicted_us), None)
+    return next(((item.device.uuid, item.runtime) for item in results if item.raw_us), None)

@@ -1,4 +1,4 @@
-"""Tables that another server built."""
+"""Tables that another server built, with their calibrations."""
 
 from datetime import datetime, timedelta
 
@@ -7,23 +7,33 @@ from sqlalchemy.orm import Session
 
 from lut_server.database import insert_missing
 from lut_server.errors import Conflict, Unprocessable
-from lut_server.models import DeviceRow, EnvironmentRow, TableRow
-from lut_server.schemas import LatencyTable, TableSummary, canonical_json
-from lut_server.storage import operations, tables
+from lut_server.models import CalibrationRow, DeviceRow, EnvironmentRow, TableRow
+from lut_server.schemas import CalibrationFile, LatencyTable, TableSummary
+from lut_server.storage import calibrations, networks, operations, tables
 
 CLOCKS_DIFFER = timedelta(days=1)
 
 
-def put(session: Session, table: LatencyTable, now: datetime) -> TableSummary:
-    """Store a table under the id that it has; the same table again changes nothing.
+def put(
+    session: Session, table: LatencyTable, now: datetime, calibration: CalibrationFile | None = None
+) -> TableSummary:
+    """Store a table, and its calibration, under the ids that they have; the same again changes nothing.
 
     Its device and environment are made known if they are not yet; a device that is known keeps what it says of itself.
 
     Raises:
-        Unprocessable: its rows are not of one definition of its space, or it was built in the future.
-        Conflict: its id stands for another table.
+        Unprocessable: its rows are not of one definition of its space, it was built in the future, or the calibration
+            is of another table.
+        Conflict: an id stands for something else.
     """
     _check(table, now)
+    _put_table(session, table, now)
+    if calibration is not None:
+        _put_calibration(session, table, calibration, now)
+    return tables.find(session, table.id)
+
+
+def _put_table(session: Session, table: LatencyTable, now: datetime) -> None:
     stored = session.scalar(select(TableRow.content_digest).where(TableRow.id == table.id))
     if stored is not None:
         if stored != table.digest:
@@ -32,18 +42,18 @@ def put(session: Session, table: LatencyTable, now: datetime) -> TableSummary:
                 field="id",
                 value=str(table.id),
             )
-        return tables.find(session, table.id)
+        return
     device, environment = table.device, table.environment
     insert_missing(
         session,
         EnvironmentRow,
-        [{"digest": environment.digest, "body": canonical_json(environment.model_dump(mode="json"))}],
+        [{"digest": environment.digest, "body": environment.canonical}],
     )
     known = {
         "uuid": device.uuid,
         "name": device.name,
         "kind": device.kind,
-        "body": canonical_json(device.model_dump(mode="json")),
+        "body": device.canonical,
         "environment": environment.digest,
         "agent": "imported table",
         "first_seen": now,
@@ -53,16 +63,47 @@ def put(session: Session, table: LatencyTable, now: datetime) -> TableSummary:
     operations.add(session, (row.operation for row in table.rows))
     session.add(tables.new_row(table))
     session.flush()
-    return tables.find(session, table.id)
+
+
+def _put_calibration(session: Session, table: LatencyTable, file: CalibrationFile, now: datetime) -> None:
+    calibration = file.calibration
+    _require_past(calibration.created_at, now, "calibration")
+    if (calibration.table_id, calibration.table_digest) != (table.id, table.digest):
+        raise Unprocessable(
+            f"table_id={calibration.table_id}: the calibration is not of table {table.id} with its content",
+            field="table_id",
+            value=str(calibration.table_id),
+        )
+    known = {row.operation.digest for row in table.rows}
+    executed = {item.operation.digest for network in file.networks for item in network.operations}
+    if {row.key for row in calibration.rows} != known or not executed <= known:
+        raise Unprocessable("rows: the calibration has other operations than the table", field="rows")
+    stored = session.scalar(select(CalibrationRow.content_digest).where(CalibrationRow.id == calibration.id))
+    if stored is not None:
+        if stored != calibration.digest:
+            raise Conflict(
+                f"id={calibration.id}: another calibration is stored under this id; they are never replaced",
+                field="id",
+                value=str(calibration.id),
+            )
+        return
+    for network in file.networks:
+        networks.put(session, network, now)
+    session.add(calibrations.new_row(calibration, calibrations.evidence_of(calibration)))
+    session.flush()
+
+
+def _require_past(created_at: datetime, now: datetime, noun: str) -> None:
+    if created_at > now + CLOCKS_DIFFER:
+        raise Unprocessable(
+            f"created_at={created_at.isoformat()}: is in the future, it would be the newest {noun} until then",
+            field="created_at",
+            value=created_at.isoformat(),
+        )
 
 
 def _check(table: LatencyTable, now: datetime) -> None:
-    if table.created_at > now + CLOCKS_DIFFER:
-        raise Unprocessable(
-            f"created_at={table.created_at.isoformat()}: is in the future, it would be the newest table until then",
-            field="created_at",
-            value=table.created_at.isoformat(),
-        )
+    _require_past(table.created_at, now, "table")
     seen: set[str] = set()
     for row in table.rows:
         spec = row.operation

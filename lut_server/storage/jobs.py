@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from lut_server.database import insert_missing
 from lut_server.errors import Conflict, NotFound
 from lut_server.models import DeviceRow, JobKeyRow, JobRow
-from lut_server.schemas import Job, JobRequest, JobState, Page, Progress, canonical_json
+from lut_server.schemas import Job, JobRequest, JobState, Page, Progress
 from lut_server.storage import devices, networks, operations, paging
 
 
@@ -22,8 +22,8 @@ def submit(session: Session, id: UUID, request: JobRequest, now: datetime) -> Jo
     """
     if not session.scalar(select(JobRow.sequence).where(JobRow.id == id)):
         _require_device(session, request)
-        if request.network:
-            networks.put(session, request.network, now)
+        for network in request.networks:
+            networks.put(session, network, now)
         operations.add(session, request.operations)
         insert_missing(session, JobRow, [_new(id, request, now)])
         keys = [{"job_id": id, "key": key, "position": place} for place, key in enumerate(request.keys)]
@@ -33,7 +33,7 @@ def submit(session: Session, id: UUID, request: JobRequest, now: datetime) -> Jo
         raise Conflict(
             f"id={id}: this id stands for another job already; make a new one (UUIDv7)", field="id", value=str(id)
         )
-    return read(row)
+    return read(row, request)
 
 
 def get(session: Session, id: UUID) -> Job:
@@ -70,11 +70,12 @@ def load(session: Session, id: UUID, *, for_update: bool = False) -> JobRow:
     return row
 
 
-def read(row: JobRow) -> Job:
+def read(row: JobRow, request: JobRequest | None = None) -> Job:
+    """A job as it goes out; its `request` is parsed if it is not given."""
     return Job.model_validate(
         {
             "id": row.id,
-            "request": JobRequest.model_validate_json(row.body),
+            "request": request or JobRequest.model_validate_json(row.body),
             "state": row.state,
             "progress": Progress.model_validate_json(row.progress),
             "attempts": row.attempts,
@@ -90,7 +91,7 @@ def _new(id: UUID, request: JobRequest, now: datetime) -> dict[str, object]:
     return {
         "id": id,
         "digest": request.digest,
-        "body": canonical_json(request.model_dump(mode="json")),
+        "body": request.canonical,
         "device_uuid": request.device.uuid,
         "device_name": request.device.name,
         "device_kind": request.device.kind,

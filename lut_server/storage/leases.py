@@ -125,17 +125,18 @@ def complete(session: Session, id: UUID, token: str, completion: Completion, now
     late = lease.state != "active" or lease.expires_at <= now
     if lease.state == "released" or job.state in ("done", "failed") or (late and completion.error):
         raise LeaseEnded(f"lease {id} has ended and its job is {job.state}; claim another one")
+    request = JobRequest.model_validate_json(job.body)
     if job.state != "cancelled":
         if completion.error:
             job.state = "failed"
             job.error = completion.error
         else:
-            _finish(session, lease, job, now)
+            _finish(session, lease, job, request, now)
         job.updated_at = now
         _end_others(session, lease)
     lease.state = "completed"
     lease.completion = said
-    return jobs.read(job)
+    return jobs.read(job, request)
 
 
 def device_of(session: Session, id: UUID) -> str:
@@ -168,8 +169,7 @@ def expire(session: Session, now: datetime) -> None:
     session.flush()  # before a new active lease is inserted: only one may be active
 
 
-def _finish(session: Session, lease: LeaseRow, job: JobRow, now: datetime) -> None:
-    request = JobRequest.model_validate_json(job.body)
+def _finish(session: Session, lease: LeaseRow, job: JobRow, request: JobRequest, now: datetime) -> None:
     missing = set(measurements.remaining(session, job, lease))
     if missing:
         specs = [str(operation) for operation in request.operations if operation.digest in missing]
@@ -180,8 +180,8 @@ def _finish(session: Session, lease: LeaseRow, job: JobRow, now: datetime) -> No
             f"{'; …' if len(named) > MISSING_SHOWN else ''}. Send their measurements, then complete",
             missing=sorted(missing),
         )
-    if not request.network:
-        job.table_id = tables.build(session, job, lease, now)
+    if request.operations:
+        job.table_id = tables.build(session, request, job.runtime, lease, now)
     job.state = "done"
     job.progress = Progress(done=len(request.keys), total=len(request.keys)).model_dump_json()
 

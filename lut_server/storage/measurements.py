@@ -1,6 +1,6 @@
 """Measurements: append-only, each exactly once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -15,10 +15,11 @@ from lut_server.models import DeviceRow, EnvironmentRow, JobKeyRow, JobRow, Leas
 from lut_server.schemas import Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
 from lut_server.storage import devices, paging
 
+Row = Mapping[str, Any]
 FEW = 50  # more keys than these are looked up by reading all of their job's
 
 
-def put(session: Session, measurements: Sequence[Measurement], now: datetime) -> list[Receipt]:
+def put(session: Session, rows: Sequence[Row], now: datetime) -> list[Receipt]:
     """Store all of them or none; one that is stored already gets its first receipt again.
 
     Raises:
@@ -26,15 +27,15 @@ def put(session: Session, measurements: Sequence[Measurement], now: datetime) ->
         Unprocessable: a key is not one of its job's, or an id stands twice.
         Conflict: an id stands for other content.
     """
-    ids = [measurement.id for measurement in measurements]
+    ids = [row["id"] for row in rows]
     if len(set(ids)) != len(ids):
         twice = next(id for id in ids if ids.count(id) > 1)
         raise Unprocessable(f"id={twice}: stands twice in this batch; send each once", field="id", value=str(twice))
-    late = _check(session, measurements, now)
-    rows = [to_row(item, late[item.job_id, item.device], now) for item in measurements]
-    inserted = insert_missing(session, MeasurementRow, sorted(rows, key=lambda row: row["id"]))
+    late = _check(session, rows, now)
+    stamped = [{**row, "late": late[row["job_id"], row["device"]], "received_at": now} for row in rows]
+    inserted = insert_missing(session, MeasurementRow, sorted(stamped, key=lambda row: row["id"]))
     if inserted == len(rows):
-        return [Receipt.model_construct(id=row["id"], late=row["late"], received_at=now) for row in rows]
+        return [Receipt.model_construct(id=row["id"], late=row["late"], received_at=now) for row in stamped]
     stored = _receipts(session, ids)
     for row in rows:
         if stored[row["id"]][0] != row["digest"]:
@@ -91,10 +92,10 @@ def _receipts(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Re
     }
 
 
-def _check(session: Session, measurements: Sequence[Measurement], now: datetime) -> dict[tuple[UUID, str], bool]:
+def _check(session: Session, rows: Sequence[Row], now: datetime) -> dict[tuple[UUID, str], bool]:
     """Require that all they name is known; for each job and device, whether its results are late by now."""
     late = {}
-    for job_id, device, environment in {(item.job_id, item.device, item.environment) for item in measurements}:
+    for job_id, device, environment in {(row["job_id"], row["device"], row["environment"]) for row in rows}:
         on_time = exists().where(
             LeaseRow.job_id == job_id,
             LeaseRow.device == device,
@@ -110,7 +111,7 @@ def _check(session: Session, measurements: Sequence[Measurement], now: datetime)
             raise devices.unknown_environment(environment)
         late[job_id, device] = not is_on_time
     for job_id in {job_id for job_id, _ in late}:
-        _require_keys(session, job_id, {item.key for item in measurements if item.job_id == job_id})
+        _require_keys(session, job_id, {row["key"] for row in rows if row["job_id"] == job_id})
     return late
 
 
@@ -127,8 +128,11 @@ def _require_keys(session: Session, job_id: UUID, keys: set[str]) -> None:
         )
 
 
-def to_row(measurement: Measurement, late: bool, now: datetime) -> dict[str, Any]:
-    """The columns of a measurement."""
+def to_row(measurement: Measurement) -> Row:
+    """The columns of a measurement, but those that are known only when it is stored.
+
+    Made before the transaction begins: SQLite takes one writer at a time.
+    """
     body = measurement.model_dump_json()
     runtime = measurement.runtime
     return {
@@ -141,8 +145,6 @@ def to_row(measurement: Measurement, late: bool, now: datetime) -> dict[str, Any
         "runtime": _runtime_digest(runtime.mode, runtime.precision, runtime.batch_size, runtime.threads),
         "method_version": measurement.method.version,
         "sound": measurement.quality.sound,
-        "late": late,
-        "received_at": now,
         "body": body,
     }
 

@@ -1,7 +1,6 @@
 """Networks, and what they cost where: the table's sum beside the end-to-end latency."""
 
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,24 +8,31 @@ from sqlalchemy.orm import Session
 from lut_server.database import insert_missing
 from lut_server.errors import NotFound
 from lut_server.models import MeasurementRow, NetworkRow, TableRow
-from lut_server.prediction import raw_sum_us
+from lut_server.prediction import latency_us
 from lut_server.schemas import (
-    LatencyTable,
+    Basis,
     Measurement,
     MissingRows,
     NetworkRecord,
     NetworkResult,
     NetworkSpec,
     Page,
+    Prediction,
     canonical_json,
 )
-from lut_server.storage import devices, operations, paging, tables
+from lut_server.storage import devices, operations, paging, predictions
 
 
 def put(session: Session, network: NetworkSpec, now: datetime) -> NetworkRecord:
     operations.add(session, (item.operation for item in network.operations))
-    body = canonical_json(network.model_dump(mode="json"))
-    insert_missing(session, NetworkRow, [{"digest": network.digest, "body": body, "created_at": now}])
+    row = {
+        "digest": network.digest,
+        "space": network.space,
+        "space_digest": network.space_digest,
+        "body": canonical_json(network.model_dump(mode="json")),
+        "created_at": now,
+    }
+    insert_missing(session, NetworkRow, [row])
     return get(session, network.digest)
 
 
@@ -38,16 +44,15 @@ def get(session: Session, digest: str) -> NetworkRecord:
             field="digest",
             value=digest,
         )
-    return _record(session, row, {})
+    return _record(session, row)
 
 
 def page(session: Session, after: str | None, limit: int) -> Page[NetworkRecord]:
-    loaded: dict[UUID, LatencyTable] = {}
     query = select(NetworkRow)
-    return paging.page(session, query, NetworkRow.sequence, after, limit, lambda row: _record(session, row, loaded))
+    return paging.page(session, query, NetworkRow.sequence, after, limit, lambda row: _record(session, row))
 
 
-def _record(session: Session, row: NetworkRow, loaded: dict[UUID, LatencyTable]) -> NetworkRecord:
+def _record(session: Session, row: NetworkRow) -> NetworkRecord:
     network = NetworkSpec.model_validate_json(row.body)
     query = select(MeasurementRow).where(MeasurementRow.key == row.digest).order_by(MeasurementRow.sequence)
     best: dict[tuple[str, str, str], MeasurementRow] = {}
@@ -59,42 +64,52 @@ def _record(session: Session, row: NetworkRow, loaded: dict[UUID, LatencyTable])
         id=row.digest,
         network=network,
         created_at=row.created_at,
-        results=tuple(_result(session, network, measured, loaded) for measured in best.values()),
+        results=tuple(_result(session, network, measured) for measured in best.values()),
     )
 
 
-def _result(
-    session: Session, network: NetworkSpec, row: MeasurementRow, loaded: dict[UUID, LatencyTable]
-) -> NetworkResult:
+def _result(session: Session, network: NetworkSpec, row: MeasurementRow) -> NetworkResult:
     measurement = Measurement.model_validate_json(row.body)
-    table_id = session.scalar(
-        select(TableRow.id)
-        .where(
-            TableRow.device == row.device,
-            TableRow.environment == row.environment,
-            TableRow.runtime == row.runtime,
-            TableRow.space == network.space,
-            TableRow.space_digest == network.space_digest,
-        )
-        .order_by(TableRow.sequence.desc())
-        .limit(1)
-    )
-    predicted_us = None
-    if table_id is not None:
-        if table_id not in loaded:
-            loaded[table_id] = tables.get(session, table_id)
-        try:
-            predicted_us = raw_sum_us(loaded[table_id], network)
-        except MissingRows:
-            table_id = None
+    said, basis = _predict(session, network, row, measurement)
     return NetworkResult(
         device=devices.find(session, row.device),
         environment=row.environment,
         runtime=measurement.runtime,
         measured=measurement.latency,
+        measured_us=latency_us(measurement, basis),
         quality=measurement.quality,
         measurement_id=measurement.id,
         measured_at=measurement.measured_at,
-        predicted_us=predicted_us,
-        table_id=table_id,
+        table_id=said and said.table_id,
+        raw_us=said and said.raw_us,
+        calibration_id=said and said.calibration_id,
+        predicted_us=said and said.predicted_us,
+        low_us=said and said.low_us,
+        high_us=said and said.high_us,
     )
+
+
+def _predict(
+    session: Session, network: NetworkSpec, row: MeasurementRow, measurement: Measurement
+) -> tuple[Prediction | None, Basis]:
+    """By the newest table under the conditions of a measurement, and what its latencies are to be compared with."""
+    id = session.scalar(
+        select(TableRow.id)
+        .where(
+            TableRow.device == row.device,
+            TableRow.environment == row.environment,
+            TableRow.runtime == row.runtime,
+            TableRow.method_version == row.method_version,
+            TableRow.space == network.space,
+            TableRow.space_digest == network.space_digest,
+        )
+        .order_by(TableRow.created_at.desc(), TableRow.sequence.desc())
+        .limit(1)
+    )
+    if id is None:
+        return None, "median_us"
+    predictor = predictions.predictor(session, id).compared_with(measurement)
+    try:
+        return predictor.predict(network), predictor.basis
+    except MissingRows:
+        return None, predictor.basis

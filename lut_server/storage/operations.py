@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from lut_server.database import insert_missing
 from lut_server.models import OperationRow
-from lut_server.schemas import OperationSpec, canonical_json
+from lut_server.schemas import OperationSpec
 
 KEYS_PER_QUERY = 500
 
@@ -18,7 +18,7 @@ def add(session: Session, operations: Iterable[OperationSpec]) -> None:
             "digest": operation.digest,
             "space": operation.space,
             "space_digest": operation.space_digest,
-            "body": canonical_json(operation.model_dump(mode="json")),
+            "body": operation.canonical,
         }
         for operation in operations
     ]

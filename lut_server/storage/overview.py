@@ -69,7 +69,7 @@ def device_names(session: Session) -> dict[str, str]:
 
 
 def newest_tables(session: Session) -> list[TableSummary]:
-    rows = session.scalars(select(TableRow).order_by(TableRow.sequence.desc()).limit(TABLES)).all()
+    rows = session.scalars(select(TableRow).order_by(*tables.NEWEST_FIRST).limit(TABLES)).all()
     return [tables.find(session, row.id) for row in rows]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from lut_server.errors import NotFound
-from lut_server.models import JobRow, LeaseRow, MeasurementRow, TableRow
+from lut_server.models import LeaseRow, MeasurementRow, TableRow
 from lut_server.schemas import (
     MAX_OPERATIONS,
     JobRequest,
@@ -22,6 +22,10 @@ from lut_server.schemas import (
 )
 from lut_server.schemas import TableRow as Row
 from lut_server.storage import devices, operations, paging
+from lut_server.table_warnings import warnings_of
+
+# A table that was imported later may be older.
+NEWEST_FIRST = (TableRow.created_at.desc(), TableRow.sequence.desc())
 
 
 @dataclass(frozen=True)
@@ -42,44 +46,47 @@ class TableFilter:
         return query.where(*(getattr(TableRow, name) == value for name, value in given.items()))
 
 
-def build(session: Session, job: JobRow, lease: LeaseRow, now: datetime) -> UUID:
-    """Build the table of a profile job's device, environment, runtime and space; its id.
+def build(session: Session, request: JobRequest, runtime: str, lease: LeaseRow, now: datetime) -> UUID:
+    """Build the table of a profile job's device, environment, runtime (by digest) and space; its id.
 
     It holds every operation of the space that was measured under these conditions, so that a job for a few more
     operations extends the table. Each row is the newest sound measurement, or the newest if none is sound. A table
     that would hold what the newest one holds is that one.
     """
-    request = JobRequest.model_validate_json(job.body)
-    chosen = _choose(session, job, lease)
+    chosen = _choose(session, runtime, lease)
     known = operations.of_space(session, request.space, request.space_digest, list(chosen))
     own = set(request.keys)
     keys = sorted((key for key in chosen if key in known), key=lambda key: (key not in own, -chosen[key]))
+    measured = _load(session, {key: chosen[key] for key in sorted(keys[:MAX_OPERATIONS])})
+    environment = devices.environment(session, lease.environment)
     table = LatencyTable(
         id=uuid6.uuid7(),
         created_at=now,
         device=devices.find(session, lease.device),
-        environment=devices.environment(session, lease.environment),
+        environment=environment,
         runtime=request.runtime,
         method_version=lease.method_version,
         space=request.space,
         space_digest=request.space_digest,
+        warnings=warnings_of(environment, [measurement for _, measurement in measured]),
         rows=tuple(
             Row(
                 operation=known[key],
                 latency=measurement.latency,
                 quality=measurement.quality,
                 normalized_us=measurement.normalized_us,
+                device_us=measurement.device_us,
                 costs=measurement.costs,
                 measurement_id=measurement.id,
             )
-            for key, measurement in _load(session, {key: chosen[key] for key in sorted(keys[:MAX_OPERATIONS])})
+            for key, measurement in measured
         ),
     )
     newest = _newest(
         session,
         select(TableRow).where(
             TableRow.device == lease.device,
-            TableRow.runtime == job.runtime,
+            TableRow.runtime == runtime,
             TableRow.space == request.space,
             TableRow.space_digest == request.space_digest,
         ),
@@ -134,7 +141,7 @@ def find_newest(
         wanted = wanted.where(TableRow.space_digest == space_digest)
     row = _newest(session, wanted)
     if row is None:
-        there = [_describe(other) for other in session.scalars(query.order_by(TableRow.sequence.desc()).limit(20))]
+        there = [_describe(other) for other in session.scalars(query.order_by(*NEWEST_FIRST).limit(20))]
         digest = f" with space_digest {space_digest}" if space_digest else ""
         raise NotFound(
             f"no table of {found.name} for {space or 'any space'}{digest} and runtime "
@@ -159,14 +166,14 @@ def page(session: Session, wanted: TableFilter, after: str | None, limit: int) -
     return paging.page(session, query, TableRow.sequence, after, limit, _summary)
 
 
-def _choose(session: Session, job: JobRow, lease: LeaseRow) -> dict[str, int]:
+def _choose(session: Session, runtime: str, lease: LeaseRow) -> dict[str, int]:
     """For each key measured under a lease's conditions, the sequence of the measurement that counts."""
     query = (
         select(MeasurementRow.key, MeasurementRow.sequence, MeasurementRow.sound)
         .where(
             MeasurementRow.device == lease.device,
             MeasurementRow.environment == lease.environment,
-            MeasurementRow.runtime == job.runtime,
+            MeasurementRow.runtime == runtime,
             MeasurementRow.method_version == lease.method_version,
         )
         .order_by(MeasurementRow.sound, MeasurementRow.sequence)
@@ -181,8 +188,7 @@ def _load(session: Session, chosen: dict[str, int]) -> list[tuple[str, Measureme
 
 
 def _newest(session: Session, query: Select[TableRow]) -> TableRow | None:
-    # A table that was imported later may be older.
-    return session.scalars(query.order_by(TableRow.created_at.desc(), TableRow.sequence.desc()).limit(1)).one_or_none()
+    return session.scalars(query.order_by(*NEWEST_FIRST).limit(1)).one_or_none()
 
 
 def _load_row(session: Session, id: UUID) -> TableRow:

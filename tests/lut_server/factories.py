@@ -11,6 +11,7 @@ from lut_server.schemas import (
     DeviceReport,
     DeviceSelector,
     Environment,
+    Job,
     JobRequest,
     Lease,
     LeaseRequest,
@@ -18,6 +19,7 @@ from lut_server.schemas import (
     Method,
     NetworkSpec,
     OperationSpec,
+    Progress,
     Quality,
     Runtime,
     sha256,
@@ -68,14 +70,30 @@ def profile(*operations: OperationSpec, device: DeviceSelector | None = None, ru
     )
 
 
-def end_to_end(spec: NetworkSpec) -> JobRequest:
+def leased_job(request: JobRequest) -> Job:
+    """A job as an agent has it in hand, without a server."""
+    now = datetime.now(timezone.utc)
+    return Job(
+        id=uuid6.uuid7(),
+        request=request,
+        state="leased",
+        progress=Progress(done=0, total=len(request.keys)),
+        attempts=1,
+        error=None,
+        table_id=None,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def end_to_end(*specs: NetworkSpec, runtime: Runtime = CPU) -> JobRequest:
     return JobRequest(
         device=DeviceSelector(),
-        runtime=CPU,
-        space=spec.space,
-        space_digest=spec.space_digest,
+        runtime=runtime,
+        space=specs[0].space,
+        space_digest=specs[0].space_digest,
         requirement="small",
-        network=spec,
+        networks=specs,
     )
 
 

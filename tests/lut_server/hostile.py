@@ -74,7 +74,7 @@ class Request:
         content = json.dumps(body).encode()
         path = self.path
         if "{digest}" in path:
-            content_of = {name: value for name, value in body.items() if name not in ("id", "created_at")}
+            content_of = {name: value for name, value in body.items() if name not in ("id", "created_at", "warnings")}
             canonical = json.dumps(content_of, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
             path = path.replace("{digest}", hashlib.sha256(canonical.encode(errors="replace")).hexdigest())
         return path, content

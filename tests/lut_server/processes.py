@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uuid6
@@ -43,11 +43,12 @@ class Server:
         database_url: str,
         folder: Path,
         *,
+        arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         python: Path = Path(sys.executable),
     ) -> None:
         self._python = python
-        self._arguments = ["--database-url", database_url]
+        self._arguments = ["--database-url", database_url, *arguments]
         self._folder = folder
         self._environment = {**os.environ, **(environment or {})}
         self._port = "0"

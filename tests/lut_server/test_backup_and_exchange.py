@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 from lut_server.__main__ import cli
 from lut_server.client import LutClient
 from lut_server.formats import COLUMNS
-from lut_server.schemas import LatencyTable, Measurement, Quality
+from lut_server.schemas import Calibration, LatencyTable, Measurement, Quality
+from tests.lut_server import truth
 from tests.lut_server.conftest import Lut
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
 from tests.lut_server.processes import Server
@@ -79,6 +80,67 @@ def test_a_table_goes_to_another_server_and_is_the_same(
         assert over_http.content == (out / f"{table.id}.{format}").read_bytes()
 
 
+@pytest.mark.parametrize("format", ["json", "csv"])
+def test_a_calibration_goes_with_its_table_and_predicts_there_as_here(
+    database_url: str, lut: Lut, tmp_path: Path, format: str
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    table = truth.build_table(lut, report())
+    truth.measure(lut, report(), truth.draw_networks(6, seed=2))
+    here = lut.client.calibration(table.id)
+    exported = lut_server("export", out, "--format", format, "--database-url", database_url)
+    assert exported.exit_code == 0, exported.stderr
+    assert here.digest in exported.stdout
+    for _ in range(2):
+        imported = lut_server("import", out, "--data-dir", other)
+        assert imported.exit_code == 0, imported.stderr
+    server = Server(f"sqlite:///{other}/lut.sqlite", tmp_path)
+    server.start()
+    try:
+        with LutClient(server.url, cache=False) as client:
+            assert client.calibration(table.id) == here
+            assert [item.id for item in client.calibrations()] == [here.id]
+            asked = [*truth.draw_networks(4, seed=2), *truth.draw_networks(4, seed=9)]
+            for there, said in zip(
+                client.predict(asked, runtime=table.runtime),
+                lut.client.predict(asked, runtime=table.runtime),
+                strict=True,
+            ):
+                assert there.predicted_us == pytest.approx(said.predicted_us)
+                assert there.high_us == pytest.approx(said.high_us)
+            assert client.table(table.id, max_mape=0.5) == table
+    finally:
+        server.kill()
+
+
+def test_a_calibration_that_was_changed_or_is_of_another_table_is_refused(
+    database_url: str, lut: Lut, tmp_path: Path
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    table = truth.build_table(lut, report())
+    truth.measure(lut, report(), truth.draw_networks(3, seed=2))
+    lut_server("export", out, "--database-url", database_url)
+    path = out / f"{table.id}.calibration.json"
+    good = json.loads(path.read_text())
+
+    def refused_with(**changes: object) -> str:
+        calibration = Calibration.model_validate({**good["calibration"], **changes})
+        body = {**good, "calibration": calibration.model_dump(mode="json"), "content_digest": calibration.digest}
+        path.write_text(json.dumps(body))
+        said = refused("import", out, "--data-dir", other)
+        assert tables_in(other) == 0, "all or none"
+        return said
+
+    assert "not of table" in refused_with(table_id=str(uuid6.uuid7()))
+    assert "not of table" in refused_with(table_digest="0" * 64)
+    assert "other operations" in refused_with(rows=good["calibration"]["rows"][1:])
+    assert "in the future" in refused_with(created_at="2999-01-01T00:00:00Z")
+    assert "evidence" in refused_with(evidence=good["calibration"]["evidence"][1:])
+    good["calibration"]["card"]["calibrated"]["mape"] = 0.001
+    path.write_text(json.dumps(good))
+    assert "changed or damaged" in refused("import", out, "--data-dir", other)
+
+
 def test_a_table_is_imported_over_http(lut: Lut, table: LatencyTable) -> None:
     text = lut.http.get(f"/v1/tables/{table.id}").content
     other = LatencyTable.model_validate({**json.loads(text), "id": uuid6.uuid7(), "created_at": "2025-05-01T00:00:00Z"})
@@ -95,6 +157,12 @@ def test_a_table_is_imported_over_http(lut: Lut, table: LatencyTable) -> None:
     assert lut.client.newest_table(table.device.uuid, "small", table.runtime).id == table.id, (
         "imported later, but older"
     )
+    (held,) = lut.client.device(table.device.uuid).newest_tables
+    assert held.id == table.id
+    compared = lut.http.get("/v1/comparisons", params={"device": [table.device.uuid] * 2}).json()
+    assert {item["table"]["id"] for item in compared["tables"]} == {str(table.id)}
+    page = lut.http.get(f"/devices/{table.device.uuid}").text
+    assert page.index(str(table.id)) < page.index(str(other.id)), "newest first"
     changed = {**other.model_dump(mode="json"), "method_version": "blocks-2"}
     moved = LatencyTable.model_validate(changed)
     answer = lut.http.put(f"/v1/tables/{other.id}", json=changed, params={"digest": moved.digest})

@@ -151,6 +151,10 @@ def test_pages_ask_nobody_else_and_fit_a_phone(lut: Lut, scene: Scene, browser: 
         for width in (360, 1280):
             browser.open(lut.url + path, width)
             assert browser.run("return document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
+            too_wide = (
+                "return [...document.querySelectorAll('img.chart')].filter((one) => one.width > innerWidth).length"
+            )
+            assert width > 360 or not browser.run(too_wide), f"{path} has a picture that scrolls sideways"
         refused = path.endswith(f"{scene.updated.id}")
         assert bool(browser.complaints()) == refused, path
         asked = {urlsplit(url) for url in browser.requested()}
@@ -285,6 +289,34 @@ def test_trying_out_a_comparison_gives_the_table_and_the_picture_inline(
     assert browser.wait(lambda: browser.run("return arguments[0].naturalWidth > 600", picture))
     assert not browser.complaints()
     assert {urlsplit(url).hostname for url in browser.requested()} <= {"127.0.0.1", None}
+
+
+def test_trying_out_a_calibration_gives_the_error_card_inline(lut: Lut, scene: Scene, browser: Browser) -> None:
+    assert scene
+    browser.open(lut.url + "/docs")
+    calibration = browser.one("#operations-calibrations-get_table_calibration")
+    browser.one(".opblock-summary-control", calibration).click()
+    browser.one("button.execute", calibration).click()
+    browser.chrome.switch_to.frame(browser.one("iframe.answer", calibration))
+    assert browser.heading == scene.fast.device.name
+    rows = [item.text for item in browser.chrome.find_elements(By.CSS_SELECTOR, "table tbody th")]
+    assert rows[:3] == ["Raw sum of the rows", "Straight line through such sums", "Calibrated"]
+    assert browser.one("svg").size["height"] > 300
+    browser.chrome.switch_to.default_content()
+    assert not browser.complaints()
+
+
+def test_a_table_shows_its_error_card_and_marks_what_is_not_known(lut: Lut, scene: Scene, browser: Browser) -> None:
+    browser.open(f"{lut.url}/tables/{scene.fast.id}")
+    picture = browser.one("img[src$='/calibration.svg']")
+    assert browser.wait(lambda: browser.run("return arguments[0].naturalWidth > 600", picture))
+    assert not browser.chrome.find_elements(By.CSS_SELECTOR, "[role=note]")
+    browser.open(lut.url)
+    marks = [item.text for item in browser.chrome.find_elements(By.CSS_SELECTOR, "td[data-label=Error]")]
+    assert re.fullmatch(r"[0-9.]+\u202f%", marks[0])
+    assert marks[1:] == ["not known", "not known"]
+    browser.open(f"{lut.url}/tables/{scene.updated.id}")
+    assert browser.one("[role=note]").text.startswith("Nobody knows how well this table predicts")
 
 
 def test_with_tokens_the_browser_asks_once_for_everything(database_url: str, browser: Browser) -> None:

@@ -1,20 +1,26 @@
 import html
 import re
+from datetime import datetime, timezone
 from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+import uuid6
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lut_server import formatting
-from lut_server.charts import MAX_TICKS, SVG, Mark, _Axis, comparison_chart, networks_chart, table_chart
+from lut_server.calibration_charts import calibration_chart
+from lut_server.charts import comparison_chart, networks_chart, table_chart
 from lut_server.comparison import Side, compare
-from lut_server.schemas import Ratio
+from lut_server.drawing import MAX_TICKS, SVG
+from lut_server.marks import Mark, _Axis
+from lut_server.schemas import Calibration, Ratio
 from tests.lut_server.conftest import Lut
-from tests.lut_server.scene import furnish
+from tests.lut_server.scene import NETWORKS, furnish
 from tests.lut_server.test_comparison import of, side
 
+NOW = datetime(2025, 6, 1, tzinfo=timezone.utc)
 HOSTILE = 'x"><script>alert(1)</script>\x00&'
 
 
@@ -38,6 +44,11 @@ def test_every_operation_has_its_mark_in_every_panel() -> None:
     root = _parsed(comparison_chart(compare(sides)))
     assert len(list(root.iter(f"{{{SVG}}}circle"))) == 2 * (12 + 1), "12 operations and the mean, in two panels"
     assert _inside(root)
+    for phone in (comparison_chart(compare(sides), phone=True), table_chart(sides[0].table, phone=True)):
+        narrow = _parsed(phone)
+        assert float(narrow.attrib["width"]) <= 360
+        assert len(list(narrow.iter(f"{{{SVG}}}circle"))) in (2 * (12 + 1), 12)
+        assert _inside(narrow)
     table = _parsed(table_chart(sides[0].table))
     assert len(list(table.iter(f"{{{SVG}}}circle"))) == 12
     assert _inside(table)
@@ -59,6 +70,7 @@ def test_a_name_is_text_whatever_it_is() -> None:
 
 
 @given(st.floats(1e-3, 1e6), st.floats(1.001, 1e6))
+@example(7200.0, 2.54)
 def test_an_axis_has_a_few_round_ticks_within_it(low: float, factor: float) -> None:
     axis = _Axis.over([Mark(low, low, low * factor, "same", "")], None, 400)
     assert len(axis.ticks) <= MAX_TICKS
@@ -107,7 +119,7 @@ def test_predictions_are_drawn_where_there_are_any(lut: Lut) -> None:
     assert lut.http.get("/networks/picture.svg").status_code == 404
     furnish(lut)
     root = _parsed(lut.http.get("/networks/picture.svg").text)
-    assert len(list(root.iter(f"{{{SVG}}}circle"))) == 2
+    assert len(list(root.iter(f"{{{SVG}}}circle"))) == 2 * (NETWORKS + 1)
     assert "networks/picture.svg" in lut.http.get("/networks").text
 
 
@@ -161,3 +173,55 @@ def test_an_unlike_comparison_is_refused_with_a_way_on(lut: Lut) -> None:
     allowed = lut.http.get(html.unescape(way_on.group(1)))
     assert allowed.status_code == 200
     assert "torch: 2.13.0 against 2.14.0" in allowed.text
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_picture_of_a_calibration_has_every_network_in_every_panel(lut: Lut) -> None:
+    scene = furnish(lut)
+    count = NETWORKS + 1
+    answer = lut.http.get(f"/v1/tables/{scene.fast.id}/calibration", params={"format": "svg"})
+    assert answer.headers["content-type"] == "image/svg+xml"
+    root = _parsed(answer.text)
+    styles = [mark.attrib["class"] for mark in root.iter(f"{{{SVG}}}circle")]
+    assert (styles.count("faster"), styles.count("ambiguous")) == (3 * count, 3 * count), "calibrated and raw"
+    assert _inside(root)
+    height = float(root.attrib["height"])
+    for line in root.iter(f"{{{SVG}}}line"):
+        assert all(0 <= float(line.attrib[end]) <= height for end in ("y1", "y2"))
+    assert lut.http.get(f"/tables/{scene.fast.id}/calibration.svg").text == answer.text
+    page = lut.http.get(f"/v1/tables/{scene.fast.id}/calibration", params={"format": "html"}).text
+    assert "Raw sum of the rows" in page
+    assert "<svg" in page
+    assert lut.http.get(f"/tables/{scene.updated.id}/calibration.svg").status_code == 404
+
+
+def test_networks_that_are_alike_still_have_axes() -> None:
+    """One latency, one size, one depth: no axis has any length of its own."""
+    figure = {"mape": 0, "max_rel": 0, "within_5": 1, "within_10": 1, "rmse_us": 0, "tau": None, "rho": None}
+    one = {"network": "0" * 64, "measurement_id": uuid6.uuid7(), "operations": 5}
+    same = dict.fromkeys(("measured_us", "raw_us", "predicted_us", "low_us", "high_us"), 1e-3)
+    calibration = Calibration.model_validate(
+        {
+            "id": uuid6.uuid7(),
+            "created_at": NOW,
+            "table_id": uuid6.uuid7(),
+            "table_digest": "0" * 64,
+            "version": "v",
+            "basis": "median_us",
+            "coefficients": [{"kind": "conv", "mean": 1, "std": 0}],
+            "constant_us": {"kind": "constant", "mean": 0, "std": 0},
+            "rows": [{"key": "0" * 64, "isolated_us": 1, "latency_us": 1}],
+            "evidence": [{**one, **same}] * 3,
+            "card": {
+                "networks": 3,
+                "raw": figure,
+                "affine": None,
+                "calibrated": figure,
+                "coverage90": 1,
+                "measured_at": NOW,
+            },
+        }
+    )
+    root = _parsed(calibration_chart(calibration))
+    assert _inside(root)
+    assert len([item for item in root.iter(f"{{{SVG}}}text") if item.text]) > 12

@@ -1,5 +1,6 @@
 import asyncio
 import inspect
+import random
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import uuid6
 
+from lut_server.bodies import MAX_BYTES
 from lut_server.client import (
     AsyncLutClient,
     LutClient,
@@ -84,6 +86,18 @@ def test_retry_after_is_honoured(scripted: Scripted, monkeypatch: pytest.MonkeyP
         assert client.devices() == []
     assert waits[0] >= 7
     assert waits[1] < 7
+
+
+def test_too_many_requests_are_tried_again_when_the_server_says(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with LutClient(scripted((429, {"Retry-After": "7"}, b""), EMPTY), retry_for_s=20) as client:
+        assert client.devices() == []
+    assert waits[0] >= 7
+    with LutClient(scripted((429, {}, b""), EMPTY)) as client, pytest.raises(Rejected):
+        client.devices()
 
 
 def test_it_gives_up_in_the_end_and_says_what_to_do(scripted: Scripted) -> None:
@@ -161,6 +175,18 @@ def test_the_whole_way_without_blocking(lut: Lut, device: DeviceReport) -> None:
                 await client.job(uuid6.uuid7())
 
     asyncio.run(walk())
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_more_than_a_server_takes_at_once_is_sent_in_parts(lut: Lut, device: DeviceReport) -> None:
+    lut.client.submit_job(profile(*(operation(channels) for channels in range(1, 96))))
+    lease = lut.claim(device)
+    draw = random.Random(0)
+    samples_us = tuple(draw.uniform(90, 110) for _ in range(10_000))
+    whole = [measurement(lease, key, device).model_copy(update={"samples_us": samples_us}) for key in lease.remaining]
+    assert len(whole) * len(whole[0].model_dump_json()) > MAX_BYTES["measurements"]
+    receipts = lut.client.put_measurements(whole)
+    assert [receipt.id for receipt in receipts] == [one.id for one in whole]
 
 
 def test_without_blocking_it_tries_again_too(scripted: Scripted) -> None:

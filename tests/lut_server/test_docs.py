@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from lut_server.schemas import Comparison
+from tests.lut_server import truth
 from tests.lut_server.conftest import Lut
 from tests.lut_server.factories import CPU, end_to_end, network, operation, profile, report
 from tests.lut_server.scene import furnish
@@ -80,13 +81,23 @@ def test_the_docs_page_needs_no_internet(lut: Lut) -> None:
 
 
 def test_every_example_works_on_a_database_as_the_quickstart_leaves_it(lut: Lut) -> None:
-    """One CPU with one table, and one network measured on it."""
-    cpu, spec = report(), operation(8)
-    lut.build_table(profile(spec, operation(16)), cpu)
-    lut.run_job(end_to_end(network(spec)), cpu, 110)
+    """One CPU with one table, calibrated by a few networks."""
+    cpu = report()
+    table = truth.build_table(lut, cpu)
+    truth.measure(lut, cpu, truth.draw_networks(4, seed=2))
     _try_everything(lut, expected={"cancel_job": 409})
     assert [job.state for job in lut.client.jobs()] == ["done", "done"], "trying out changes nothing"
-    assert len(lut.client.measurements()) == 3
+    assert len(lut.client.measurements()) == len(table.rows) + 4
+    assert len(lut.client.calibrations()) == 1
+
+
+def test_without_a_calibration_its_examples_say_how_to_get_one(lut: Lut) -> None:
+    lut.build_table(profile(operation(8)), report())
+    lut.run_job(end_to_end(network(operation(8))), report(), 110)
+    found = next(item for item in _operations(lut) if item[2]["operationId"] == "get_table_calibration")
+    answer = _execute(lut, *found)
+    assert answer.status_code == 404
+    assert "1 network was measured" in answer.json()["detail"]
 
 
 def test_every_example_works_on_the_database_of_a_team(lut: Lut) -> None:

@@ -105,13 +105,24 @@ class Target:
         result = json.loads(measurement(self.lease, B.digest, REPORT).model_dump_json())
         result["method"] = {"version": "blocks-1", "settings": {"seed": 7, "clock": "events", "exact": True}}
         costs = {"parameters": 9, "macs": 10**9, "peak_memory_bytes": 10**6}
-        result.update(normalized_us=100.0, costs=costs)
+        observed = {
+            "clocks": "locked",
+            "noise_rel": 0.01,
+            "sm_mhz": 1980.0,
+            "memory_mhz": 2619.0,
+            "temperature_c": 40.0,
+            "power_w": 300.0,
+            "power_capped": False,
+            "foreign_processes": 0,
+        }
+        result.update(normalized_us=100.0, device_us=90.0, observed=observed, costs=costs)
         new = {**json.loads(self.table.model_dump_json()), "id": str(uuid6.uuid7())}
+        new["warnings"] = ["clocks were not locked"]
         for row in new["rows"]:
             row["latency"].update(p90_us=101.0, p99_us=101.0)
-            row.update(normalized_us=100.0, costs=costs)
+            row.update(normalized_us=100.0, device_us=90.0, costs=costs)
         predicted = {
-            "network": json.loads(spec.model_dump_json()),
+            "networks": [json.loads(spec.model_dump_json())],
             "device": "gpu-1",
             "runtime": {**CPU.model_dump(), **filled},
         }
@@ -197,7 +208,7 @@ def test_hostile_input_gets_its_4xx_and_nothing_is_stored(target: Target, capsys
     covered = set()
     for request in target.requests():
         covered.add(request.operation)
-        unfilled = {place for place in places(request.body, type(None)) if place[-1] != "network"}
+        unfilled = set(places(request.body, type(None)))
         assert not unfilled, f"{request.operation}: fill {unfilled}, so that every field is tried"
         for attempt in attempts(request):
             target.refuse(attempt)
@@ -400,7 +411,7 @@ def test_a_worker_never_stores_what_would_break_arithmetic(target: Target) -> No
     )
     assert ended.status_code == 200, ended.text
     counted = network(A, B, counts=[10**6, 10**6])
-    body = {"network": json.loads(counted.model_dump_json()), "device": "gpu-1", "runtime": CPU.model_dump()}
+    body = {"networks": [json.loads(counted.model_dump_json())], "device": "gpu-1", "runtime": CPU.model_dump()}
     assert target.http.post("/v1/predictions", json=body).status_code == 200
     table = ended.json()["table_id"]
     assert target.http.get(f"/v1/comparisons?table={target.table.id}&table={table}").status_code in (200, 422)

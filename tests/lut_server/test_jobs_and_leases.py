@@ -285,7 +285,7 @@ def test_a_network_job_registers_its_network_and_its_result(lut: Lut, device: De
     assert (job.state, job.table_id) == ("done", None)
     (result,) = lut.client.network(spec.digest).results
     assert result.measured.median_us == 300
-    assert result.predicted_us == 5 * 50
+    assert result.raw_us == 5 * 50
     assert result.table_id == table.id
     assert [record.id for record in lut.client.networks()] == [spec.digest]
 
@@ -295,7 +295,7 @@ def test_without_every_row_a_network_has_no_prediction(lut: Lut, device: DeviceR
     lut.build_table(profile(A), device)
     lut.run_job(end_to_end(spec), device)
     (result,) = lut.client.network(spec.digest).results
-    assert (result.predicted_us, result.table_id) == (None, None)
+    assert (result.raw_us, result.table_id) == (None, None)
 
 
 def test_leases_need_their_token(lut: Lut, device: DeviceReport) -> None:

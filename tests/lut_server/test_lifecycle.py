@@ -1,5 +1,6 @@
 """The server as a process: killed, stopped, without disk, without port."""
 
+import json
 import os
 import resource
 import signal
@@ -9,7 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -52,7 +55,7 @@ def test_killed_and_started_again_nothing_is_lost_and_nothing_twice(server: Serv
         for enough in (20, 80):
             with LutClient(server.url, retry_for_s=60) as other:
                 while len(other.measurements()) < enough:
-                    pass
+                    time.sleep(0.02)
             server.end(signal.SIGKILL)
             server.start()
         worker.join()
@@ -126,6 +129,23 @@ def test_the_database_going_away_is_503(tmp_path: Path, postgresql: URL) -> None
         admin.dispose()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_every_line_of_a_log_in_json_is_an_object(database_url: str, tmp_path: Path) -> None:
+    server = Server(database_url, tmp_path, arguments=["--log-format", "json"])
+    server.start()
+    try:
+        for path in ("/v1/jobs", "/no/such"):
+            httpx.get(f"{server.url}{path}", headers={"X-Request-ID": f"mine-{path[-4:]}"}, trust_env=False)
+    finally:
+        server.end(signal.SIGTERM)
+    said, *lines = sorted(server.log.read_text().splitlines(), key=lambda line: line.startswith("{"))
+    assert said.startswith("lut-server listens on")
+    found = {line["request_id"]: line for line in map(json.loads, lines) if line["logger"] == "lut_server.access"}
+    assert found["mine-jobs"]["status"] == 200
+    assert found["mine-such"]["status"] == 404
+    assert found["mine-jobs"].keys() >= {"time", "level", "message", "method", "path", "route", "duration_ms"}
+
+
 def _refused(*arguments: str, **environment: str) -> str:
     """What `serve` says on standard error when it does not start: one line."""
     ended = subprocess.run(
@@ -158,18 +178,27 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
 
 def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for folder in (tmp_path / "no" / "such", tmp_path / "file", Path("/proc/lut")):
-        assert str(folder) in _refused("--port", "0", "--data-dir", str(folder))
+    folders = [str(tmp_path / "no" / "such"), str(tmp_path / "file"), "/proc/lut"]
+    with ThreadPoolExecutor() as pool:
+        for folder, said in zip(
+            folders, pool.map(partial(_refused, "--port", "0", "--data-dir"), folders), strict=True
+        ):
+            assert folder in said
     assert not (tmp_path / "no").exists()
 
 
 def test_settings_that_cannot_work(tmp_path: Path) -> None:
     folder = str(tmp_path)
-    assert "access tokens" in _refused("--host", "0.0.0.0", "--data-dir", folder)
-    assert "LUT_PORT='http'" in _refused("--data-dir", folder, LUT_PORT="http")
-    assert "LUT_DATABASE_URL='x'" in _refused(LUT_DATABASE_URL="x")
-    assert "'mysql'" in _refused("--database-url", "mysql://host/x")
-    assert "give one of them" in _refused("--database-url", "sqlite:///x", "--data-dir", folder)
+    with ThreadPoolExecutor() as pool:
+        refused = {
+            "access tokens": pool.submit(_refused, "--host", "0.0.0.0", "--data-dir", folder),
+            "LUT_PORT='http'": pool.submit(_refused, "--data-dir", folder, LUT_PORT="http"),
+            "LUT_DATABASE_URL='x'": pool.submit(_refused, LUT_DATABASE_URL="x"),
+            "'mysql'": pool.submit(_refused, "--database-url", "mysql://host/x"),
+            "give one of them": pool.submit(_refused, "--database-url", "sqlite:///x", "--data-dir", folder),
+        }
+        for reason, said in refused.items():
+            assert reason in said.result()
 
 
 def test_a_database_that_is_not_there_or_not_one(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from lut_server.database import Database
 from lut_server.migrations import downgrade, upgrade
 from lut_server.models import Base
 from lut_server.schemas import NewToken, TokenRequest
-from lut_server.storage import devices, tokens
-from tests.lut_server.factories import report
+from lut_server.storage import devices, jobs, tokens
+from tests.lut_server import truth
+from tests.lut_server.conftest import Lut
+from tests.lut_server.factories import end_to_end, network, operation, profile, report
 
 
 def test_migrations_make_exactly_what_the_models_say(database_url: str) -> None:
@@ -42,6 +44,37 @@ def test_up_and_down_with_data(database_url: str) -> None:
     with database.read() as session:
         assert devices.page(session, None, 10).items == ()
     database.close()
+
+
+def test_a_job_for_a_network_survives_down_and_up(database_url: str) -> None:
+    database = Database(database_url)
+    asked = {uuid6.uuid7(): profile(operation(8)), uuid6.uuid7(): end_to_end(network(operation(8)))}
+    with database.write() as session:
+        for id, request in asked.items():
+            jobs.submit(session, id, request, datetime.now(timezone.utc))
+    downgrade(database, "0002")
+    upgrade(database)
+    with database.write() as session:
+        for id, request in asked.items():
+            assert jobs.submit(session, id, request, datetime.now(timezone.utc)).request == request, "the same digest"
+    database.close()
+
+
+def test_a_calibrated_database_survives_down_and_up(database_url: str, lut: Lut) -> None:
+    """Calibrations are gone then; they come back with the next network."""
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(4, seed=2)
+    truth.measure(lut, by, specs[:3])
+    assert lut.client.calibration(table.id).card.networks == 3
+    database = Database(database_url)
+    downgrade(database, "0003")
+    upgrade(database)
+    database.close()
+    assert [record.id for record in lut.client.networks()] == [spec.digest for spec in specs[:3]]
+    assert lut.client.calibrations() == []
+    truth.measure(lut, by, specs[3:])
+    assert lut.client.calibration(table.id).card.networks == 4
 
 
 def _make_token(database: Database) -> NewToken:

@@ -148,7 +148,7 @@ def test_a_job_is_of_one_space_and_of_one_kind() -> None:
     wire = profile(operation(8)).model_dump(mode="json")
     for change, said in (
         ({"operations": []}, "either operations"),
-        ({"network": network(operation(8)).model_dump(mode="json")}, "either operations"),
+        ({"networks": [network(operation(8)).model_dump(mode="json")]}, "either operations"),
         ({"operations": wire["operations"] * 2}, "twice"),
         ({"space": "other"}, "not of space"),
     ):

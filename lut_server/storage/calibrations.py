@@ -1,0 +1,246 @@
+"""Calibrations of tables: what they are made from, stored, found. Immutable; of several the newest counts."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from lut_server.calibration import MIN_NETWORKS, VERSION
+from lut_server.errors import NotFound
+from lut_server.models import CalibrationRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
+from lut_server.prediction import Measured
+from lut_server.schemas import (
+    MAX_NETWORKS,
+    Calibration,
+    CalibrationSummary,
+    ErrorCard,
+    Job,
+    LatencyTable,
+    Measurement,
+    NetworkSpec,
+    Page,
+    canonical_json,
+    sha256,
+)
+from lut_server.storage import paging, tables
+
+IDS_PER_QUERY = 500
+
+
+@dataclass(frozen=True)
+class Due:
+    """A table and networks that were measured under its conditions; `evidence` is the digest of what was measured."""
+
+    table: LatencyTable
+    measured: Sequence[Measured]
+    evidence: str
+
+
+def due(session: Session, lease_id: UUID, job: Job) -> Due | None:
+    """What is to be calibrated now that a job is done: the newest table under its conditions, if there is news."""
+    lease = session.get_one(LeaseRow, lease_id)
+    row = session.scalars(
+        select(TableRow)
+        .where(
+            TableRow.device == lease.device,
+            TableRow.environment == lease.environment,
+            TableRow.runtime == job.request.runtime.digest,
+            TableRow.method_version == lease.method_version,
+            TableRow.space == job.request.space,
+            TableRow.space_digest == job.request.space_digest,
+        )
+        .order_by(TableRow.created_at.desc(), TableRow.sequence.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    chosen = _choose(session, row)
+    evidence = _digest(row, chosen)
+    newest = _newest(session, row.id)
+    if len(chosen) < MIN_NETWORKS or (newest is not None and newest.evidence == evidence):
+        return None
+    table = tables.get(session, row.id)
+    known = {line.operation.digest for line in table.rows}
+    measured = [
+        one for one in _load(session, chosen) if known >= {item.operation.digest for item in one.network.operations}
+    ]
+    return Due(table, measured, evidence) if len(measured) >= MIN_NETWORKS else None
+
+
+def add(session: Session, calibration: Calibration, evidence: str) -> bool:
+    """Store a calibration; False if networks were measured while it was made, so that there is newer evidence."""
+    # One at a time: a calibration from older evidence must not become the newest.
+    row = session.scalars(select(TableRow).where(TableRow.id == calibration.table_id).with_for_update()).one()
+    if _digest(row, _choose(session, row)) != evidence:
+        return False
+    newest = _newest(session, row.id)
+    if newest is None or newest.evidence != evidence:
+        session.add(new_row(calibration, evidence))
+        session.flush()
+    return True
+
+
+def new_row(calibration: Calibration, evidence: str) -> CalibrationRow:
+    return CalibrationRow(
+        id=calibration.id,
+        table_id=calibration.table_id,
+        content_digest=calibration.digest,
+        evidence=evidence,
+        created_at=calibration.created_at,
+        version=calibration.version,
+        card=calibration.card.model_dump_json(),
+        content=calibration.model_dump_json().encode(),
+    )
+
+
+def evidence_of(calibration: Calibration) -> str:
+    """The digest of what a calibration was made from."""
+    return _evidence(
+        calibration.version, calibration.table_digest, (one.measurement_id for one in calibration.evidence)
+    )
+
+
+def find(session: Session, id: UUID) -> CalibrationSummary:
+    return _summary(_load_row(session, id))
+
+
+def newest(session: Session, table_id: UUID) -> UUID | None:
+    """The id of a table's newest calibration; None before there is one."""
+    row = _newest(session, table_id)
+    return row.id if row else None
+
+
+def newest_cards(session: Session, table_ids: Sequence[UUID]) -> dict[UUID, ErrorCard]:
+    """The error cards of those tables that have one."""
+    order = (CalibrationRow.created_at.desc(), CalibrationRow.sequence.desc())
+    place = func.row_number().over(partition_by=CalibrationRow.table_id, order_by=order).label("place")
+    cards: dict[UUID, ErrorCard] = {}
+    for start in range(0, len(table_ids), IDS_PER_QUERY):
+        part = CalibrationRow.table_id.in_(table_ids[start : start + IDS_PER_QUERY])
+        ranked = select(CalibrationRow.table_id, CalibrationRow.card, place).where(part).subquery()
+        rows = session.execute(select(ranked.c.table_id, ranked.c.card).where(ranked.c.place == 1))
+        cards |= {id: ErrorCard.model_validate_json(card) for id, card in rows}
+    return cards
+
+
+def require_newest(session: Session, table_id: UUID) -> UUID:
+    """The id of a table's newest calibration.
+
+    Raises:
+        NotFound: no such table, or it has no calibration; the message says how to get one.
+    """
+    tables.find(session, table_id)
+    id = newest(session, table_id)
+    if id is None:
+        row = session.scalars(select(TableRow).where(TableRow.id == table_id)).one()
+        count = len(_choose(session, row))
+        raise NotFound(
+            f"id={table_id}: this table has no calibration; {count} network{'s were' if count != 1 else ' was'} "
+            f"measured under its conditions, and it takes {MIN_NETWORKS} whose operations it has. Post a job that "
+            "measures networks on its device (PUT /v1/jobs/{id} with `networks`): the newest table is calibrated "
+            "when that job is done",
+            field="id",
+            value=str(table_id),
+        )
+    return id
+
+
+def get(session: Session, id: UUID) -> Calibration:
+    return Calibration.model_validate_json(content(session, id))
+
+
+def content(session: Session, id: UUID) -> bytes:
+    """The calibration's JSON, as it was made."""
+    return _load_row(session, id).content
+
+
+def page(session: Session, table_id: UUID | None, after: str | None, limit: int) -> Page[CalibrationSummary]:
+    query = select(CalibrationRow)
+    if table_id is not None:
+        query = query.where(CalibrationRow.table_id == tables.find(session, table_id).id)
+    return paging.page(session, query, CalibrationRow.sequence, after, limit, _summary)
+
+
+def networks_of(session: Session, calibration: Calibration) -> list[NetworkSpec]:
+    """The networks of its evidence, in the same order."""
+    digests = [one.network for one in calibration.evidence]
+    rows = session.execute(select(NetworkRow.digest, NetworkRow.body).where(NetworkRow.digest.in_(digests)))
+    bodies = dict(rows.all())
+    return [NetworkSpec.model_validate_json(bodies[digest]) for digest in digests]
+
+
+def _choose(session: Session, table: TableRow) -> dict[str, UUID]:
+    """Of each network that was measured under a table's conditions the measurement that counts, for the newest ones.
+
+    As in a table: the newest sound measurement, or the newest if none is sound.
+    """
+    query = (
+        select(MeasurementRow.key, MeasurementRow.id, MeasurementRow.sound, MeasurementRow.sequence)
+        .join(NetworkRow, NetworkRow.digest == MeasurementRow.key)
+        .where(
+            NetworkRow.space == table.space,
+            NetworkRow.space_digest == table.space_digest,
+            MeasurementRow.device == table.device,
+            MeasurementRow.environment == table.environment,
+            MeasurementRow.runtime == table.runtime,
+            MeasurementRow.method_version == table.method_version,
+        )
+        .order_by(MeasurementRow.sound, MeasurementRow.sequence)
+    )
+    best = {key: (sound, sequence, id) for key, id, sound, sequence in session.execute(query)}
+    newest = sorted(best.items(), key=lambda item: item[1][:2], reverse=True)[:MAX_NETWORKS]
+    return {key: id for key, (_, _, id) in newest}
+
+
+def _digest(table: TableRow, chosen: dict[str, UUID]) -> str:
+    return _evidence(VERSION, table.content_digest, chosen.values())
+
+
+def _evidence(version: str, table_digest: str, measurements: Iterable[UUID]) -> str:
+    return sha256(canonical_json([version, table_digest, sorted(map(str, measurements))]))
+
+
+def _load(session: Session, chosen: dict[str, UUID]) -> list[Measured]:
+    """In the order of the networks' digests, so that the same evidence makes the same calibration."""
+    bodies = session.execute(
+        select(NetworkRow.body, MeasurementRow.body)
+        .join(MeasurementRow, MeasurementRow.key == NetworkRow.digest)
+        .where(MeasurementRow.id.in_(list(chosen.values())))
+        .order_by(NetworkRow.digest)
+    )
+    return [
+        Measured(NetworkSpec.model_validate_json(network), Measurement.model_validate_json(measurement))
+        for network, measurement in bodies
+    ]
+
+
+def _newest(session: Session, table_id: UUID) -> CalibrationRow | None:
+    return session.scalars(_newest_first(table_id).limit(1)).one_or_none()
+
+
+def _newest_first(table_id: UUID) -> Select[CalibrationRow]:
+    # One that was imported later may be older.
+    query = select(CalibrationRow).where(CalibrationRow.table_id == table_id)
+    return query.order_by(CalibrationRow.created_at.desc(), CalibrationRow.sequence.desc())
+
+
+def _load_row(session: Session, id: UUID) -> CalibrationRow:
+    row = session.scalars(select(CalibrationRow).where(CalibrationRow.id == id)).one_or_none()
+    if row is None:
+        raise NotFound(
+            f"id={id}: no such calibration; GET /v1/calibrations lists those there are", field="id", value=str(id)
+        )
+    return row
+
+
+def _summary(row: CalibrationRow) -> CalibrationSummary:
+    return CalibrationSummary(
+        id=row.id,
+        content_digest=row.content_digest,
+        created_at=row.created_at,
+        table_id=row.table_id,
+        version=row.version,
+        card=ErrorCard.model_validate_json(row.card),
+    )

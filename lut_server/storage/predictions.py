@@ -1,0 +1,80 @@
+"""What networks would cost: by the newest table of a device, or of every device."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lut_server.calibration import Calibrated, Observed
+from lut_server.errors import NotFound
+from lut_server.models import TableRow
+from lut_server.prediction import Predictor, basis_of
+from lut_server.schemas import Prediction, PredictionRequest
+from lut_server.storage import calibrations, tables
+
+MAX_REMEMBERED = 64
+
+# Neither tables nor calibrations change, and fitting one again takes a while.
+_predictors: dict[tuple[UUID, UUID | None], Predictor] = {}
+
+
+def predictor(session: Session, table_id: UUID) -> Predictor:
+    """A table with its newest calibration."""
+    key = (table_id, calibrations.newest(session, table_id))
+    found = _predictors.get(key)
+    if found is None:
+        found = _fit(session, *key)
+        if len(_predictors) >= MAX_REMEMBERED:
+            _predictors.clear()
+        _predictors[key] = found
+    return found
+
+
+def predict(session: Session, request: PredictionRequest) -> tuple[Prediction, ...]:
+    """A prediction of each network on the device; or on every device whose newest table has all operations.
+
+    Raises:
+        NotFound: no such device or table.
+        MissingRows: the table, or that of each device, lacks operations.
+    """
+    network = request.networks[0]
+    needed = list(dict.fromkeys(item.operation for network in request.networks for item in network.operations))
+    if request.device is not None:
+        found = tables.find_newest(session, request.device, request.runtime, network.space, network.space_digest)
+        chosen = [predictor(session, found.id)]
+    else:
+        every = [predictor(session, id) for id in _newest_of_each_device(session, request)]
+        complete = [one for one in every if {row.operation for row in one.table.rows}.issuperset(needed)]
+        chosen = complete or every[:1]
+    for one in chosen:
+        one.table.require(needed)
+    return tuple(one.predict(network) for one in chosen for network in request.networks)
+
+
+def _fit(session: Session, table_id: UUID, calibration_id: UUID | None) -> Predictor:
+    table = tables.get(session, table_id)
+    if calibration_id is None:
+        return Predictor(table, basis_of(table))
+    calibration = calibrations.get(session, calibration_id)
+    networks = calibrations.networks_of(session, calibration)
+    observed = [Observed(network, one.measured_us) for network, one in zip(networks, calibration.evidence, strict=True)]
+    return Predictor(table, calibration.basis, calibration, Calibrated(table, observed, calibration.basis))
+
+
+def _newest_of_each_device(session: Session, request: PredictionRequest) -> Iterable[UUID]:
+    """Tables in the order of their devices' names."""
+    network = request.networks[0]
+    query = select(TableRow.id, TableRow.device, TableRow.device_name).where(
+        TableRow.runtime == request.runtime.digest,
+        TableRow.space == network.space,
+        TableRow.space_digest == network.space_digest,
+    )
+    ordered = session.execute(query.order_by(TableRow.created_at, TableRow.sequence)).all()
+    newest = {device: (name, device, id) for id, device, name in ordered}
+    if not newest:
+        raise NotFound(
+            f"no device has a table for {network.space} with space_digest {network.space_digest} and this runtime. "
+            "Post a profile job (PUT /v1/jobs/{id}) to get one; GET /v1/tables lists those there are"
+        )
+    return [id for _, _, id in sorted(newest.values())]
