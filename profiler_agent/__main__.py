@@ -11,11 +11,12 @@ from rich.table import Table
 
 from lut_server.client import LutError
 from profiler_agent.agent import Agent
-from profiler_agent.job import EnvironmentChanged
-from profiler_agent.messages import Capability, Checked, Inspected
-from profiler_agent.process import ProcessFailed, inspect, inspect_device
+from profiler_agent.job import DeviceGone, EnvironmentChanged
+from profiler_agent.messages import Capability, Checked, Inspected, InspectTask, Noise, NoiseTask
+from profiler_agent.noise_report import show_noise
+from profiler_agent.process import ProcessFailed, inspect_device, tell
 from profiler_agent.reporter import Reporter
-from profiler_agent.state import DeviceInUse, DeviceState
+from profiler_agent.state import DeviceInUse, DeviceState, lock_device
 from profiler_agent.stop import StopSignal
 
 EXIT_FAILED = 1
@@ -68,7 +69,7 @@ def doctor(device: DeviceName = "auto") -> None:
     """Say what this device is, what works on it, and why the rest does not."""
     console = Console(highlight=False)
     try:
-        for message in inspect(device, check=True):
+        for message in tell(InspectTask(device=device, check=True)):
             if isinstance(message, Inspected):
                 _show_device(console, message)
             elif isinstance(message, Checked):
@@ -76,6 +77,27 @@ def doctor(device: DeviceName = "auto") -> None:
                 console.print(f"search spaces installed: {', '.join(message.spaces) or 'none'}")
     except ProcessFailed as error:
         _fail(str(error))
+
+
+@cli.command()
+def noise(
+    device: DeviceName = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads that measure.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long to measure, without starting up.")] = 6,
+) -> None:
+    """Say how far equal blocks scatter on this device, what disturbs them, and what to do about it."""
+    console = Console(highlight=False)
+    try:
+        for message in tell(NoiseTask(device=device, threads=threads, seconds=seconds)):
+            if isinstance(message, Inspected):
+                inspected, lock = message, lock_device(message.device.uuid)
+            elif isinstance(message, Noise):
+                show_noise(console, inspected.device, inspected.environment, message)
+    except DeviceInUse as error:
+        _fail(str(error), EXIT_IN_USE)
+    except (ProcessFailed, OSError) as error:
+        _fail(str(error))
+    lock.release()
 
 
 def main() -> None:
@@ -103,6 +125,8 @@ def _serve(
         Agent(server, token, inspected, state, stop, Reporter(), threads=threads, trace=trace).run(once=once)
     except DeviceInUse as error:
         _fail(str(error), EXIT_IN_USE)
+    except DeviceGone as error:
+        _fail(f"{error}; its job is handed back. Start the agent again once the device is well")
     except EnvironmentChanged:
         _fail("the device's software or settings changed while the agent ran; start it again")
     except (LutError, ProcessFailed, OSError, ValueError) as error:

@@ -61,6 +61,7 @@ class Agent:
 
         Raises:
             LutError: the server refuses this agent.
+            DeviceGone: the device is lost or fails.
             EnvironmentChanged: software or settings of the device changed while the agent ran.
             OSError: the outbox cannot be written.
         """

@@ -12,8 +12,9 @@ import torch
 
 from lut_server.schemas import Device, Environment, sha256
 from profiler_agent.allocator import allocator
-from profiler_agent.monitor import GpuMonitor
-from profiler_agent.monitor import NoDevice as NoDevice
+from profiler_agent.clocks import read_cpu_clocks
+from profiler_agent.gpu_monitor import GpuMonitor
+from profiler_agent.gpu_monitor import NoDevice as NoDevice
 
 
 def find_device(name: str) -> torch.device:
@@ -44,7 +45,7 @@ def find_device(name: str) -> torch.device:
 def inspect(device: torch.device) -> tuple[Device, Environment]:
     """Hardware identity, and software and state, of a device."""
     if device.type == "cpu":
-        return _cpu(), _environment(allocator=allocator(), clock_policy=_governor())
+        return _cpu(), _environment(allocator=allocator(), clock_policy=read_cpu_clocks().policy)
     described = _gpu(device)
     cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     environment = _environment(
@@ -134,9 +135,3 @@ def _machine_id() -> str:
             if text:
                 return text
     return f"{platform.node()} {uuid.getnode():x}"
-
-
-def _governor() -> str | None:
-    with suppress(OSError):
-        return f"governor {Path('/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor').read_text().strip()}"
-    return None

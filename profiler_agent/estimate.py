@@ -1,123 +1,84 @@
-"""Latencies at the machine's standard state, from a trace: the drift that the references saw is taken out.
+"""Latencies at the machine's standard state, from a trace.
 
-A block of workload k in round t is modelled as log y = a + x_t · b + e, where x_t are the references' logarithms
-relative to their standard readings, smoothed over neighbouring rounds since a single reading is noisy itself. The
-sensitivities b come from the workload's own blocks, drawn towards what all workloads of the run have in common; exp(a)
-is the latency at the standard state. The fit is a robust one (Huber), so one disturbed block does not turn it.
+What disturbs a machine only adds to a latency, and it comes and goes: a workload's latency is a low quantile of its
+blocks. What stays for a whole table is taken out of every block before, as the references see it: a block at time t is
+y · exp(-x(t) · b), where x are the references' logarithms relative to their standard readings, smoothed over time
+since a single reading is noisy itself, and b is how much of that an operation shows.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from profiler_agent.trace import Floats, Trace
+from profiler_agent.trace import Flags, Floats, Integers, Trace
+
+LATENCY_QUANTILE = 0.05
+"""Of a workload's blocks. Chosen on recorded tables of a shared machine, as the sensitivities and SMOOTH_S are."""
 
 STANDARD_QUANTILE = 0.25
-"""The standard state is a quiet one, but none that is met only once."""
+"""Of a reference's readings: the standard state is a quiet one, but none that is met only once."""
 
-HUBER = 1.5
+SMOOTH_S = 1.5
+"""Standard deviation of the Gaussian that readings are averaged with: neighbours come and go within seconds."""
 
+MAX_STEP = 0.4
+"""How far, in logarithms, a reading may be from the reference's median before it is not followed any more."""
 
-@dataclass(frozen=True)
-class Estimator:
-    """What the estimate is made of; chosen on recorded traces of a shared machine.
-
-    `smooth_rounds`: references are averaged (median) over so many rounds. `prior_scatter`: standard deviation of a
-    workload's sensitivity around the common one; 0 takes the common one, infinity its own fit. `max_step`: how far, in
-    logarithms, a reference may be from its standard before it is not followed any more.
-    """
-
-    smooth_rounds: int = 5
-    prior_scatter: float = 0.3
-    max_step: float = 0.5
+_GRID_S = SMOOTH_S / 3
 
 
-def standard_of(trace: Trace, quantile: float = STANDARD_QUANTILE) -> dict[str, float]:
+class Normalized(NamedTuple):
+    """A workload in the standard state: its latency, and its blocks, in microseconds."""
+
+    latency_us: float
+    blocks_us: tuple[float, ...]
+
+
+def standard_of(trace: Trace) -> dict[str, float]:
     """A low quantile of each reference's readings, in microseconds: the state that others are compared with."""
     first = len(trace.keys)
     return {
-        name: float(np.quantile(trace.latency_us[trace.name == first + number], quantile))
+        name: float(np.quantile(trace.latency_us[trace.name == first + number], STANDARD_QUANTILE))
         for number, name in enumerate(trace.reference_names)
     }
 
 
-def estimate(
-    trace: Trace, standard: Mapping[str, float] | None = None, estimator: Estimator | None = None
-) -> dict[str, float]:
-    """Microseconds of every key with a kept block, as it would be with each reference at its `standard` reading.
+def normalize(
+    trace: Trace,
+    standard: Mapping[str, float],
+    sensitivities: Mapping[str, float],
+    keys: Collection[str] | None = None,
+) -> dict[str, Normalized]:
+    """The workloads with a kept block (all, or those in `keys`) as they are with every reference at its `standard`.
 
-    Without `standard` the run's own is taken. A workload whose blocks are too few to fit (fewer than one more than
-    there are references) gets the common sensitivities.
+    `sensitivities` has the references that are followed, and how much of their change, in logarithms, a workload shows.
     """
-    estimator = estimator or Estimator()
-    standard = standard_of(trace) if standard is None else standard
-    state = _states(trace, standard, estimator)
-    logs, states = {}, {}
-    for number, key in enumerate(trace.keys):
-        mine = (trace.name == number) & trace.kept
-        if mine.any():
-            logs[key] = np.log(trace.latency_us[mine])
-            states[key] = state[trace.round[mine]]
-    own = {key: _fit(logs[key], states[key], np.zeros(state.shape[1]), np.inf) for key in logs}
-    common, noise = _common(own, logs, states)
+    numbers = [number for number, key in enumerate(trace.keys) if keys is None or key in keys]
+    kept = trace.kept & np.isin(trace.name, numbers)
+    at_s = trace.at_s[kept]
+    shift = sum((share * _state(trace, name, standard[name], at_s) for name, share in sensitivities.items()), 0 * at_s)
+    names, blocks_us = trace.name[kept], trace.latency_us[kept] * np.exp(-shift)
     found = {}
-    for key in logs:
-        fit = _fit(logs[key], states[key], common, estimator.prior_scatter, noise)
-        found[key] = float(np.exp(fit[0]))
+    for number in numbers:
+        mine = blocks_us[names == number]
+        if len(mine):
+            latency_us = float(np.quantile(mine, LATENCY_QUANTILE))
+            found[trace.keys[number]] = Normalized(latency_us, tuple(mine.tolist()))
     return found
 
 
-def _states(trace: Trace, standard: Mapping[str, float], estimator: Estimator) -> Floats:
-    """Of each round (first axis) the references' smoothed log-deviation from the standard (second axis)."""
-    rounds = int(trace.round.max()) + 1 if len(trace.round) else 0
-    states = np.zeros((rounds, trace.references))
-    for number, name in enumerate(trace.reference_names):
-        taken = trace.name == len(trace.keys) + number
-        readings = np.full(rounds, np.nan)
-        readings[trace.round[taken]] = np.log(trace.latency_us[taken] / standard[name])
-        reach = estimator.smooth_rounds // 2
-        for place in range(rounds):
-            near = readings[max(0, place - reach) : place + reach + 1]
-            states[place, number] = np.nanmedian(near) if not np.isnan(near).all() else 0.0
-    return np.clip(states, -estimator.max_step, estimator.max_step)
-
-
-def _common(
-    own: Mapping[str, Floats], logs: Mapping[str, Floats], states: Mapping[str, Floats]
-) -> tuple[Floats, float]:
-    """The median of the workloads' sensitivities, and the typical standard deviation of a block's logarithm."""
-    enough = [key for key in own if len(logs[key]) > states[key].shape[1] + 1]
-    noise = [_spread(logs[key] - own[key][0] - states[key] @ own[key][1:]) for key in enough]
-    if not enough:
-        width = next(iter(states.values())).shape[1] if states else 0
-        return np.zeros(width), 0.01
-    middle = np.median([own[key][1:] for key in enough], axis=0)
-    return np.clip(middle, 0.0, 1.0), max(float(np.median(noise)), 1e-4)
-
-
-def _fit(logs: Floats, states: Floats, prior: Floats, scatter: float, noise: float = 0.01) -> Floats:
-    """Intercept and sensitivities: robust ridge towards `prior`, by reweighted least squares."""
-    count, width = states.shape
-    if scatter == 0 or (np.isinf(scatter) and count <= width + 1):
-        return np.concatenate([[np.median(logs - states @ prior)], prior])
-    design = np.hstack([np.ones((count, 1)), states])
-    penalty = np.zeros(width + 1)
-    # Without a prior a trace of ridge remains: references that do not move say nothing about sensitivities.
-    penalty[1:] = (noise / min(scatter, 1.0)) ** 2
-    centre = np.concatenate([[0.0], prior])
-    weights = np.ones(count)
-    found = centre
-    for _ in range(20):
-        weighted = design * weights[:, None]
-        left = design.T @ weighted + np.diag(penalty)
-        found = np.linalg.solve(left, weighted.T @ logs + penalty * centre)
-        residuals = logs - design @ found
-        limit = HUBER * max(_spread(residuals), 1e-9)
-        weights = np.minimum(1.0, limit / np.maximum(np.abs(residuals), 1e-12))
-    return np.asarray(found, dtype=np.float64)
-
-
-def _spread(values: Floats) -> float:
-    """A robust standard deviation: the scaled median absolute deviation."""
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+def _state(trace: Trace, name: str, standard_us: float, at_s: Floats) -> Floats:
+    """A reference's smoothed log-deviation from its standard reading at those times."""
+    taken: Flags = trace.name == trace.names.index(name)
+    readings = np.log(trace.latency_us[taken] / standard_us)
+    middle = np.median(readings)
+    readings = np.clip(readings, middle - MAX_STEP, middle + MAX_STEP)
+    place: Integers = np.round(trace.at_s[taken] / _GRID_S).astype(np.int64)
+    grid = int(max(trace.at_s.max() / _GRID_S, place.max())) + 2
+    reach = int(4 * SMOOTH_S / _GRID_S)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * _GRID_S / SMOOTH_S) ** 2)
+    sums = np.convolve(np.bincount(place, readings, grid), kernel)[reach:-reach]
+    weights = np.convolve(np.bincount(place, minlength=grid), kernel)[reach:-reach]
+    known = np.flatnonzero(weights > 1e-3)
+    return np.interp(at_s, known * _GRID_S, sums[known] / weights[known])

@@ -6,7 +6,17 @@ from queue import SimpleQueue
 
 from lut_server.schemas import Lease
 from profiler_agent.lease import Renewal
-from profiler_agent.messages import Failed, Measured, MeasureTask, Message, Outdated, Preparing, RoundDone, Standard
+from profiler_agent.messages import (
+    Failed,
+    Gone,
+    Measured,
+    MeasureTask,
+    Message,
+    Outdated,
+    Preparing,
+    RoundDone,
+    Standard,
+)
 from profiler_agent.outbox import Courier, Outbox
 from profiler_agent.process import MeasuringProcess, ProcessFailed
 from profiler_agent.reporter import Reporter
@@ -19,6 +29,10 @@ class JobDropped(Exception):
 
 class EnvironmentChanged(Exception):
     """What the agent registered is not what it would measure with."""
+
+
+class DeviceGone(Exception):
+    """The device cannot be measured on any more; the message says what was seen."""
 
 
 class _Ended:
@@ -60,6 +74,7 @@ class JobRun:
 
         Raises:
             JobDropped: the lease ended or the job was cancelled.
+            DeviceGone: the job is another agent's, or this one's after the device is back.
             EnvironmentChanged: register again first.
             Stopped: the agent was asked to stop.
             OSError: the outbox cannot be written.
@@ -87,6 +102,8 @@ class JobRun:
                     self._reporter.advance(f"round {event.number} ({event.repeated} repeated)", measured)
                 elif isinstance(event, Failed):
                     failure = event.error
+                elif isinstance(event, Gone):
+                    raise DeviceGone(event.error)
                 elif isinstance(event, Outdated):
                     raise EnvironmentChanged
                 elif isinstance(event, _Ended):

@@ -8,6 +8,7 @@ import gc
 import os
 import secrets
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,32 +19,49 @@ from typing import NamedTuple, TextIO
 import torch
 import uuid6
 
-from lut_server.schemas import Contract, Costs, Device, Environment, Measurement, Method, Runtime, Scalar
+from lut_server.schemas import (
+    Contract,
+    Costs,
+    Device,
+    Environment,
+    Measurement,
+    Method,
+    Observed,
+    Quality,
+    Runtime,
+    Scalar,
+)
+from profiler_agent.clocks import read_cpu_clocks
 from profiler_agent.costs import costs_of
 from profiler_agent.environment import NoDevice, find_device, inspect, open_gpu_monitor
-from profiler_agent.estimate import estimate, standard_of
+from profiler_agent.estimate import Normalized, normalize, standard_of
+from profiler_agent.gpu_monitor import GpuMonitor
 from profiler_agent.messages import (
     TASK,
     Checked,
     Failed,
     Finished,
+    Gone,
     Inspected,
     InspectTask,
     Measured,
     MeasureTask,
+    NoiseTask,
     Outdated,
     Preparing,
     RoundDone,
     Standard,
     WorkTask,
 )
-from profiler_agent.monitor import GpuMonitor
-from profiler_agent.procedure import METHOD_VERSION, PROCESSES, caps_for, rule_for
+from profiler_agent.noise import noise_rel
+from profiler_agent.procedure import METHOD_VERSION, PROCESSES, READING, caps_for, rule_for
 from profiler_agent.references import WATCHED, references
 from profiler_agent.rounds import RoundReport, Rounds, Take
 from profiler_agent.runtimes.mode import capabilities, open_mode
 from profiler_agent.runtimes.pytorch import DTYPES, Unsupported
-from profiler_agent.workbench import Unmeasurable
+from profiler_agent.stopping import StoppingRule, is_converged
+from profiler_agent.watching import watch_references
+from profiler_agent.workbench import ContextBroken, Unmeasurable
 from profiler_agent.worker import LocalWorker, RemoteWorker, Worker, WorkerDied, work
 from profiler_agent.workload import SpaceError, Workload, installed_spaces, workloads_of
 
@@ -61,9 +79,13 @@ def main() -> None:
     try:
         if isinstance(task, InspectTask):
             _inspect(task, send)
+        elif isinstance(task, NoiseTask):
+            _watch(task, send)
         else:
             _measure(task, send)
-    except (NoDevice, SpaceError, Unsupported, Unmeasurable, WorkerDied) as error:
+    except NoDevice as error:
+        send(Gone(error=str(error)[:4000]))
+    except (SpaceError, Unsupported, Unmeasurable, ContextBroken, WorkerDied) as error:
         send(Failed(error=str(error)[:4000]))
     send(Finished())
 
@@ -93,6 +115,23 @@ def _inspect(task: InspectTask, send: Send) -> None:
         send(Checked(capabilities=tuple(capabilities(torch_device)), spaces=tuple(sorted(installed_spaces()))))
 
 
+def _watch(task: NoiseTask, send: Send) -> None:
+    torch_device = find_device(task.device)
+    device, environment = inspect(torch_device)
+    send(Inspected(torch_device=str(torch_device), device=device, environment=environment))
+    runtime = Runtime(threads=task.threads if device.kind == "cpu" else None)
+    gpu = open_gpu_monitor(device.uuid) if device.kind == "cuda" else None
+    machine = Machine(device, environment, gpu)
+    names = list(references(torch.device(device.kind)))
+    work_task = WorkTask(device=str(torch_device), request=None, runtime=runtime, keys=())
+    with torch.inference_mode(), _no_collection(), _workers(work_task, gpu, send) as workers:
+        clock = open_mode(runtime, torch_device).clock
+        noise = watch_references(
+            workers, names, clock, task.seconds, task.threads, lambda: machine.observed("reference-arithmetic")
+        )
+    send(noise)
+
+
 def _measure(task: MeasureTask, send: Send) -> None:
     torch_device = find_device(task.device)
     device, environment = inspect(torch_device)
@@ -101,10 +140,12 @@ def _measure(task: MeasureTask, send: Send) -> None:
         return
     request = task.job.request
     runtime = _with_threads(task) if device.kind == "cpu" else request.runtime
-    costs = _costs(workloads_of(request, task.keys), DTYPES.get(runtime.precision, torch.float32))
+    workloads = workloads_of(request, task.keys)
     gpu = open_gpu_monitor(device.uuid) if device.kind == "cuda" else None
     work_task = WorkTask(device=task.device, request=request, runtime=runtime, keys=task.keys)
     with torch.inference_mode(), _no_collection(), _workers(work_task, gpu, send) as workers:
+        # While the workers are building, which takes them longer.
+        costs = _costs(workloads, DTYPES.get(runtime.precision, torch.float32))
         _measure_with(workers, task, Machine(device, environment, gpu), costs, send)
 
 
@@ -113,20 +154,25 @@ class Machine(NamedTuple):
     environment: Environment
     gpu: GpuMonitor | None
 
+    def observed(self, name: str) -> Observed:
+        """The state of the device over the blocks of a workload or reference."""
+        return self.gpu.observed(name) if self.gpu else Observed(clocks=read_cpu_clocks().state)
+
 
 def _measure_with(
     workers: list[Worker], task: MeasureTask, machine: Machine, costs: Mapping[str, Costs], send: Send
 ) -> None:
     request = task.job.request
-    is_network = request.network is not None
+    is_network = bool(request.networks)
     caps = caps_for(machine.device.kind, is_network)
     rule = rule_for(request.effort, caps, is_network)
     failures = {key: error for worker in workers for key, error in worker.ready.failures.items()}
     keys = [key for key in task.keys if key not in failures]
     if not keys:
         raise Unmeasurable(_summary(failures, len(task.keys)))
-    names = list(references(torch.device(machine.device.kind)))
-    executions = {name: workers[0].settle(name) for name in (*keys, *names)}
+    told = references(torch.device(machine.device.kind))
+    executions = {key: workers[0].settle(key) for key in keys}
+    executions.update((name, max(1, workers[0].settle(name) // READING)) for name in told)
 
     def taker(name: str) -> Take:
         return lambda process: workers[process].take(name, executions[name])
@@ -137,26 +183,30 @@ def _measure_with(
         **workers[0].ready.settings,
         "target_rel": rule.target_rel,
         "min_blocks": rule.min_blocks,
+        "first_look": rule.first_look,
         "max_blocks": rule.max_blocks,
         "budget_s": budget_s,
         "band_rel": caps.band_rel,
         "seed": seed,
         "processes": len(workers),
-        "warm_up": "until steady, and a tenth of each block",
+        "context": "alone",
+        "warm_up": "until as fast as recent blocks, at most six times a tenth of a block",
         "allocator": machine.environment.allocator or "system",
     }
     rounds = Rounds(
         {key: taker(key) for key in keys},
-        {name: taker(name) for name in names},
+        {name: taker(name) for name in told},
         rule,
         band_rel=caps.band_rel,
         watched=WATCHED,
+        cadence={name: reference.every for name, reference in told.items()},
         seed=seed,
         processes=len(workers),
         frugal=request.effort.budget_s is not None,
         budget_s=budget_s,
     )
     standard = task.standard
+    sensitivities = {name: one.sensitivity for name, one in told.items() if one.sensitivity is not None}
     for news in rounds.run():
         if isinstance(news, RoundReport):
             for worker in workers:
@@ -167,10 +217,10 @@ def _measure_with(
         if standard is None:
             standard = standard_of(trace)
             send(Standard(references=standard))
-        normalized_us = estimate(trace, standard)
-        labels = machine.gpu.labels() if machine.gpu else {}
+        normalized = normalize(trace, standard, sensitivities, {result.key for result in news})
+        method = Method(version=METHOD_VERSION, settings=tuple(settings.items()))
+        scatter = {"noise_rel": noise_rel(trace)}
         for result in news:
-            method = Method(version=METHOD_VERSION, settings=tuple({**settings, **labels}.items()))
             measurement = Measurement(
                 id=uuid6.uuid7(),
                 job_id=task.job.id,
@@ -181,9 +231,11 @@ def _measure_with(
                 method=method,
                 samples_us=result.samples_us,
                 executions_per_block=executions[result.key],
-                quality=result.quality,
-                normalized_us=normalized_us[result.key],
+                quality=_judged(result.quality, normalized[result.key], rule),
+                normalized_us=normalized[result.key].latency_us,
+                device_us=workers[0].device_us(result.key),
                 costs=costs.get(result.key),
+                observed=machine.observed(result.key).model_copy(update=scatter),
                 measured_at=datetime.now(timezone.utc),
             )
             send(Measured(measurement=measurement))
@@ -191,6 +243,12 @@ def _measure_with(
         rounds.trace().save(Path(task.trace) / f"{task.job.id}.npz")
     if failures:
         raise Unmeasurable(_summary(failures, len(task.keys)))
+
+
+def _judged(quality: Quality, normalized: Normalized, rule: StoppingRule) -> Quality:
+    """What the budget cut off has converged all the same if its blocks have where the machine's drift is taken out."""
+    converged = quality.converged or is_converged(normalized.blocks_us, rule.target_rel)
+    return quality.model_copy(update={"converged": converged})
 
 
 @contextmanager
@@ -204,7 +262,8 @@ def _workers(task: WorkTask, gpu: GpuMonitor | None, send: Send) -> Iterator[lis
     remote: list[RemoteWorker] = []
     try:
         send(Preparing(done=0, total=total))
-        remote.extend(RemoteWorker(task) for _ in range(PROCESSES))
+        shared = {"exports": tempfile.mkdtemp(prefix="exports-"), "turns": PROCESSES}
+        remote.extend(RemoteWorker(task.model_copy(update={**shared, "turn": turn})) for turn in range(PROCESSES))
         yield list(remote)
     finally:
         for worker in remote:

@@ -14,6 +14,7 @@ from lut_server.schemas import (
     JobRequest,
     Measurement,
     Mode,
+    Observed,
     Precision,
     Runtime,
     Scalar,
@@ -47,14 +48,29 @@ class MeasureTask(Contract):
     trace: str | None = None
 
 
+class NoiseTask(Contract):
+    """Take blocks of the references for `seconds`; `threads` is for CPUs."""
+
+    task: Literal["noise"] = "noise"
+    device: str
+    threads: Size
+    seconds: Annotated[float, Field(gt=0, le=3600)]
+
+
 class WorkTask(Contract):
-    """Build `keys` of a request, warm them up, and then take blocks as told."""
+    """Build the references and `keys` of a request, warm them up, and then take blocks as told.
+
+    `exports` is a folder that `turns` workers share what they export in; each begins elsewhere, by its `turn`.
+    """
 
     task: Literal["work"] = "work"
     device: str
-    request: JobRequest
+    request: JobRequest | None
     runtime: Runtime
     keys: tuple[Digest, ...]
+    exports: str | None = None
+    turn: Count = 0
+    turns: Size = 1
 
 
 class Settle(Contract):
@@ -70,6 +86,12 @@ class Take(Contract):
     order: Literal["take"] = "take"
     name: str
     executions: Size
+
+
+class Look(Contract):
+    """Tell what the host did to this process so far."""
+
+    order: Literal["look"] = "look"
 
 
 class Collect(Contract):
@@ -113,6 +135,40 @@ class Standard(Contract):
     references: dict[str, float]
 
 
+class ReferenceNoise(Contract):
+    """How one reference scattered: within the processes, and from one process to another, relative to its median."""
+
+    name: str
+    blocks: Size
+    disturbed: Count
+    median_us: float
+    between_blocks_rel: float
+    between_processes_rel: float
+
+
+class Noise(Contract):
+    """What clock and neighbours did to the references; seconds, and shares of one.
+
+    `clock_step_s`: the smallest step of the clock that times blocks, `clock_cost_s` what it reads for an empty block,
+    `block_s` how long a block is. `steal_share` and `wait_share`: time that the worker's cores were stolen, and that it
+    waited for them. `others_cores`: how many of the machine's `cores` others kept busy. None is not known.
+    """
+
+    message: Literal["noise"] = "noise"
+    seconds: float
+    processes: Size
+    references: tuple[ReferenceNoise, ...]
+    clock_step_s: float
+    clock_cost_s: float
+    block_s: float
+    steal_share: float
+    wait_share: float | None
+    involuntary_switches: Count
+    others_cores: float | None
+    cores: Size | None
+    observed: Observed
+
+
 class Preparing(Contract):
     """Workloads built and warm so far."""
 
@@ -132,6 +188,13 @@ class Failed(Contract):
     """The job cannot be done on this machine or at all; `error` says why, for whoever posted it."""
 
     message: Literal["failed"] = "failed"
+    error: str
+
+
+class Gone(Contract):
+    """The device is not there any more, or fails: nothing can be measured on it; `error` says what was seen."""
+
+    message: Literal["gone"] = "gone"
     error: str
 
 
@@ -162,12 +225,19 @@ class Taken(Contract):
     doubt: Doubt
 
 
+class Looked(Contract):
+    steal_s: float
+    wait_s: float | None
+    involuntary_switches: Count
+    cpu_s: float
+
+
 Message = Annotated[
-    Inspected | Checked | Measured | Standard | Preparing | RoundDone | Failed | Outdated | Finished,
+    Inspected | Checked | Noise | Measured | Standard | Preparing | RoundDone | Failed | Gone | Outdated | Finished,
     Field(discriminator="message"),
 ]
-Order = Annotated[Settle | Take | Collect, Field(discriminator="order")]
-Task = Annotated[InspectTask | MeasureTask | WorkTask, Field(discriminator="task")]
+Order = Annotated[Settle | Take | Look | Collect, Field(discriminator="order")]
+Task = Annotated[InspectTask | MeasureTask | NoiseTask | WorkTask, Field(discriminator="task")]
 
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)

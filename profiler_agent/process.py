@@ -5,11 +5,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
 from profiler_agent.allocator import KEEP_BUFFERS
-from profiler_agent.messages import MESSAGE, Failed, Finished, Inspected, InspectTask, MeasureTask, Message
+from profiler_agent.messages import (
+    MESSAGE,
+    Failed,
+    Finished,
+    Gone,
+    Inspected,
+    InspectTask,
+    MeasureTask,
+    Message,
+    NoiseTask,
+)
 
 
 class ProcessFailed(Exception):
@@ -17,16 +29,20 @@ class ProcessFailed(Exception):
 
 
 class MeasuringProcess:
-    """Runs one task in a new process. It ends when this process ends, and does not see the terminal's Ctrl-C."""
+    """Runs one task in a new process. It ends when this process ends, and does not see the terminal's Ctrl-C.
 
-    def __init__(self, task: InspectTask | MeasureTask) -> None:
+    Its temporary files are gone when it is killed.
+    """
+
+    def __init__(self, task: InspectTask | MeasureTask | NoiseTask) -> None:
+        self._scratch = TemporaryDirectory(prefix="profiler-agent-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "profiler_agent.measuring"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
             # PYTHONSAFEPATH: spaces come from what is installed, never from the working directory.
-            env={**KEEP_BUFFERS, **os.environ, "PYTHONSAFEPATH": "1"},
+            env={**KEEP_BUFFERS, **os.environ, "PYTHONSAFEPATH": "1", "TMPDIR": self._scratch.name},
             start_new_session=True,
         )
         assert self._process.stdin is not None
@@ -49,37 +65,43 @@ class MeasuringProcess:
                 self.kill()
                 return
             yield message
-        raise ProcessFailed(_why(self._process.wait()))
+        raise ProcessFailed(f"the measuring process {how_it_ended(self._process.wait())}")
 
     def kill(self) -> None:
-        """End it now. Whatever it holds is the operating system's to clean up; it has no state to lose."""
-        self._process.kill()
+        """End it and its workers now. They have no state to lose."""
+        with suppress(ProcessLookupError, PermissionError):  # it has ended by itself
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._scratch.cleanup()
 
 
-def inspect(device: str, check: bool = False) -> Iterator[Message]:
-    """What a measuring process says of this machine: Inspected first, then, with `check`, Checked.
+def tell(task: InspectTask | NoiseTask) -> Iterator[Message]:
+    """What a measuring process says of this machine: Inspected first, then what the task asks for.
 
     Raises:
         ProcessFailed: the device is not here, or the process died.
     """
-    for message in MeasuringProcess(InspectTask(device=device, check=check)).messages():
-        if isinstance(message, Failed):
-            raise ProcessFailed(message.error)
-        yield message
+    process = MeasuringProcess(task)
+    try:
+        for message in process.messages():
+            if isinstance(message, (Failed, Gone)):
+                raise ProcessFailed(message.error)
+            yield message
+    finally:
+        process.kill()
 
 
 def inspect_device(device: str) -> Inspected:
-    """Device and environment of this machine. Raises ProcessFailed as `inspect`."""
-    for message in inspect(device):
+    """Device and environment of this machine. Raises ProcessFailed as `tell`."""
+    for message in tell(InspectTask(device=device)):
         if isinstance(message, Inspected):
             return message
     raise ProcessFailed("the measuring process did not tell its device")
 
 
-def _why(code: int) -> str:
+def how_it_ended(code: int) -> str:
+    """What a process's exit status says."""
     if code >= 0:
-        return f"the measuring process ended with exit code {code}; its last words are on the agent's stderr"
+        return f"ended with exit code {code}; its last words are on the agent's stderr"
     name = signal.Signals(-code).name
-    hint = " (out of memory?)" if name == "SIGKILL" else ""
-    return f"the measuring process was ended by {name}{hint}"
+    return f"was ended by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"

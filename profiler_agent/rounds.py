@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import NamedTuple
 
 from lut_server.schemas import Quality
@@ -59,11 +60,11 @@ class _State:
 class Rounds:
     """Measures `workloads` until each converged or reached a cap of `rule`; rounds take turns over `processes`.
 
-    `references` are measured in every round. A round in which one of those in `watched` left ± `band_rel` of its
-    recent median in the same process is thrown away and repeated, at most a quarter of the rounds; a disturbed or
-    throttled block is thrown away, at most `rule.max_rejected` a workload. What is kept beyond these bounds makes the
-    result `noisy` or `throttled`. After `budget_s` nothing is thrown away any more, and a workload leaves as soon as
-    it has `rule.min_blocks`.
+    `references` are read in every round, at its end or, where `cadence` has them, after every so many blocks. A round
+    in which the median of one of those in `watched` left ± `band_rel` of its recent values in the same process is
+    thrown away and repeated there, at most a quarter of the rounds; a disturbed or throttled block is thrown away, at
+    most `rule.max_rejected` a workload. What is kept beyond these bounds makes the result `noisy` or `throttled`. After
+    `budget_s` nothing is thrown away any more, and a workload leaves as soon as it has `rule.min_blocks`.
 
     With `frugal`, once all have their least blocks, a round takes only the half of the open workloads for which a
     block narrows the sum's interval most for its time: a short budget is then spent where it matters.
@@ -77,6 +78,7 @@ class Rounds:
         *,
         band_rel: float,
         watched: Collection[str] | None = None,
+        cadence: Mapping[str, int] | None = None,
         seed: int,
         processes: int = 1,
         frugal: bool = False,
@@ -87,10 +89,11 @@ class Rounds:
         self._references = references
         self._rule = rule
         self._band_rel = band_rel
+        self._cadence = cadence or {}
         self._random = random.Random(seed)
         self._budget_s = budget_s
         self._clock = clock
-        self._states = {key: _State(look_at=rule.min_blocks) for key in workloads}
+        self._states = {key: _State(look_at=max(rule.min_blocks, rule.first_look)) for key in workloads}
         self._processes = processes
         self._frugal = frugal
         self._bands: dict[tuple[str, int], list[float]] = {
@@ -140,27 +143,38 @@ class Rounds:
 
     def _round(self, keys: list[str], started: float) -> bool:
         """One block of each; whether the references stayed in their bands."""
-        process = self._number % self._processes
-        visits = [*((key, self._workloads[key]) for key in keys), *self._references.items()]
-        self._random.shuffle(visits)
-        in_band = True
-        for name, take in visits:
+        process = (self._number - self._repeated) % self._processes
+        readings: dict[str, list[float]] = {name: [] for name in self._references}
+        for name in self._visits(keys):
             begun = self._clock()
-            block = take(process)
+            block = (self._workloads.get(name) or self._references[name])(process)
             ended = self._clock()
             self._entries.append(
                 Entry(name, self._number, process, ended - started, block.latency_us, block.doubt, kept=True)
             )
             if name in self._states:
                 self._states[name].block_s = max(ended - begun, 1e-9)
-                continue
+            else:
+                readings[name].append(block.latency_us)
+        in_band = True
+        for name, taken in readings.items():
             band = self._bands.get((name, process))
             if band is None:
                 continue
-            in_band = in_band and not leaves_band(block.latency_us, band, self._band_rel)
-            band.append(block.latency_us)
+            middle = median(taken)
+            in_band = in_band and not leaves_band(middle, band, self._band_rel)
+            band.append(middle)
             del band[:-BAND_ROUNDS]
         return in_band
+
+    def _visits(self, keys: list[str]) -> list[str]:
+        """The workloads in fresh random order, each followed by the references whose turn it is; then the others."""
+        visits = []
+        for place, key in enumerate(self._random.sample(keys, len(keys))):
+            visits.append(key)
+            due = enumerate(self._cadence.items())
+            visits += [name for number, (name, every) in due if (place + number) % every == 0]
+        return visits + [name for name in self._references if name not in visits]
 
     def _may_repeat(self) -> bool:
         return self._repeated < max(MIN_REPEATS, MAX_REPEAT_SHARE * self._number)

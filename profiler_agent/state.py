@@ -25,11 +25,29 @@ def lock_folder() -> Path:
     return folder
 
 
+def lock_device(uuid: str) -> FileLock:
+    """Lock a device until the process ends: the kernel holds the lock (flock), so no crash leaves it behind.
+
+    It lies in one place of the machine, whatever the state folder.
+
+    Raises:
+        DeviceInUse: another agent has it.
+        OSError: the lock cannot be written.
+    """
+    path = lock_folder() / f"{uuid}.lock"
+    lock = FileLock(path, mode=0o666)  # every user of the machine may lock, whoever made the file
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise DeviceInUse(
+            f"another agent measures on device {uuid} (it holds {path}); "
+            "stop it first: two agents on one device disturb each other"
+        ) from error
+    return lock
+
+
 class DeviceState:
     """The folder of one device under the agent's state folder; the device is locked until the process ends.
-
-    The kernel holds the lock (flock), so no crash leaves it behind. It lies in one place of the machine, whatever the
-    state folder.
 
     Raises:
         DeviceInUse: another agent has it.
@@ -39,16 +57,7 @@ class DeviceState:
     def __init__(self, state_dir: Path, uuid: str) -> None:
         self.folder = state_dir / uuid
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = lock_folder() / f"{uuid}.lock"
-        try:
-            # Every user of the machine may lock, whoever made the file.
-            self._lock = FileLock(lock, mode=0o666)
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise DeviceInUse(
-                f"another agent measures on device {uuid} (it holds {lock}); "
-                "stop it first: two agents on one device disturb each other"
-            ) from error
+        self._lock = lock_device(uuid)
         self._claim = self.folder / "claim"
 
     def claim_id(self) -> UUID:

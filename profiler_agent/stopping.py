@@ -19,13 +19,15 @@ NOISY_SHARE = 0.1  # a median shrugs off this much contamination
 class StoppingRule:
     """When a workload leaves the rounds: converged to `target_rel`, or at `max_blocks`.
 
-    At most `max_rejected` blocks of a workload are thrown away.
+    A budget leaves each at least `min_blocks`. Whether it converged is not asked before `first_look` blocks: what was
+    seen of the machine within a few seconds is not yet its state. At most `max_rejected` blocks are thrown away.
     """
 
     target_rel: float
     min_blocks: int
     max_blocks: int
     max_rejected: int
+    first_look: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_blocks <= self.max_blocks:

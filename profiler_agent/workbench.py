@@ -2,16 +2,23 @@
 
 import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 
 from lut_server.schemas import Runtime, Scalar
-from profiler_agent.monitor import GpuMonitor, HostMonitor
+from profiler_agent.exports import Exports, Share, alone
+from profiler_agent.gpu_monitor import GpuMonitor, NoDevice
+from profiler_agent.monitor import HostMonitor, HostReading
+from profiler_agent.placement import Placement
 from profiler_agent.references import references
 from profiler_agent.rounds import Block
 from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.sampling import Sampler
 from profiler_agent.timing.block import Execute, settle
+from profiler_agent.timing.cuda import CudaEventClock
 from profiler_agent.workload import Workload
 
 
@@ -19,47 +26,110 @@ class Unmeasurable(Exception):
     """An operation or network that does not build or run here; the message names it."""
 
 
+class ContextBroken(Exception):
+    """An operation left the GPU in an error that only a new process clears; the message names it."""
+
+
 class Workbench:
     """Executes in `runtime` on `device`; to be used under inference_mode, with garbage collection off.
+
+    With `exports` it shares them with other processes, of which it is number `turn`.
 
     Raises:
         Unsupported: this machine cannot do the runtime.
     """
 
-    def __init__(self, runtime: Runtime, device: torch.device, gpu: GpuMonitor | None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        device: torch.device,
+        gpu: GpuMonitor | None,
+        exports: Exports | None = None,
+        turn: int = 0,
+    ) -> None:
         self.cores = pin(runtime.threads) if device.type == "cpu" else None
+        self._placement = Placement() if device.type == "cpu" else None
+        self._device = device
+        self._gpu = gpu
+        self._host = HostMonitor()
         self._mode = open_mode(runtime, device)
-        self._sampler = Sampler(self._mode.clock, HostMonitor(), gpu)
+        self._sampler = Sampler(self._mode.clock, self._host, gpu)
+        self._exports = exports
         self._ready: dict[str, Execute] = {}
-        for name, reference in references(device).items():
-            self._ready[name] = self._mode.prepare(reference.module, reference.input_shapes)
+        every = list(references(device).items())
+        for name, reference in every[turn:] + every[:turn]:
+            self._ready[name] = self._mode.prepare(reference.module, reference.input_shapes, self._share(name))
 
     @property
     def settings(self) -> dict[str, Scalar]:
         """What the mode and the clock add to the method of every measurement."""
-        cores: dict[str, Scalar] = {"cores": self.cores} if self.cores else {}
-        return {**self._mode.settings, "block_ms": self._mode.clock.block_s * 1000, **cores}
+        on_cpu: dict[str, Scalar] = {"cores": self.cores, "placement": "another in every block"} if self.cores else {}
+        return {**self._mode.settings, "block_ms": self._mode.clock.block_s * 1000, **on_cpu}
 
     def build(self, workload: Workload) -> None:
-        """Raises Unmeasurable."""
+        """Raises Unmeasurable, ContextBroken, or NoDevice if the GPU is gone."""
         try:
-            execute = self._mode.prepare(workload.build(), workload.input_shapes)
+            execute = self._mode.prepare(workload.build(), workload.input_shapes, self._share(workload.key))
             self._mode.clock.time_s(execute, 1)
         except (ValueError, TypeError, RuntimeError, LookupError, NotImplementedError, MemoryError) as error:
             # The space's code is not ours: whatever it raises is an answer to the job, not a crash of the agent.
-            raise Unmeasurable(f"{workload.label}: {type(error).__name__}: {error}") from error
+            said = f"{workload.label}: {type(error).__name__}: {error}"
+            if self._device.type == "cuda":
+                self._require_gpu(said)
+            raise Unmeasurable(said) from error
         self._ready[workload.key] = execute
 
     def settle(self, name: str) -> int:
-        """Warm up a workload or reference; the executions that make a block of it."""
-        return settle(self._mode.clock, self._ready[name])
+        """Warm up a workload or reference; the executions that make a block of it. Raises NoDevice."""
+        with self._gpu_may_fail():
+            return settle(self._mode.clock, self._ready[name])
 
     def take(self, name: str, executions: int) -> Block:
-        return self._sampler.take(self._ready[name], executions)
+        """Raises NoDevice if the GPU is gone or fails."""
+        if self._placement:
+            self._placement.move()
+        with self._gpu_may_fail():
+            return self._sampler.take(name, self._ready[name], executions)
+
+    def device_us(self, name: str) -> float | None:
+        """The device's own time for an execution, where the clock's includes the host's launching. Raises NoDevice."""
+        clock = self._mode.clock
+        if not isinstance(clock, CudaEventClock):
+            return None
+        with self._gpu_may_fail():
+            device_s = clock.device_s(self._ready[name])
+        return None if device_s is None else device_s * 1e6
+
+    def look(self) -> HostReading:
+        """What the host did to this process so far."""
+        return self._host.read()
 
     def collect(self) -> None:
         """Let the garbage be collected, between blocks."""
         gc.collect()
+
+    def _share(self, name: str) -> Share:
+        return partial(self._exports.get, name) if self._exports else alone
+
+    @contextmanager
+    def _gpu_may_fail(self) -> Iterator[None]:
+        """An error from what has run here before is the GPU's, not the operation's."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self._device.type == "cpu":
+                raise
+            if self._gpu:
+                self._gpu.read()  # a GPU that is gone is named as such
+            raise NoDevice(f"the GPU failed while measuring: {str(error).splitlines()[0]}") from error
+
+    def _require_gpu(self, said: str) -> None:
+        if self._gpu:
+            self._gpu.read()
+        try:
+            torch.cuda.synchronize(self._device)
+        except RuntimeError as error:  # errors of kernels stay until the process ends
+            raise ContextBroken(said) from error
 
 
 def pin(threads: int | None) -> str:

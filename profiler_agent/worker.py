@@ -1,19 +1,25 @@
 """A worker: a workbench in a process of its own, that takes blocks as it is told over a pipe."""
 
+import ctypes
 import gc
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TextIO
 
 import torch
 
 from lut_server.schemas import Contract
-from profiler_agent.messages import ORDER, Collect, Ready, Settle, Settled, Take, Taken, WorkTask
-from profiler_agent.monitor import GpuMonitor
+from profiler_agent.exports import Exports
+from profiler_agent.gpu_monitor import GpuMonitor
+from profiler_agent.messages import ORDER, Collect, Look, Looked, Ready, Settle, Settled, Take, Taken, WorkTask
+from profiler_agent.monitor import HostReading
+from profiler_agent.process import how_it_ended
 from profiler_agent.rounds import Block
 from profiler_agent.workbench import Unmeasurable, Workbench
-from profiler_agent.workload import workloads_of
+from profiler_agent.workload import labels_of, workloads_of
 
 
 class Worker(Protocol):
@@ -25,6 +31,10 @@ class Worker(Protocol):
     def settle(self, name: str) -> int: ...
 
     def take(self, name: str, executions: int) -> Block: ...
+
+    def device_us(self, name: str) -> float | None: ...
+
+    def look(self) -> HostReading: ...
 
     def collect(self) -> None: ...
 
@@ -39,9 +49,12 @@ class LocalWorker:
     def __init__(
         self, task: WorkTask, gpu: GpuMonitor | None, on_built: Callable[[int], None] = lambda _: None
     ) -> None:
-        self._bench = Workbench(task.runtime, torch.device(task.device), gpu)
+        exports = Exports(Path(task.exports)) if task.exports else None
+        self._bench = Workbench(task.runtime, torch.device(task.device), gpu, exports, task.turn)
         failures: dict[str, str] = {}
-        for count, workload in enumerate(workloads_of(task.request, task.keys)):
+        workloads = workloads_of(task.request, task.keys) if task.request else []
+        begin = task.turn * len(workloads) // task.turns
+        for count, workload in enumerate(workloads[begin:] + workloads[:begin]):
             on_built(count)
             try:
                 self._bench.build(workload)
@@ -55,8 +68,29 @@ class LocalWorker:
     def take(self, name: str, executions: int) -> Block:
         return self._bench.take(name, executions)
 
+    def device_us(self, name: str) -> float | None:
+        return self._bench.device_us(name)
+
+    def look(self) -> HostReading:
+        return self._bench.look()
+
     def collect(self) -> None:
         self._bench.collect()
+
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_ADDR_NO_RANDOMIZE = 0x0040000
+_PR_SET_PDEATHSIG = 1
+
+
+def _begin() -> None:
+    """In the new process, where the kernel is Linux: memory is laid out alike in all, and none outlives its parent.
+
+    A worker that is still building reads no orders, and would not notice that nobody is there any more.
+    """
+    if _LIBC is not None:
+        _LIBC.personality(_ADDR_NO_RANDOMIZE)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class WorkerDied(Exception):
@@ -72,7 +106,9 @@ class RemoteWorker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
+            preexec_fn=_begin,
         )
+        self._labels = labels_of(task.request) if task.request else {}
         self._doing = "building"
         self._send(task)
         self._ready: Ready | None = None
@@ -91,6 +127,14 @@ class RemoteWorker:
         taken = Taken.model_validate_json(self._ask(Take(name=name, executions=executions), name))
         return Block(taken.latency_us, taken.doubt)
 
+    def device_us(self, name: str) -> float | None:
+        """None: these workers are for CPUs, which launch nothing."""
+        del name
+        return None
+
+    def look(self) -> HostReading:
+        return HostReading(**Looked.model_validate_json(self._ask(Look(), "looking")).model_dump())
+
     def collect(self) -> None:
         self._send(Collect())
 
@@ -99,6 +143,7 @@ class RemoteWorker:
         self._process.wait()
 
     def _ask(self, order: Contract, name: str) -> str:
+        _ = self.ready
         self._doing = name
         self._send(order)
         return self._receive()
@@ -119,7 +164,8 @@ class RemoteWorker:
         return line
 
     def _death(self) -> WorkerDied:
-        return WorkerDied(f"{self._doing}: the worker process ended with exit code {self._process.wait()}")
+        doing = self._labels.get(self._doing, self._doing)
+        return WorkerDied(f"{doing}: a worker process {how_it_ended(self._process.wait())}")
 
 
 def work(task: WorkTask, orders: TextIO, send: Callable[[Contract], None]) -> None:
@@ -136,5 +182,7 @@ def work(task: WorkTask, orders: TextIO, send: Callable[[Contract], None]) -> No
             elif isinstance(order, Take):
                 block = worker.take(order.name, order.executions)
                 send(Taken(latency_us=block.latency_us, doubt=block.doubt))
+            elif isinstance(order, Look):
+                send(Looked.model_validate(worker.look()._asdict()))
             else:
                 worker.collect()

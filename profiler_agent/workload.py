@@ -21,7 +21,7 @@ class SearchSpace(Protocol):
     """What an entry point of the group `profiler_agent.spaces` gives: an object or a module.
 
     `digest` covers the definitions of the operations. Modules come as deployed: eval mode, BatchNorm folded,
-    seeded weights, fp32 on the CPU.
+    weights seeded (the same in every process), fp32 on the CPU.
     """
 
     @property
@@ -85,6 +85,12 @@ def load_space(name: str, digest: str, requirement: str) -> SearchSpace:
     return space
 
 
+def labels_of(request: JobRequest) -> dict[str, str]:
+    """What to call each key of a job before people."""
+    operations = {operation.digest: str(operation) for operation in request.operations}
+    return operations | {network.digest: f"network {network.digest[:12]}" for network in request.networks}
+
+
 def workloads_of(request: JobRequest, keys: Collection[str]) -> list[Workload]:
     """The workloads of those keys of a job.
 
@@ -93,22 +99,26 @@ def workloads_of(request: JobRequest, keys: Collection[str]) -> list[Workload]:
     """
     space = load_space(request.space, request.space_digest, request.requirement)
     batch = request.runtime.batch_size
-    network = request.network
-    if network is not None:
-        build = Workload(
+    wanted = set(keys)
+    labels = labels_of(request)
+    networks = [
+        Workload(
             key=network.digest,
-            label=f"network {network.digest[:12]}",
+            label=labels[network.digest],
             build=partial(space.build_network, network),
             input_shapes=((batch, *network.input_shape),),
         )
-        return [build] if network.digest in keys else []
-    return [
+        for network in request.networks
+        if network.digest in wanted
+    ]
+    operations = [
         Workload(
             key=operation.digest,
-            label=str(operation),
+            label=labels[operation.digest],
             build=partial(space.build_operation, operation),
             input_shapes=tuple((batch, *shape) for shape in operation.input_shapes),
         )
         for operation in request.operations
-        if operation.digest in keys
+        if operation.digest in wanted
     ]
+    return networks + operations

@@ -15,6 +15,18 @@ class Mismatch(ValueError):
     """The module computes something else in this mode; the message shows both values."""
 
 
+def outputs_of(value: object) -> tuple[torch.Tensor, ...]:
+    """What a module returned, as a tuple of tensors.
+
+    Raises:
+        TypeError: it holds something else.
+    """
+    values = value if isinstance(value, (tuple, list)) else (value,)
+    if not all(isinstance(item, torch.Tensor) for item in values):
+        raise TypeError("the module returns something other than tensors, which cannot be compared")
+    return tuple(values)
+
+
 def error_rel(found: torch.Tensor, expected: torch.Tensor) -> float:
     """Largest difference relative to the largest magnitude of `expected`; infinite where one is not finite."""
     if not bool(torch.isfinite(found).all()):

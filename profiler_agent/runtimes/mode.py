@@ -7,6 +7,7 @@ from typing import Protocol, cast, get_args
 import torch
 
 from lut_server.schemas import Mode, Precision, Runtime, Scalar
+from profiler_agent.exports import Share, alone
 from profiler_agent.messages import Capability
 from profiler_agent.runtimes.pytorch import Unsupported
 from profiler_agent.timing.block import Clock, Execute
@@ -24,8 +25,11 @@ class RuntimeMode(Protocol):
     @property
     def settings(self) -> dict[str, Scalar]: ...
 
-    def prepare(self, module: torch.nn.Module, input_shapes: Shapes) -> Execute:
-        """Make a module ready on the device, with random inputs of these shapes; call it to execute once."""
+    def prepare(self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone) -> Execute:
+        """Make a module ready on the device, with random inputs of these shapes; call it to execute once.
+
+        What takes long and is the same in every process goes through `share`.
+        """
         ...
 
 

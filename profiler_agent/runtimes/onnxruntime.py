@@ -4,6 +4,7 @@ import onnxruntime as ort
 import torch
 
 from lut_server.schemas import Precision, Runtime, Scalar
+from profiler_agent.exports import Share, alone
 from profiler_agent.runtimes.agreement import require_agreement
 from profiler_agent.runtimes.inputs import RandomInputs
 from profiler_agent.runtimes.onnx_export import Exported, export
@@ -62,14 +63,16 @@ class OnnxRuntimeMode:
             self._providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
             self.clock: Clock = HostClock()
 
-    def prepare(self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...]) -> Execute:
+    def prepare(
+        self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...], share: Share = alone
+    ) -> Execute:
         """Export a module, bind random inputs of these shapes, and check its output against PyTorch's.
 
         Raises:
             Mismatch: the exported module computes something else.
             RuntimeError: it cannot be exported or executed.
         """
-        exported = export(module.eval(), self._random(input_shapes), self._dtype)
+        exported = export(module.eval(), self._random(input_shapes), self._dtype, share)
         try:
             session = ort.InferenceSession(exported.model, self._options, providers=self._providers)
             binding, outputs = self._bind(session, exported)

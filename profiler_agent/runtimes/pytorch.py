@@ -5,6 +5,7 @@ import os
 import torch
 
 from lut_server.schemas import Runtime, Scalar
+from profiler_agent.exports import Share, alone
 from profiler_agent.runtimes.inputs import RandomInputs
 from profiler_agent.timing.block import Clock, Execute
 from profiler_agent.timing.cuda import CudaEventClock
@@ -49,8 +50,11 @@ class PyTorchMode:
             self.settings["threads"] = threads
             self.clock = HostClock()
 
-    def prepare(self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...]) -> Execute:
+    def prepare(
+        self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...], share: Share = alone
+    ) -> Execute:
         """Move a module here and bind random inputs of these shapes (with the batch dimension)."""
+        del share  # there is nothing to export
         ready = module.to(device=self._device, dtype=self._dtype).eval()
         inputs = self._inputs(input_shapes)
         return lambda: ready(*inputs)

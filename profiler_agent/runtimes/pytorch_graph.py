@@ -3,7 +3,10 @@
 import torch
 
 from lut_server.schemas import Runtime
+from profiler_agent.exports import Share, alone
+from profiler_agent.runtimes.agreement import outputs_of, require_agreement
 from profiler_agent.runtimes.pytorch import PyTorchMode, Unsupported
+from profiler_agent.timing.block import Execute
 from profiler_agent.timing.graph import CudaGraphClock
 
 
@@ -18,5 +21,20 @@ class PyTorchGraphMode(PyTorchMode):
         if device.type != "cuda":
             raise Unsupported("mode 'pytorch-graph': CUDA graphs need a CUDA device")
         super().__init__(runtime, device)
+        self._precision = runtime.precision
         self.settings["replay"] = "all executions of a block in one graph"
-        self.clock = CudaGraphClock(device)
+        self._graphs = CudaGraphClock(device)
+        self.clock = self._graphs
+
+    def prepare(
+        self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...], share: Share = alone
+    ) -> Execute:
+        """As PyTorchMode; what a captured graph gives is compared with what the eager call gives.
+
+        Raises:
+            Mismatch: the graph computes something else.
+        """
+        execute = super().prepare(module, input_shapes, share)
+        expected = [output.clone() for output in outputs_of(execute())]
+        require_agreement(outputs_of(self._graphs.outputs(execute)), expected, self._precision, "the captured graph")
+        return execute

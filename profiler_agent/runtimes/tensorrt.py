@@ -11,6 +11,7 @@ import torch
 from platformdirs import user_cache_path
 
 from lut_server.schemas import Precision, Runtime, Scalar
+from profiler_agent.exports import Share, alone
 from profiler_agent.runtimes.agreement import require_agreement
 from profiler_agent.runtimes.engine import EngineBuilder
 from profiler_agent.runtimes.inputs import RandomInputs
@@ -85,14 +86,16 @@ class TensorRtMode:
             **({"calibration": "min-max on the timed random inputs"} if self._precision == "int8" else {}),
         }
 
-    def prepare(self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...]) -> Execute:
+    def prepare(
+        self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...], share: Share = alone
+    ) -> Execute:
         """Build the engine of a module, bind random inputs of these shapes, and check its output against PyTorch's.
 
         Raises:
             Mismatch: the engine computes something else.
             RuntimeError: it cannot be exported, built or executed.
         """
-        exported = export(module.eval(), self._random(input_shapes), self._dtype)
+        exported = export(module.eval(), self._random(input_shapes), self._dtype, share)
         model = quantize(exported) if self._precision == "int8" else exported.model
         built = self._builder.build(model)
         self._engines.update(bytes.fromhex(built.sha256))

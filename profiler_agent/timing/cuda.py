@@ -1,8 +1,16 @@
 """CUDA events: the device's own clock, from the first launch to the last kernel's end."""
 
+from statistics import median
+
 import torch
 
 from profiler_agent.timing.block import Execute
+
+HELD_EXECUTIONS = 64
+"""A launch queue holds about a thousand kernels; where it is full the host waits and nothing is held back any more."""
+HOLD_CYCLES = (2**22, 2**25, 2**28)
+"""Of the device's clock: some 3, 20 and 170 ms."""
+HELD_BLOCKS = 9
 
 
 class CudaEventClock:
@@ -27,3 +35,30 @@ class CudaEventClock:
         self._end.record(self._stream)
         self._end.synchronize()
         return float(self._start.elapsed_time(self._end)) * 1e-3
+
+    def device_s(self, execute: Execute) -> float | None:
+        """Device-only seconds of one execution (median of a few blocks); None if it cannot be had.
+
+        A waiting kernel holds the stream back until all launches of a block are queued, so the device never waits for
+        the host between the events. An operation of more launches than the queue holds defeats that.
+        """
+        for executions in (HELD_EXECUTIONS, HELD_EXECUTIONS // 16, 1):
+            for cycles in HOLD_CYCLES:
+                if self._held_s(execute, executions, cycles) is not None:
+                    blocks = (self._held_s(execute, executions, cycles) for _ in range(HELD_BLOCKS))
+                    held = [block_s for block_s in blocks if block_s is not None]
+                    return median(held) / executions if held else None
+        return None
+
+    def _held_s(self, execute: Execute, executions: int, cycles: int) -> float | None:
+        """Seconds of a block whose launches were all queued before its start; None if the start did not wait."""
+        self._stream.synchronize()
+        with torch.cuda.stream(self._stream):
+            torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]
+        self._start.record(self._stream)
+        for _ in range(executions):
+            execute()
+        was_held = not self._start.query()  # type: ignore[no-untyped-call]
+        self._end.record(self._stream)
+        self._end.synchronize()
+        return float(self._start.elapsed_time(self._end)) * 1e-3 if was_held else None

@@ -24,12 +24,18 @@ class CudaGraphClock:
         self._end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         self._graphs: dict[Execute, dict[int, torch.cuda.CUDAGraph]] = {}
 
+    def outputs(self, execute: Execute) -> object:
+        """What one execution returns when it is captured and replayed; valid until anything else is replayed."""
+        graph, outputs = self._capture(execute, 1)
+        self._graphs.setdefault(execute, {})[1] = graph  # without a graph the shared pool would end
+        return outputs
+
     def time_s(self, execute: Execute, executions: int) -> float:
         graphs = self._graphs.setdefault(execute, {})
         if executions not in graphs:
             if len(graphs) == KEPT_GRAPHS:
                 del graphs[next(iter(graphs))]
-            graphs[executions] = self._capture(execute, executions)
+            graphs[executions], _ = self._capture(execute, executions)
         graph = graphs[executions]
         with torch.cuda.stream(self._stream):
             self._stream.synchronize()
@@ -39,10 +45,11 @@ class CudaGraphClock:
             self._end.synchronize()
         return float(self._start.elapsed_time(self._end)) * 1e-3
 
-    def _capture(self, execute: Execute, executions: int) -> torch.cuda.CUDAGraph:
+    def _capture(self, execute: Execute, executions: int) -> tuple[torch.cuda.CUDAGraph, object]:
         # Not torch.cuda.graph: it empties PyTorch's cache before every capture, and there are hundreds here.
         torch.cuda.synchronize(self._stream.device)
         graph = torch.cuda.CUDAGraph()
+        outputs: object = None
         with torch.cuda.stream(self._stream):
             for _ in range(WARM_UP_EXECUTIONS):  # libraries choose algorithms and get workspaces before the capture
                 execute()
@@ -50,10 +57,10 @@ class CudaGraphClock:
             graph.capture_begin(pool=self._pool)
             try:
                 for _ in range(executions):
-                    execute()
+                    outputs = execute()
             finally:
                 graph.capture_end()
             # The first replay uploads the graph; that is no part of any block.
             graph.replay()
             self._stream.synchronize()
-        return graph
+        return graph, outputs

@@ -44,6 +44,11 @@ def toy_installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(site)
 
 
+def on_path(site: Path) -> str:
+    """PYTHONPATH with `site` first, for processes."""
+    return os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+
+
 class Server:
     """A lut-server process that can be killed and started again on the same port and data."""
 
@@ -87,13 +92,13 @@ class Agents:
     """Starts agents of one state folder, on a machine of their own as far as locks go; their stderr goes to files."""
 
     def __init__(self, folder: Path, site: Path) -> None:
-        self._folder = folder
-        self._environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
+        self.folder = folder
+        self._environment = {**os.environ, "PYTHONPATH": on_path(site), "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
         self.started: list[subprocess.Popen[str]] = []
 
-    def start(self, command: str, url: str, state: str = "") -> subprocess.Popen[str]:
+    def start(self, command: str, url: str, state: str = "", *more: str) -> subprocess.Popen[str]:
         """Start an agent; `state` names another state folder than the usual one."""
-        options = ["--server", url, "--device", "cpu", "--state-dir", str(self._folder / state)]
+        options = ["--server", url, "--device", "cpu", "--state-dir", str(self.folder / state), *more]
         process = subprocess.Popen(
             [sys.executable, "-m", "profiler_agent", command, *options],
             env=self._environment,
@@ -104,7 +109,7 @@ class Agents:
         return process
 
     def log(self, number: int = 0) -> Path:
-        return self._folder / f"agent-{number}.log"
+        return self.folder / f"agent-{number}.log"
 
 
 @pytest.fixture

@@ -38,9 +38,10 @@ def test_a_job_is_done_whole_and_nothing_is_measured_twice(server: Server, clien
     request = operations(6)
     first = submit(client, request)
     network = NetworkSpec.of(toy_space.name, toy_space.digest, {}, (8, 16, 16), {toy_space.operation("conv"): 2})
-    second = submit(client, profile(network=network))
+    second = submit(client, profile(networks=(network,)))
     third = submit(client, request)
-    assert agents.start("once", server.url).wait() == 0
+    traces = agents.folder / "traces"
+    assert agents.start("once", server.url, "", "--trace", str(traces)).wait() == 0
     done = client.job(first.id)
     assert (done.state, state(client, second), state(client, third)) == ("done", "done", "done")
     assert done.table_id is not None
@@ -54,6 +55,9 @@ def test_a_job_is_done_whole_and_nothing_is_measured_twice(server: Server, clien
     assert settings["threads"] == 1
     assert client.measurements(job_id=third.id) == []
     assert [item.key for item in client.measurements(job_id=second.id)] == [network.digest]
+    assert all(item.observed and item.observed.noise_rel is not None for item in measured)
+    assert {path.stem for path in traces.glob("*.npz")} == {str(first.id), str(second.id)}
+    assert len(list(agents.folder.glob("*/standard/*.json"))) == 1, "both jobs share the standard state"
 
 
 def test_a_server_killed_in_the_middle_loses_and_doubles_nothing(

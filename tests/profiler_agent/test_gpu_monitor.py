@@ -8,7 +8,8 @@ from typing import Any
 import pynvml
 import pytest
 
-from profiler_agent.monitor import GpuMonitor, NoDevice
+from lut_server.schemas import Observed
+from profiler_agent.gpu_monitor import GpuMonitor, NoDevice
 
 CAP = pynvml.nvmlClocksThrottleReasonSwPowerCap
 HEAT = pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
@@ -52,7 +53,8 @@ def test_a_driver_without_any_query_gives_no_doubt_and_no_guess(driver: Driver) 
     del driver
     monitor = GpuMonitor("GPU-1")
     assert monitor.doubt(monitor.read(), monitor.read()).value == "none"
-    assert monitor.labels() == {"gpu_power_capped": False}
+    monitor.keep("conv", monitor.read())
+    assert monitor.observed("conv") == Observed(power_capped=False)
     assert (monitor.power_limit_w(), monitor.clock_policy()) == (None, None)
 
 
@@ -64,7 +66,7 @@ def test_counters_see_what_happened_between_the_readings(driver: Driver) -> None
     assert monitor.doubt(before, monitor.read()).value == "none"
     ns[74] += 1
     assert monitor.doubt(before, monitor.read()).value == "none"
-    assert monitor.labels()["gpu_power_capped"] is True
+    assert monitor.observed("conv").power_capped is True
     ns[270] += 1
     assert monitor.doubt(before, monitor.read()).value == "throttled"
 
@@ -87,7 +89,7 @@ def test_without_counters_the_mask_decides_under_either_name(driver: Driver, nam
     monitor = GpuMonitor("GPU-1")
     driver.has(**{name: lambda _: CAP})
     assert monitor.doubt(monitor.read(), monitor.read()).value == "none"
-    assert monitor.labels()["gpu_power_capped"] is True
+    assert monitor.observed("conv").power_capped is True
     driver.has(**{name: lambda _: CAP | HEAT})
     assert monitor.doubt(monitor.read(), monitor.read()).value == "throttled"
 
@@ -96,11 +98,11 @@ def test_only_processes_of_others_are_foreign(driver: Driver) -> None:
     pids = [os.getpid(), 99_999_999]
     driver.has(nvmlDeviceGetComputeRunningProcesses=lambda _: [SimpleNamespace(pid=pid) for pid in pids])
     monitor = GpuMonitor("GPU-1")
-    assert monitor.labels()["gpu_foreign_processes"] == 1
+    assert monitor.observed("conv").foreign_processes == 1
     pids.pop()
-    assert monitor.labels()["gpu_foreign_processes"] == 0
+    assert monitor.observed("conv").foreign_processes == 0
     pids[:] = [99_999_999]  # a container: ours under the host's number
-    assert monitor.labels()["gpu_foreign_processes"] == 0
+    assert monitor.observed("conv").foreign_processes == 0
 
 
 def test_a_gpu_that_vanishes_is_named(driver: Driver) -> None:
@@ -108,3 +110,33 @@ def test_a_gpu_that_vanishes_is_named(driver: Driver) -> None:
     driver.has(nvmlDeviceGetViolationStatus=fails(pynvml.NVML_ERROR_GPU_IS_LOST))
     with pytest.raises(NoDevice, match="GPU-1 is gone"):
         monitor.read()
+
+
+def test_what_is_kept_of_a_workload_is_its_own_and_typical(driver: Driver) -> None:
+    now = {"mhz": 1500, "celsius": 60, "milliwatts": 150_000}
+    driver.has(
+        nvmlDeviceGetClockInfo=lambda _, kind: now["mhz"] if kind == pynvml.NVML_CLOCK_SM else 7000,
+        nvmlDeviceGetTemperature=lambda *_: now["celsius"],
+        nvmlDeviceGetPowerUsage=lambda _: now["milliwatts"],
+    )
+    monitor = GpuMonitor("GPU-1")
+    for mhz, celsius in ((1500, 60), (1500, 71), (1200, 65)):
+        now.update(mhz=mhz, celsius=celsius)
+        monitor.keep("conv", monitor.read())
+    now.update(mhz=300, celsius=90)
+    monitor.keep("pool", monitor.read())
+    observed = monitor.observed("conv")
+    assert (observed.sm_mhz, observed.memory_mhz, observed.temperature_c, observed.power_w) == (1500, 7000, 71, 150)
+    assert observed.clocks == "not locked", "the clock moved"
+
+
+def test_a_steady_clock_is_no_lock_unless_a_setting_holds_it(driver: Driver) -> None:
+    setting, mask = pynvml.nvmlClocksThrottleReasonApplicationsClocksSetting, [0]
+    driver.has(nvmlDeviceGetClockInfo=lambda *_: 1400, nvmlDeviceGetCurrentClocksThrottleReasons=lambda _: mask[0])
+    steady = GpuMonitor("GPU-1")
+    steady.keep("conv", steady.read())
+    assert steady.observed("conv").clocks is None
+    mask[0] = setting
+    held = GpuMonitor("GPU-1")
+    held.keep("conv", held.read())
+    assert held.observed("conv").clocks == "locked"

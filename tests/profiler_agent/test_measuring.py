@@ -11,13 +11,13 @@ import torch
 from lut_server.schemas import Environment, Mode, Precision, Runtime
 from profiler_agent.allocator import KEEP_BUFFERS
 from profiler_agent.environment import NoDevice, find_device, inspect
-from profiler_agent.messages import Checked, Inspected
+from profiler_agent.messages import Checked, Inspected, InspectTask
 from profiler_agent.monitor import HostMonitor, HostReading
-from profiler_agent.process import ProcessFailed, inspect_device
-from profiler_agent.process import inspect as inspect_in_process
+from profiler_agent.process import ProcessFailed, inspect_device, tell
 from profiler_agent.references import references
 from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.runtimes.pytorch import Unsupported
+from profiler_agent.sampling import RECENT_BLOCKS, WARM_MOST, Sampler
 from profiler_agent.timing.block import MAX_EXECUTIONS, executions_per_block, settle
 from profiler_agent.timing.host import HostClock
 from profiler_agent.trace import Doubt
@@ -53,6 +53,47 @@ def test_warming_up_ends_in_the_steady_state() -> None:
     executions = settle(clock, lambda: None)
     assert clock.executed > 50
     assert executions == pytest.approx(100, rel=0.05)
+
+
+class CoolingClock:
+    """A clock of an operation that takes 1 ms, and twice that the first three times after `cool()`."""
+
+    block_s = 0.005
+
+    def __init__(self) -> None:
+        self.executed = 0
+        self.slowness = 1.0
+        self._cold = 3
+
+    def cool(self) -> None:
+        self._cold = 3
+
+    def time_s(self, execute: object, executions: int) -> float:
+        del execute
+        cold = min(self._cold, executions)
+        self._cold -= cold
+        self.executed += executions
+        return 1e-3 * self.slowness * (executions + cold)
+
+
+@pytest.mark.parametrize("executions", [1, 2, 5])
+def test_every_block_is_as_warm_as_the_others(executions: int) -> None:
+    clock = CoolingClock()
+    sampler = Sampler(clock, HostMonitor(), None)
+    for _ in range(20):
+        clock.cool()
+        assert sampler.take("a", lambda: None, executions).latency_us == pytest.approx(1000)
+
+
+def test_warming_up_is_bounded_and_follows_the_machine() -> None:
+    clock = CoolingClock()
+    sampler = Sampler(clock, HostMonitor(), None)
+    sampler.take("a", lambda: None, 1)
+    clock.slowness = 1.5
+    for warm_ups in [WARM_MOST] * RECENT_BLOCKS + [1]:
+        before = clock.executed
+        assert sampler.take("a", lambda: None, 1).latency_us == pytest.approx(1500)
+        assert clock.executed - before == warm_ups + 1
 
 
 def test_the_host_clock_times_all_executions() -> None:
@@ -175,11 +216,11 @@ def test_a_gpu_is_described_with_its_driver() -> None:
 def test_the_measuring_process_keeps_its_buffers_and_says_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in KEEP_BUFFERS:
         monkeypatch.delenv(name, raising=False)
-    messages = list(inspect_in_process("cpu", check=True))
+    messages = list(tell(InspectTask(device="cpu", check=True)))
     inspected = next(message for message in messages if isinstance(message, Inspected))
     allocator = inspected.environment.allocator
     assert allocator is not None
-    assert "glibc" not in allocator or allocator.endswith("kept")
+    assert "glibc" not in allocator or "buffers kept" in allocator
     checked = next(message for message in messages if isinstance(message, Checked))
     reasons = {(item.mode, item.precision): item.reason for item in checked.capabilities}
     assert reasons["pytorch", "fp32"] is None

@@ -120,6 +120,16 @@ def test_rejection_is_bounded_and_then_the_result_says_so() -> None:
         assert (quality.noisy, quality.throttled) == (noisy, throttled)
 
 
+def test_references_are_read_as_often_as_their_cadence_says_and_at_least_once_a_round() -> None:
+    machine = Machine()
+    references = {name: machine.workload(name) for name in ("often", "seldom", "once")}
+    keys = {key: machine.workload(key) for key in "abcdefgh"}
+    rounds = Rounds(keys, references, RULE, band_rel=1, cadence={"often": 1, "seldom": 4}, seed=0)
+    _, reports = results(rounds)
+    count = reports[-1].number
+    assert [machine.taken.count(name) for name in references] == [8 * count, 2 * count, count]
+
+
 def test_a_round_whose_reference_leaves_its_band_is_repeated() -> None:
     machine = Machine(lambda now_s: 1.5 if 0.105 < now_s < 0.145 else 1.0)
     rounds = Rounds({"a": machine.workload("a")}, {"r": machine.workload("r")}, RULE, band_rel=0.1, seed=0)
@@ -128,6 +138,17 @@ def test_a_round_whose_reference_leaves_its_band_is_repeated() -> None:
     assert reports[-1].number == 14
     assert left["a"].quality.rejected_blocks == 2
     assert max(left["a"].samples_us) < 120
+
+
+def test_a_round_is_repeated_in_its_own_process_so_that_none_is_left_out() -> None:
+    machine = Machine(lambda now_s: 1.5 if 0.205 < now_s < 0.225 else 1.0)
+    references = {"r": machine.workload("r")}
+    rounds = Rounds({"a": machine.workload("a")}, references, RULE, band_rel=0.1, seed=0, processes=3)
+    _, reports = results(rounds)
+    assert reports[-1].repeated == 1
+    trace = rounds.trace()
+    kept = trace.process[(trace.name == 0) & trace.kept].tolist()
+    assert kept == [0, 1, 2] * 4
 
 
 def test_a_reference_that_is_not_watched_may_drift() -> None:
@@ -183,3 +204,14 @@ def test_intervals_cover_the_truth_under_a_drift_that_the_rounds_see_whole() -> 
             repeats += 1
             covered += interval.low <= 100 <= interval.high
     assert covered / repeats >= 0.93
+
+
+def test_nobody_leaves_as_converged_before_the_first_look() -> None:
+    machine = Machine()
+    rule = StoppingRule(target_rel=0.02, min_blocks=12, max_blocks=60, max_rejected=12, first_look=30)
+    left, _ = results(Rounds({"quiet": machine.workload("quiet")}, {}, rule, band_rel=0.1, seed=0))
+    assert len(left["quiet"].samples_us) == 30
+    machine = Machine()
+    takes = {"quiet": machine.workload("quiet")}
+    left, _ = results(Rounds(takes, {}, rule, band_rel=0.1, seed=0, budget_s=0.05, clock=machine.clock))
+    assert (len(left["quiet"].samples_us), left["quiet"].quality.converged) == (12, True)

@@ -30,7 +30,7 @@ def test_only_the_keys_that_remain_are_built() -> None:
 
 def test_a_network_is_one_workload() -> None:
     spec = NetworkSpec.of(toy_space.name, toy_space.digest, {}, (8, 16, 16), {toy_space.operation("conv"): 2})
-    request = profile(network=spec)
+    request = profile(networks=(spec,))
     (workload,) = workloads_of(request, request.keys)
     assert (workload.key, workload.input_shapes) == (spec.digest, ((1, 8, 16, 16),))
     assert workload.build()(torch.zeros(1, 8, 16, 16)).shape == (1, 8, 16, 16)

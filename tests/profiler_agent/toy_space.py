@@ -1,4 +1,7 @@
-"""A search space of three small operations, installed for the tests the way any space is: as a distribution."""
+"""A search space of small operations, one of them deadly, installed for the tests as any is: as a distribution."""
+
+import os
+import time
 
 import torch
 
@@ -13,11 +16,31 @@ def operation(kind: str, side: int = 16) -> OperationSpec:
     return OperationSpec(space=name, space_digest=digest, name=kind, input_shapes=((8, side, side),))
 
 
+class Deadly(torch.nn.Module):
+    """Its second execution ends the process, as a crash in a kernel would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._executions = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self._executions += 1
+        if self._executions > 1:
+            os._exit(7)
+        return x + 1
+
+
 def build_operation(spec: OperationSpec) -> torch.nn.Module:
     if spec.name == "conv":
-        return torch.nn.Conv2d(8, 8, 3, padding=1)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return torch.nn.Conv2d(8, 8, 3, padding=1)
     if spec.name == "pool":
         return torch.nn.MaxPool2d(3, 1, 1)
+    if spec.name == "deadly":
+        return Deadly()
+    if spec.name == "slow":
+        time.sleep(60)
     raise ValueError(f"name={spec.name!r}: the toy space has conv and pool")
 
 
