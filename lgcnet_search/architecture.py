@@ -35,22 +35,34 @@ class EdgeTensors(NamedTuple):
 
 
 class Architecture(nn.Module):
-    """log α of all edges and, if cells are guided, the GCN-guided modules: what Adam optimizes.
+    """log α of all edges and, if cells are guided, the modules that guide them: what Adam optimizes.
 
-    `forward` gives α' (Eq. 5), of which is sampled and of which the argmax is taken.
+    `forward` gives α' (Eq. 5), of which is sampled and of which the argmax is taken. Where cells are `shared`, there
+    are two: one normal, one reduction (Table VI a), and a sample is the same in all cells of a kind.
     """
 
-    def __init__(self, space: Space, guide: GuidedCells | None = None) -> None:
+    kinds: Tensor
+    """The row of `cells` that each cell of the space takes."""
+
+    def __init__(self, space: Space, guide: GuidedCells | None = None, shared: bool = False) -> None:
         super().__init__()
         self.space = space
-        self.cells = nn.Parameter(INITIAL_STD * torch.randn(space.cells, EDGES_PER_CELL, len(CELL_CANDIDATES)))
+        kinds = [int(cell in space.reductions) if shared else cell for cell in range(space.cells)]
+        self.register_buffer("kinds", torch.tensor(kinds), persistent=False)
+        self.cells = nn.Parameter(INITIAL_STD * torch.randn(max(kinds) + 1, EDGES_PER_CELL, len(CELL_CANDIDATES)))
         self.fusion = nn.Parameter(INITIAL_STD * torch.randn(len(space.fusion_edges), len(FUSION_CANDIDATES)))
         self.up = nn.Parameter(INITIAL_STD * torch.randn(len(space.up_edges), len(UP_CANDIDATES)))
         self.guide = guide
 
     def forward(self) -> EdgeTensors:
-        cells = self.guide(self.cells) if self.guide else self.cells
-        return EdgeTensors(cells, self.fusion, self.up)
+        return self._expanded(self._rows())
+
+    def _rows(self) -> EdgeTensors:
+        """α', shared cells once each."""
+        return EdgeTensors(self.guide(self.cells) if self.guide else self.cells, self.fusion, self.up)
+
+    def _expanded(self, rows: EdgeTensors) -> EdgeTensors:
+        return rows._replace(cells=rows.cells[self.kinds])
 
     def sample(self, temperature: float, generator: torch.Generator) -> EdgeTensors:
         """Eq. 4 for every edge. `generator` is a CPU's, so that the noise is the same on every device."""
@@ -59,7 +71,7 @@ class Architecture(nn.Module):
             uniform = torch.rand(log_alpha.shape, generator=generator, dtype=log_alpha.dtype)
             return relax(log_alpha, uniform.to(log_alpha.device), temperature)
 
-        return self().map(relaxed)  # type: ignore[no-any-return]
+        return self._expanded(self._rows().map(relaxed))
 
     @torch.no_grad()
     def genotype(self) -> Genotype:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from lgcnet_search.processes import Processes
+
 MAGIC = b"lgcnet-checkpoint-1\n"
 _HEADER = len(MAGIC) + hashlib.sha256().digest_size
 
@@ -62,3 +64,28 @@ class Checkpoint:
         # Tensors stay on the CPU until they are copied into what they belong to.
         loaded = torch.load(io.BytesIO(memoryview(content)[_HEADER:]), map_location="cpu", weights_only=True)
         return cls(loaded["origin"], loaded["state"])
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a run keeps its state, and after how many steps. `data` says what the batches are."""
+
+    path: Path
+    every: int
+    data: str = ""
+
+    def found(self, origin: Mapping[str, Any], processes: Processes) -> Mapping[str, Any] | None:
+        """The state that the first process finds there, in every process. Raises CheckpointError."""
+        there = processes.first and self.path.exists()
+        checkpoint = processes.from_first(Checkpoint.load(self.path, self._with_data(origin)) if there else None)
+        return checkpoint.state if checkpoint else None
+
+    def due(self, step: int, last: int, processes: Processes) -> bool:
+        """Whether this process keeps the state after `step` of `last` steps."""
+        return processes.first and (step % self.every == 0 or step >= last)
+
+    def keep(self, origin: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        Checkpoint(self._with_data(origin), state).save(self.path)
+
+    def _with_data(self, origin: Mapping[str, Any]) -> dict[str, Any]:
+        return {**origin, "data": self.data}

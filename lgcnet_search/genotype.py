@@ -63,7 +63,9 @@ class Genotype:
         return replace(self, space=space)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"cells": self.cells, "fusion": self.fusion, "space": asdict(self.space)}
+        """Plain values. The paper's own aggregation is not written: agents older than the others read it too."""
+        space = {name: value for name, value in asdict(self.space).items() if (name, value) != ("aggregation", "dense")}
+        return {"cells": self.cells, "fusion": self.fusion, "space": space}
 
     def to_json(self) -> str:
         """Canonical JSON, as NetworkSpec.genotype holds it."""
@@ -77,7 +79,8 @@ class Genotype:
         except ValueError as error:
             raise GenotypeError(f"the genotype is not JSON: {error}") from error
         given = _members("the genotype", value, {"cells", "fusion", "space"})
-        space = _members("space", given["space"], {item.name for item in fields(Space)})
+        names = {item.name for item in fields(Space)}
+        space = _members("space", given["space"], names - {"aggregation"}, names)
         cells = tuple(_texts(f"cells[{index}]", names) for index, names in enumerate(_list("cells", given["cells"])))
         lists = {name: tuple(_list(f"space.{name}", space[name])) for name in ("reductions", "fused")}
         try:
@@ -109,19 +112,27 @@ def typical_genotype(space: Space, seed: int, light: tuple[float, float] = (0.6,
     return Genotype.of(space, choices)
 
 
+def varied_genotype(space: Space, seed: int) -> Genotype:
+    """Random, between networks of light operations and networks of heavy ones, so that latencies spread."""
+    share = random.Random(seed).uniform(0.05, 0.95)
+    return typical_genotype(space, seed, (share, share))
+
+
 def _edges(space: Space) -> tuple[tuple[Edge, ...], tuple[Edge, ...]]:
     """Edges of the cells, and all others."""
     others = tuple(edge for edge in space.graph.edges if edge.names != CELL_CANDIDATES)
     return space.cell_edges, others
 
 
-def _members(what: str, value: object, names: set[str]) -> dict[str, Any]:
+def _members(what: str, value: object, names: set[str], known: set[str] | None = None) -> dict[str, Any]:
+    """A JSON object with all of `names` and nothing beyond `known`."""
+    known = known or names
     if not isinstance(value, dict):
         raise GenotypeError(f"{what}: a JSON object with {', '.join(sorted(names))} is expected, not {value!r:.80}")
     if missing := names - value.keys():
         raise GenotypeError(f"{what}: {', '.join(sorted(missing))} missing")
-    if unknown := value.keys() - names:
-        raise GenotypeError(f"{what}: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(names))}")
+    if unknown := value.keys() - known:
+        raise GenotypeError(f"{what}: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
     return value
 
 

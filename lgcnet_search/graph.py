@@ -1,9 +1,16 @@
-"""The GCN-guided module between adjacent cells (Eq. 5-7). It exists during the search only."""
+"""What passes from cell to cell (Eq. 5-7): the GCN-guided module and its ablations. They exist in the search only."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+Guide = Literal["none", "connected", "edge-similarity", "operation-identity"]
+"""How a cell is guided (Tables VI and IX); the paper's own is edge-similarity."""
+
+GAMMA = 0.5
+DIMENSION = 64
 
 
 class GuidedPair(nn.Module):
@@ -14,7 +21,7 @@ class GuidedPair(nn.Module):
     them. The last layer starts at zero, so that the search starts at α' = α.
     """
 
-    def __init__(self, candidates: int, dimension: int = 64, gamma: float = 0.5) -> None:
+    def __init__(self, candidates: int, dimension: int = DIMENSION, gamma: float = GAMMA) -> None:
         super().__init__()
         self.gamma = gamma
         self.w1 = nn.Parameter(torch.randn(candidates, candidates) / math.sqrt(candidates))
@@ -23,10 +30,7 @@ class GuidedPair(nn.Module):
         self.phi1 = nn.Sequential(
             nn.Linear(candidates, dimension), nn.ReLU(inplace=True), nn.Linear(dimension, dimension)
         )
-        last = nn.Linear(dimension, candidates)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.phi2 = nn.Sequential(nn.Linear(dimension, dimension), nn.ReLU(inplace=True), last)
+        self.phi2 = _ending_at_zero(dimension, candidates)
 
     def forward(self, alpha: Tensor, previous: Tensor) -> Tensor:
         """α'_k of shape p×q from α_k and the raw α_{k-1}."""
@@ -37,14 +41,73 @@ class GuidedPair(nn.Module):
         return guided
 
 
+class OperationPair(nn.Module):
+    """The operation-identity graph (Table IX): each candidate of each edge is a node, A = α_k (α_{k-1})ᵀ flattened.
+
+    A node is one number, so Φ1 is 1→d and Φ2 d→1; all else is as in `GuidedPair`.
+    """
+
+    def __init__(self, dimension: int = DIMENSION, gamma: float = GAMMA) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.weight = nn.Parameter(torch.randn(dimension, dimension) / math.sqrt(dimension))
+        self.phi1 = nn.Sequential(nn.Linear(1, dimension), nn.ReLU(inplace=True), nn.Linear(dimension, dimension))
+        self.phi2 = _ending_at_zero(dimension, 1)
+
+    def forward(self, alpha: Tensor, previous: Tensor) -> Tensor:
+        """α'_k of shape p×q from α_k and the raw α_{k-1}."""
+        nodes = self.phi1(previous.reshape(-1, 1))
+        adjacency = torch.outer(alpha.flatten(), previous.flatten())
+        reasoned = adjacency @ nodes @ self.weight + nodes
+        guided: Tensor = alpha + self.gamma * self.phi2(reasoned).view(alpha.shape)
+        return guided
+
+
+class ConnectedPair(nn.Module):
+    """A fully connected layer in the module's place (Table VI c): α'_k = α_k + γ FC(α_{k-1}), over all of a cell."""
+
+    def __init__(self, edges: int, candidates: int, gamma: float = GAMMA) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.layer = _from_zero(edges * candidates, edges * candidates)
+
+    def forward(self, alpha: Tensor, previous: Tensor) -> Tensor:
+        """α'_k of shape p×q from α_k and the raw α_{k-1}."""
+        guided: Tensor = alpha + self.gamma * self.layer(previous.flatten()).view(alpha.shape)
+        return guided
+
+
 class GuidedCells(nn.Module):
     """A module of its own for each pair of neighbours; the first cell has no predecessor and stays as it is."""
 
-    def __init__(self, cells: int, candidates: int, dimension: int = 64, gamma: float = 0.5) -> None:
+    def __init__(
+        self, cells: int, edges: int, candidates: int, guide: Guide = "edge-similarity", dimension: int = DIMENSION
+    ) -> None:
         super().__init__()
-        self.pairs = nn.ModuleList(GuidedPair(candidates, dimension, gamma) for _ in range(cells - 1))
+
+        def pair() -> nn.Module:
+            if guide == "connected":
+                return ConnectedPair(edges, candidates)
+            if guide == "operation-identity":
+                return OperationPair(dimension)
+            return GuidedPair(candidates, dimension)
+
+        self.pairs = nn.ModuleList(pair() for _ in range(cells - 1 if guide != "none" else 0))
 
     def forward(self, alpha: Tensor) -> Tensor:
         """α' of all cells, of shape cells×p×q like `alpha`."""
         guided = [pair(alpha[cell], alpha[cell - 1]) for cell, pair in enumerate(self.pairs, start=1)]
-        return torch.stack([alpha[0], *guided])
+        return torch.cat((alpha[: len(alpha) - len(guided)], *(row[None] for row in guided)))
+
+
+def _from_zero(inputs: int, outputs: int) -> nn.Linear:
+    """A layer that lets the search start at α' = α."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _ending_at_zero(dimension: int, outputs: int) -> nn.Sequential:
+    last = _from_zero(dimension, outputs)
+    return nn.Sequential(nn.Linear(dimension, dimension), nn.ReLU(inplace=True), last)

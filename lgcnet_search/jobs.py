@@ -1,14 +1,18 @@
 """Work for agents: profile a space, measure a network; through the server, on a device it knows."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from lgcnet_search.digest import REQUIREMENT, SPACE, space_digest
-from lgcnet_search.genotype import Genotype
+from lgcnet_search.genotype import Genotype, varied_genotype
+from lgcnet_search.latencies import Latencies
 from lgcnet_search.network import network_spec
 from lgcnet_search.space import Space
-from lut_server.client import LutClient
+from lut_server.calibration import choose
+from lut_server.client import LutClient, NotFound
 from lut_server.schemas import (
+    Calibration,
     Device,
     DeviceSelector,
     Effort,
@@ -16,6 +20,7 @@ from lut_server.schemas import (
     JobRequest,
     LatencyTable,
     Mode,
+    NetworkRecord,
     NetworkResult,
     NetworkSpec,
     OperationSpec,
@@ -24,6 +29,13 @@ from lut_server.schemas import (
 )
 
 OnJob = Callable[[Job], None]
+
+CALIBRATION_NETWORKS = 8
+"""Measured with every new table; `lgcnet-search calibrate` adds more."""
+
+CANDIDATES = 200
+NETWORK_S = 12.0
+CALIBRATED_S = 60.0
 
 
 class AgentError(RuntimeError):
@@ -60,42 +72,98 @@ def runtime_on(
     return Runtime(mode=mode, precision=precision, batch_size=batch_size, threads=threads)
 
 
-def profile(
+def submit_profile(
     client: LutClient,
-    space: Space,
+    operations: tuple[OperationSpec, ...],
     device: Device,
     runtime: Runtime,
     effort: Effort | None = None,
-    on_job: OnJob | None = None,
-) -> LatencyTable:
-    """Have every operation of the space measured and wait for the table. Raises JobFailed."""
-    request = _request(device, runtime, effort, operations=space.operations)
-    job = client.wait_for_job(client.submit_job(request).id, on_job)
-    if job.table_id is None:
+) -> Job:
+    """Queue a job that measures all of these operations and makes a table of them."""
+    return client.submit_job(_request(device, runtime, effort, operations=operations))
+
+
+def finished_table(client: LutClient, job: Job, on_job: OnJob | None = None) -> LatencyTable:
+    """Wait for a profile job and fetch its table. Raises JobFailed."""
+    done = client.wait_for_job(job.id, on_job)
+    if done.table_id is None:
         raise AgentError(f"job {job.id} is done and has no table; are server and search of one version?")
-    return client.table(job.table_id)
+    return client.table(done.table_id)
 
 
-def measure(
+def calibrate(
+    client: LutClient, space: Space, table: LatencyTable, count: int, on_job: OnJob | None = None
+) -> Calibration:
+    """Have random networks measured on the table's device, those that tell it the most; what it learned from them.
+
+    They are the same ones for the same table: measured before, they are not measured again, and the calibration is the
+    first one that knows them all. Raises JobFailed.
+    """
+    candidates = [network_spec(varied_genotype(space, seed)) for seed in range(CANDIDATES)]
+    chosen = tuple(choose(table, candidates, count, "median_us"))
+    request = _request(table.device, table.runtime, Effort(budget_s=NETWORK_S * count), networks=chosen)
+    client.wait_for_job(client.submit_job(request).id, on_job)
+    give_up_at = time.monotonic() + CALIBRATED_S
+    while True:  # the server calibrates after it has said that the job is done
+        for summary in client.calibrations(table.id):
+            if summary.card.networks >= count:
+                calibration = client.stored_calibration(summary.id)
+                if {network.digest for network in chosen} <= {one.network for one in calibration.evidence}:
+                    return calibration
+        if time.monotonic() > give_up_at:
+            raise AgentError(
+                f"table {table.id} was not calibrated by its networks; is a newer table of this device there?"
+            )
+        time.sleep(0.2)
+
+
+def submit_measurement(
+    client: LutClient, genotypes: Sequence[Genotype], device: Device, runtime: Runtime, effort: Effort | None = None
+) -> Job:
+    """Queue a job that measures the derived networks end to end, interleaved."""
+    networks = tuple(dict.fromkeys(network_spec(genotype) for genotype in genotypes))
+    return client.submit_job(_request(device, runtime, effort, networks=networks))
+
+
+def measured(
     client: LutClient,
-    genotype: Genotype,
+    job: Job,
+    genotypes: Sequence[Genotype],
     device: Device,
     runtime: Runtime,
-    effort: Effort | None = None,
     on_job: OnJob | None = None,
-) -> NetworkResult:
-    """Have the derived network measured end to end; its latency beside the table's sum. Raises JobFailed."""
+) -> list[NetworkResult]:
+    """Wait for a measurement; each network's latency beside what was predicted. Raises JobFailed."""
+    client.wait_for_job(job.id, on_job)
+    results = []
+    for genotype in genotypes:
+        digest = network_spec(genotype).digest
+        result = newest_result(client.network(digest), device, runtime)
+        if result is None:
+            raise AgentError(f"job {job.id} is done and network {digest} has no result on {device.name}")
+        results.append(result)
+    return results
+
+
+def newest_result(record: NetworkRecord, device: Device, runtime: Runtime) -> NetworkResult | None:
+    """What a network's last measurement on this device gave."""
+    results = [item for item in record.results if item.device.uuid == device.uuid and item.runtime == runtime]
+    return max(results, key=lambda result: result.measured_at, default=None)
+
+
+def latency_of(client: LutClient, genotype: Genotype, device: Device, runtime: Runtime) -> tuple[float, bool]:
+    """Microseconds, and whether they were measured: else they are predicted by the newest table.
+
+    Raises NotFound without a table, MissingRows where it is of another input size.
+    """
     network = network_spec(genotype)
-    request = _request(device, runtime, effort, network=network)
-    job = client.wait_for_job(client.submit_job(request).id, on_job)
-    results = [
-        result
-        for result in client.network(network.digest).results
-        if result.device.uuid == device.uuid and result.runtime == runtime
-    ]
-    if not results:
-        raise AgentError(f"job {job.id} is done and network {network.digest} has no result on {device.name}")
-    return max(results, key=lambda result: result.measured_at)
+    try:
+        result = newest_result(client.network(network.digest), device, runtime)
+    except NotFound:
+        result = None
+    if result:
+        return result.measured_us, True
+    return latencies_of(client, table_of(client, device, runtime)).network_us(network), False
 
 
 def _request(
@@ -104,7 +172,7 @@ def _request(
     effort: Effort | None,
     *,
     operations: tuple[OperationSpec, ...] = (),
-    network: NetworkSpec | None = None,
+    networks: tuple[NetworkSpec, ...] = (),
 ) -> JobRequest:
     return JobRequest(
         device=DeviceSelector(uuid=device.uuid),
@@ -113,9 +181,19 @@ def _request(
         space_digest=space_digest(),
         requirement=REQUIREMENT,
         operations=operations,
-        network=network,
+        networks=networks,
         effort=effort or Effort(),
     )
+
+
+def latencies_of(client: LutClient, table: LatencyTable, isolated: bool = False) -> Latencies:
+    """By the newest calibration of a table, if it has one and not the `isolated` latencies are asked for."""
+    if isolated:
+        return Latencies(table)
+    try:
+        return Latencies(table, client.calibration(table.id))
+    except NotFound:
+        return Latencies(table)
 
 
 def table_of(client: LutClient, device: Device, runtime: Runtime, table_id: UUID | None = None) -> LatencyTable:

@@ -4,11 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from lgcnet_search.architecture import EdgeTensors
-from lgcnet_search.space import CELL_CANDIDATES, EDGES_PER_CELL, Space
+from lgcnet_search.latencies import Latencies
+from lgcnet_search.space import CELL_CANDIDATES, EDGES_PER_CELL, FUSION_CANDIDATES, UP_CANDIDATES, Space
 from lgcnet_search.steps import ZERO, Edge, Node, Step
-from lut_server.schemas import LatencyTable, NetworkSpec, OperationSpec
+from lut_server.schemas import OperationSpec
 
 BETA = 0.005
+CEILING_WEIGHT = 1.0
+"""Of log(LAT / ceiling) above a ceiling: being twice as slow as allowed costs as much as a cross-entropy of 0.7."""
 
 
 class LatencyModel(nn.Module):
@@ -18,6 +21,9 @@ class LatencyModel(nn.Module):
     searched and the expected additions: a node with incoming edges e and probabilities z⁰_e of `zero` costs
     add · (Σ_e (1 - z⁰_e) - 1 + Π_e z⁰_e) + zeros · Π_e z⁰_e. So LAT of a one-hot z is the table's sum over exactly
     the multiset that the derived network executes. Raises MissingRows if the table lacks an operation.
+
+    With a calibrated table the latencies are those inside a network, so that the search knows already that, say, a
+    pooling whose input is still warm is cheaper there than alone.
     """
 
     constant_us: Tensor
@@ -28,29 +34,31 @@ class LatencyModel(nn.Module):
     add_us: Tensor
     zeros_us: Tensor
 
-    def __init__(self, space: Space, table: LatencyTable) -> None:
+    def __init__(self, space: Space, latencies: Latencies) -> None:
         super().__init__()
-        table.require(space.operations)
+        latencies.table.require(space.operations)
 
         def cost(operation: OperationSpec | None) -> float:
-            return table[operation].latency.median_us if operation else 0.0
+            return latencies.operation_us(operation) if operation else 0.0
 
-        def costs(edges: tuple[Edge, ...]) -> Tensor:
-            return torch.tensor([[cost(candidate.operation) for candidate in edge.candidates] for edge in edges])
+        def costs(edges: tuple[Edge, ...], names: tuple[str, ...]) -> Tensor:
+            rows = [[cost(candidate.operation) for candidate in edge.candidates] for edge in edges]
+            return torch.tensor(rows).reshape(len(edges), len(names))
 
         rows = {edge.name: row for row, edge in enumerate(space.cell_edges)}
         nodes = [part for part in space.graph.parts if isinstance(part, Node)]
         searched = [node for node in nodes if node.zeros is not None]
-        constant = sum(cost(part.operation) for part in space.graph.parts if isinstance(part, Step))
+        constant = latencies.constant_us
+        constant += sum(cost(part.operation) for part in space.graph.parts if isinstance(part, Step))
         constant += sum(cost(node.addition) * (len(node.inputs) - 1) for node in nodes if node.zeros is None)
         members = torch.zeros(len(searched), len(rows), dtype=torch.bool)
         for index, node in enumerate(searched):
             members[index, [rows[name] for name in node.inputs]] = True
 
         self.register_buffer("constant_us", torch.tensor(constant))
-        self.register_buffer("cells_us", costs(space.cell_edges).view(space.cells, EDGES_PER_CELL, -1))
-        self.register_buffer("fusion_us", costs(space.fusion_edges))
-        self.register_buffer("up_us", costs(space.up_edges))
+        self.register_buffer("cells_us", costs(space.cell_edges, CELL_CANDIDATES).view(space.cells, EDGES_PER_CELL, -1))
+        self.register_buffer("fusion_us", costs(space.fusion_edges, FUSION_CANDIDATES))
+        self.register_buffer("up_us", costs(space.up_edges, UP_CANDIDATES))
         self.register_buffer("members", members)
         self.register_buffer("add_us", torch.tensor([cost(node.addition) for node in searched]))
         self.register_buffer("zeros_us", torch.tensor([cost(node.zeros.operation) for node in searched if node.zeros]))
@@ -65,12 +73,11 @@ class LatencyModel(nn.Module):
         return self.constant_us + edges_us + nodes_us.sum()
 
 
-def latency_loss(latency_us: Tensor, beta: float = BETA) -> Tensor:
-    """The latency term of Eq. 10: β log(LAT), LAT in microseconds."""
-    return beta * torch.log(latency_us)
-
-
-def table_sum_us(table: LatencyTable, network: NetworkSpec) -> float:
-    """Eq. 9 of a derived network: the table's medians summed over what it executes. Raises MissingRows."""
-    table.require(item.operation for item in network.operations)
-    return sum(item.count * table[item.operation].latency.median_us for item in network.operations)
+def latency_loss(
+    latency_us: Tensor, beta: float = BETA, ceiling_us: float | None = None, ceiling_weight: float = CEILING_WEIGHT
+) -> Tensor:
+    """The latency term of Eq. 10: β log(LAT), LAT in microseconds; steeper above a ceiling."""
+    loss = beta * torch.log(latency_us)
+    if ceiling_us is None:
+        return loss
+    return loss + ceiling_weight * torch.relu(torch.log(latency_us / ceiling_us))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -14,17 +15,17 @@ from lgcnet_search.steps import INPUT, Step, multiset
 from lut_server.schemas import NetworkSpec, OperationSpec
 
 
-class DerivedNetwork(nn.Module):
-    """Runs the steps of a genotype: images N×3×height×width to logits N×classes×height×width.
+class StepNetwork(nn.Module):
+    """Runs steps; the last one's value is the result.
 
     Weights stand under the names of the steps ("cell3.i1-x1.layers.0.weight"). Every value is freed after its last
     use. Sizes are those of the genotype's space: other images raise ValueError, `Genotype.at` moves the choices.
     """
 
-    def __init__(self, genotype: Genotype) -> None:
+    def __init__(self, genotype: Genotype, steps: tuple[Step, ...]) -> None:
         super().__init__()
         self.genotype = genotype
-        self.steps = genotype.space.graph.derive(genotype.choices)
+        self.steps = steps
         self._runs: list[tuple[Operation, tuple[str, ...], str, tuple[str, ...]]] = []
         last_use = {name: index for index, step in enumerate(self.steps) for name in (step.name, *step.inputs)}
         for index, step in enumerate(self.steps):
@@ -46,6 +47,20 @@ class DerivedNetwork(nn.Module):
             for value in done:
                 del values[value]
         return result
+
+
+class DerivedNetwork(StepNetwork):
+    """The network of a genotype: images N×3×height×width to logits N×classes×height×width."""
+
+    def __init__(self, genotype: Genotype) -> None:
+        super().__init__(genotype, genotype.space.graph.derive(genotype.choices))
+
+    def at(self, height: int, width_px: int) -> "DerivedNetwork":
+        """A network for another input size with a copy of the weights, in the same mode and on the same device."""
+        space = replace(self.genotype.space, height=height, width_px=width_px)
+        moved = DerivedNetwork(self.genotype.at(space)).to(next(self.parameters()).device)
+        moved.load_state_dict(self.state_dict())
+        return moved.train(self.training)
 
 
 def attach(root: nn.Module, name: str, module: nn.Module) -> None:

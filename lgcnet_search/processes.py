@@ -64,5 +64,6 @@ def launched(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(dist.get_rank(), dist.get_world_size()), device
+        dist.barrier()  # a process whose peers are gone already may be aborted while it leaves
     finally:
         dist.destroy_process_group()

@@ -6,20 +6,25 @@ from pathlib import Path
 
 from lgcnet_search import plots
 from lgcnet_search.digest import space_digest
+from lgcnet_search.genotype import Genotype
+from lgcnet_search.latencies import Latencies
 from lgcnet_search.search import SearchResult
 from lut_server.schemas import LatencyTable
 
 
-def write_result(result: SearchResult, table: LatencyTable, out: Path) -> Path:
+def write_result(result: SearchResult, latencies: Latencies, out: Path) -> Path:
     """Write genotype.json, whose path is returned, and history.json: device, table, settings and every step."""
     out.mkdir(parents=True, exist_ok=True)
     genotype = out / "genotype.json"
     genotype.write_text(json.dumps(result.genotype.to_dict(), indent=1) + "\n", "utf-8")
+    table, calibration = latencies.table, latencies.calibration
     origin = {
         "device": table.device.name,
         "runtime": table.runtime.model_dump(mode="json"),
         "table_id": str(table.id),
-        "table_digest": result.table_digest,
+        "table_digest": table.digest,
+        "calibration_id": None if calibration is None else str(calibration.id),
+        "latencies_digest": result.latencies_digest,
         "space_digest": space_digest(),
         "predicted_us": result.predicted_us,
         "settings": asdict(result.settings),
@@ -30,14 +35,25 @@ def write_result(result: SearchResult, table: LatencyTable, out: Path) -> Path:
     return genotype
 
 
+def draw_genotype(genotype: Genotype, out: Path, title: str = "") -> list[Path]:
+    """Draw the cells and, where there is one, the fusion cell (Figs. 8 to 11); returns the pictures' paths."""
+    drawn = [plots.searched_cells(genotype.choices, out / "cells.png", title)]
+    if genotype.space.aggregation == "dense":
+        drawn.append(plots.fusion_cell(genotype.choices, out / "fusion.png", title))
+    return drawn
+
+
+def draw_table(table: LatencyTable, out: Path) -> Path:
+    """Draw table.png, the heat map of a table."""
+    return plots.latency_heatmap(plots.heatmap_cells(table), out / "table.png", f"{table.device.name}, median latency")
+
+
 def draw_result(result: SearchResult, table: LatencyTable, out: Path) -> list[Path]:
     """Draw cells, fusion cell, the search's course and the table it used; returns the pictures' paths."""
     out.mkdir(parents=True, exist_ok=True)
-    choices = result.genotype.choices
     title = f"{table.device.name}: {result.predicted_us / 1000:.2f} ms predicted"
     return [
-        plots.searched_cells(choices, out / "cells.png", title),
-        plots.fusion_cell(choices, out / "fusion.png", title),
+        *draw_genotype(result.genotype, out, title),
         plots.search_curves(
             out / "search.png",
             cross_entropy=[record.cross_entropy for record in result.history],
@@ -46,5 +62,5 @@ def draw_result(result: SearchResult, table: LatencyTable, out: Path) -> list[Pa
             entropy=[record.entropy for record in result.history],
             title=f"search for {table.device.name}",
         ),
-        plots.latency_heatmap(plots.heatmap_cells(table), out / "table.png", f"{table.device.name}, median latency"),
+        draw_table(table, out),
     ]

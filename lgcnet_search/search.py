@@ -1,10 +1,9 @@
 """The search: weights and architecture in one update, on one batch (Eq. 10)."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -12,18 +11,21 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from lgcnet_search.architecture import Architecture
-from lgcnet_search.checkpoint import Checkpoint
+from lgcnet_search.batches import Batch, Batches, batches_from
+from lgcnet_search.ceiling import within_ceiling
+from lgcnet_search.checkpoint import Checkpoints
 from lgcnet_search.digest import space_digest
 from lgcnet_search.genotype import Genotype
-from lgcnet_search.graph import GuidedCells
+from lgcnet_search.graph import DIMENSION, Guide, GuidedCells
 from lgcnet_search.gumbel import temperature_at
-from lgcnet_search.latency import BETA, LatencyModel, table_sum_us
+from lgcnet_search.latencies import Latencies
+from lgcnet_search.latency import BETA, LatencyModel
 from lgcnet_search.network import network_spec, seeded
+from lgcnet_search.precision import Amp
 from lgcnet_search.processes import Processes
-from lgcnet_search.space import CELL_CANDIDATES, Space
+from lgcnet_search.space import CELL_CANDIDATES, EDGES_PER_CELL, Space
 from lgcnet_search.supernet import Supernet
-from lgcnet_search.update import Amp, Batch, Sampling, Update
-from lut_server.schemas import LatencyTable
+from lgcnet_search.update import Sampling, Update
 
 
 class SearchError(RuntimeError):
@@ -36,6 +38,10 @@ class SearchSettings:
 
     steps: int = 2000
     beta: float = BETA
+    ceiling_us: float | None = None
+    """What the network may take at most, in microseconds."""
+    quantile: float = 0.5
+    """With which probability: 0.95 keeps the upper end of the prediction's 90 % interval under the ceiling."""
     seed: int = 0
     sampling: Sampling = "soft"
     temperature: tuple[float, float] = (1.0, 0.03)
@@ -46,6 +52,12 @@ class SearchSettings:
     alpha_lr: float = 1e-3
     alpha_betas: tuple[float, float] = (0.5, 0.999)
     alpha_decay: float = 1e-4
+    guide: Guide = "edge-similarity"
+    """How a cell is guided by the one before it (Tables VI, IX); none: cells are independent."""
+    guide_dimension: int = DIMENSION
+    """d of Eq. 7 (Table VIII)."""
+    shared_cells: bool = False
+    """One normal and one reduction cell, repeated (Table VI a); nothing guides them."""
     accumulate: int = 1
     """Batches that one update is the mean of."""
     amp: Amp = "none"
@@ -55,14 +67,20 @@ class SearchSettings:
     """Run each cell again in the backward pass instead of keeping what its candidates returned."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "accumulate"):
+        for name in ("steps", "accumulate", "guide_dimension"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} given, at least 1 is needed")
         if not (math.isfinite(self.beta) and self.beta >= 0):
             raise ValueError(f"beta: {self.beta} given, a finite number from 0 is needed")
-        for name, known in (("sampling", get_args(Sampling)), ("amp", get_args(Amp))):
+        if self.ceiling_us is not None and not (math.isfinite(self.ceiling_us) and self.ceiling_us > 0):
+            raise ValueError(f"ceiling_us: {self.ceiling_us} given, a finite number of microseconds above 0 is needed")
+        if not 0 < self.quantile < 1:
+            raise ValueError(f"quantile: {self.quantile} given, a probability between 0 and 1 is needed")
+        for name, known in (("sampling", get_args(Sampling)), ("amp", get_args(Amp)), ("guide", get_args(Guide))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: {getattr(self, name)!r} given, it may be {', '.join(known)}")
+        if self.shared_cells and self.guide != "none":
+            raise ValueError(f"guide: {self.guide!r} given with shared cells, which are all alike; give none")
 
 
 @dataclass(frozen=True)
@@ -78,27 +96,15 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What was found, the sum of the table for it, and how the search went."""
+    """What was found, its predicted latency, and how the search went."""
 
     genotype: Genotype
     predicted_us: float
     history: tuple[StepRecord, ...]
     settings: SearchSettings
     proxy: Space
-    table_digest: str
+    latencies_digest: str
 
-
-@dataclass(frozen=True)
-class Checkpoints:
-    """Where a search keeps its state, and after how many steps. `data` says what the batches are."""
-
-    path: Path
-    every: int
-    data: str = ""
-
-
-Batches = Iterable[Batch] | Callable[[int], Iterable[Batch]]
-"""Batches, gone through again when they end; or a function from the number of batches already used to the rest."""
 
 OnStep = Callable[[StepRecord], None]
 
@@ -106,7 +112,7 @@ OnStep = Callable[[StepRecord], None]
 def search(
     space: Space,
     proxy: Space,
-    table: LatencyTable,
+    latencies: Latencies,
     batches: Batches,
     settings: SearchSettings | None = None,
     device: torch.device | str = "cpu",
@@ -116,7 +122,7 @@ def search(
     checkpoints: Checkpoints | None = None,
     on_architecture: Callable[[int, Architecture], None] | None = None,
 ) -> SearchResult:
-    """Search `space` on the supernet of `proxy` with the latencies of `space` in `table`.
+    """Search `space` on the supernet of `proxy` with `latencies` of `space`.
 
     `proxy` may be smaller and narrower; it has the same edges and classes. Weights are updated by SGD, α and the
     GCN-guided modules by Adam, from one backward pass. A seed gives the same result on the same machine, also where
@@ -124,7 +130,8 @@ def search(
     batch; all return the same. `on_architecture` is called after `on_step`, with the step.
 
     Raises MissingRows before the first step if the table lacks an operation, ValueError for batches that do not fit,
-    CheckpointError for a file that cannot be continued from, SearchError if the loss is no longer finite.
+    CheckpointError for a file that cannot be continued from, SearchError if the loss is no longer finite,
+    CeilingTooLow if no network is fast enough.
     """
     settings = settings or SearchSettings()
     processes = processes or Processes()
@@ -132,14 +139,12 @@ def search(
         raise ValueError(f"proxy: {proxy} has other edges than {space}; only size, width and classes may differ")
     if space.classes != proxy.classes:
         raise ValueError(f"proxy: {proxy.classes} classes, the space has {space.classes}")
-    run = SearchRun(space, proxy, table, settings, torch.device(device), processes)
-    origin = {**run.origin(table), "data": checkpoints.data} if checkpoints else {}
-    if checkpoints:
-        there = processes.first and checkpoints.path.exists()
-        found = processes.from_first(Checkpoint.load(checkpoints.path, origin) if there else None)
-        if found:
-            run.load_state_dict(found.state)
-    source = _from(batches, run.steps_done * settings.accumulate)
+    run = SearchRun(space, proxy, latencies, settings, torch.device(device), processes)
+    origin = run.origin(latencies)
+    state = checkpoints.found(origin, processes) if checkpoints else None
+    if state:
+        run.load_state_dict(state)
+    source = batches_from(batches, run.steps_done * settings.accumulate)
     while run.steps_done < settings.steps:
         given = list(islice(source, settings.accumulate))
         for images, targets in given:
@@ -149,11 +154,11 @@ def search(
             on_step(record)
         if on_architecture:
             on_architecture(record.step, run.architecture)
-        if checkpoints and processes.first and (run.steps_done % checkpoints.every == 0 or run.done):
-            Checkpoint(origin, run.state_dict()).save(checkpoints.path)
-    genotype = run.architecture.genotype()
-    predicted_us = table_sum_us(table, network_spec(genotype))
-    return SearchResult(genotype, predicted_us, tuple(run.history), settings, proxy, table.digest)
+        if checkpoints and checkpoints.due(run.steps_done, settings.steps, processes):
+            checkpoints.keep(origin, run.state_dict())
+    genotype = run.genotype()
+    predicted_us = latencies.network_us(network_spec(genotype))
+    return SearchResult(genotype, predicted_us, tuple(run.history), settings, proxy, latencies.digest)
 
 
 class SearchRun:
@@ -163,19 +168,23 @@ class SearchRun:
         self,
         space: Space,
         proxy: Space,
-        table: LatencyTable,
+        latencies: Latencies,
         settings: SearchSettings,
         device: torch.device,
         processes: Processes,
     ) -> None:
         self.proxy = proxy
         self.settings = settings
+        self.latencies = latencies
+        self.ceiling_us = settings.ceiling_us and settings.ceiling_us / latencies.margin(settings.quantile)
         self.processes = processes
         self.history: list[StepRecord] = []
-        latency = LatencyModel(space, table).to(device)
+        latency = LatencyModel(space, latencies).to(device)
         with seeded(settings.seed):
             supernet = Supernet(proxy, settings.recompute)
-            self.architecture = Architecture(space, GuidedCells(space.cells, len(CELL_CANDIDATES))).to(device)
+            sizes = (space.cells, EDGES_PER_CELL, len(CELL_CANDIDATES))
+            guide = GuidedCells(*sizes, settings.guide, settings.guide_dimension)
+            self.architecture = Architecture(space, guide, settings.shared_cells).to(device)
         supernet.to(device)
         processes.synchronize_batch_norm(supernet, device)
         self.supernet = supernet.train()
@@ -198,6 +207,7 @@ class SearchRun:
             self.weights,
             self.alphas,
             beta=settings.beta,
+            ceiling_us=self.ceiling_us,
             clip_norm=settings.clip_norm,
             sampling=settings.sampling,
             amp=settings.amp,
@@ -208,10 +218,6 @@ class SearchRun:
     @property
     def steps_done(self) -> int:
         return len(self.history)
-
-    @property
-    def done(self) -> bool:
-        return self.steps_done >= self.settings.steps
 
     def step(self, batches: Sequence[Batch]) -> StepRecord:
         """One update on this process's share of a global batch. Raises SearchError."""
@@ -225,11 +231,19 @@ class SearchRun:
         self.history.append(StepRecord(step, cross_entropy, latency_us, temperature, entropy))
         return self.history[-1]
 
-    def origin(self, table: LatencyTable) -> dict[str, Any]:
+    @torch.no_grad()
+    def genotype(self) -> Genotype:
+        """The most likely network, under the ceiling if there is one. Raises CeilingTooLow."""
+        if self.ceiling_us is None:
+            return self.architecture.genotype()
+        space = self.architecture.space
+        return within_ceiling(space, self.architecture().by_edge(space), self.latencies, self.ceiling_us)
+
+    def origin(self, latencies: Latencies) -> dict[str, Any]:
         """What must be equal for this search to go on from a checkpoint."""
         return {
-            "table": table.digest,
-            "device": table.device.name,
+            "latencies": latencies.digest,
+            "device": latencies.table.device.name,
             "definition": space_digest(),
             "processes": self.processes.count,
             **{f"space.{name}": value for name, value in asdict(self.architecture.space).items()},
@@ -258,22 +272,6 @@ class SearchRun:
             part.load_state_dict(state[name])
         self.noise.set_state(state["noise"])
         self.history = [StepRecord(**record) for record in state["history"]]
-
-
-def _from(batches: Batches, used: int) -> Iterator[Batch]:
-    if callable(batches):
-        return iter(batches(used))
-    return islice(_repeated(batches), used, None)
-
-
-def _repeated(batches: Iterable[Batch]) -> Iterator[Batch]:
-    while True:
-        count = 0
-        for batch in batches:
-            count += 1
-            yield batch
-        if not count:
-            raise ValueError("batches: none left; give a list or a DataLoader, which can be gone through again")
 
 
 def _check(images: torch.Size, targets: torch.Size, proxy: Space) -> None:

@@ -1,27 +1,96 @@
-"""What a search trains on: a Cityscapes folder, or generated street scenes of the same layout."""
+"""What is trained and evaluated on: folders of known layouts, or generated street scenes."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_cache_path
 
-from lgcnet_search.data import street_scenes
+from lgcnet_search.batches import Batch
+from lgcnet_search.data import scene_crops, street_scenes
+from lgcnet_search.data.camvid import CamVid
 from lgcnet_search.data.cityscapes import Cityscapes
 from lgcnet_search.data.errors import DataError
-from lgcnet_search.data.labels import CITYSCAPES
+from lgcnet_search.data.labels import CAMVID, CITYSCAPES, LabelTable
 from lgcnet_search.data.loading import endless
-from lgcnet_search.data.views import RandomCrop
+from lgcnet_search.data.segmentation import SegmentationFiles
+from lgcnet_search.data.views import RandomCrop, Resized
 from lgcnet_search.space import Space
-from lgcnet_search.update import Batch
 
 GENERATED = "generated"
 GENERATED_SIZE = (512, 1024)
 
 
-def generated_scenes(count: int, progress: Callable[[int, int], None] | None = None) -> Path:
-    """The folder with `count` generated pictures for training, made where they are not in the user's cache yet."""
-    root = user_cache_path("lgcnet") / f"street-scenes-{count}"
-    return street_scenes.ensure(root, {"train": count}, GENERATED_SIZE, progress=progress)
+def generated_scenes(
+    count: int,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    held_out: int = 0,
+    size: tuple[int, int] = GENERATED_SIZE,
+) -> Path:
+    """The folder with `count` generated pictures for training, made where they are not in the user's cache yet.
+
+    `held_out` more, of other towns, are for evaluation (split "val").
+    """
+    counts = {"train": count, "val": held_out} if held_out else {"train": count}
+    at = [] if size == GENERATED_SIZE else [f"{size[0]}x{size[1]}"]
+    root = user_cache_path("lgcnet") / "-".join(["street-scenes", *map(str, counts.values()), *at])
+    return street_scenes.ensure(root, counts, size, progress=progress)
+
+
+def generated_classes(scenes: Path) -> Path:
+    """The folder in ImageNet's layout with what was cut from generated scenes, made where it is not there yet."""
+    return scene_crops.cut(scenes, scenes.with_name(scenes.name.replace("scenes", "classes")))
+
+
+Layout = Literal["cityscapes", "camvid"]
+TrainSplit = Literal["train", "trainval"]
+EvaluationSplit = Literal["train", "val", "test"]
+
+CAMVID_SIZE = (720, 960)
+"""Height and width that the paper's network takes there."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A folder of labelled pictures in the layout of a data set."""
+
+    root: Path
+    layout: Layout = "cityscapes"
+
+    @property
+    def labels(self) -> LabelTable:
+        return CITYSCAPES if self.layout == "cityscapes" else CAMVID
+
+    def training(
+        self, split: TrainSplit, crop: tuple[int, int], size: tuple[int, int], seed: int = 0, *, coarse: bool = False
+    ) -> SegmentationFiles:
+        """Random crops of a network's input of `size`; `coarse`: Cityscapes' coarsely labelled extra pictures.
+
+        Raises DataError.
+        """
+        views = crops(crop, size)
+        if self.layout == "camvid":
+            if coarse:
+                raise DataError(f"{self.root}: CamVid has no coarse labels; leave the coarse epochs out")
+            return CamVid(self.root, split, views, seed=seed)
+        return Cityscapes(self.root, "train_extra" if coarse else split, views, coarse=coarse, seed=seed)
+
+    def evaluation(self, split: EvaluationSplit, size: tuple[int, int]) -> SegmentationFiles:
+        """Whole pictures resized to `size`, with labels at their own. Raises DataError."""
+        if self.layout == "camvid":
+            return CamVid(self.root, split, Resized(size), full_labels=True)
+        return Cityscapes(self.root, split, Resized(size), full_labels=True)
+
+
+def crops(crop: tuple[int, int], size: tuple[int, int]) -> RandomCrop:
+    """The paper's augmentation: random resize (0.5 to 2.0), random crop, random flip.
+
+    Factor 1 is the network's input `size`, or twice the crop where that is smaller: a small crop still sees from the
+    whole scene down to a quarter of its height and width.
+    """
+    return RandomCrop(crop, base=(min(size[0], 2 * crop[0]), min(size[1], 2 * crop[1])))
 
 
 def search_batches(
@@ -36,16 +105,13 @@ def search_batches(
     process: int = 0,
     processes: int = 1,
 ) -> Iterator[Batch]:
-    """Shuffled batches without end of random crops of the proxy's size, from batch `start_step` on.
+    """Shuffled batches without end of random `crops` of the proxy's size, from batch `start_step` on.
 
-    Factor 1 of the random resize (0.5 to 2.0) is the deployed size, or twice the crop where that is smaller: a small
-    crop still sees from the whole scene down to a quarter of its height and width. Raises DataError.
+    Raises DataError.
     """
     if space.classes != CITYSCAPES.classes:
         raise DataError(f"classes: {space.classes} given, {root} is read with Cityscapes' {CITYSCAPES.classes}")
-    crop = (proxy.height, proxy.width_px)
-    base = (min(space.height, 2 * crop[0]), min(space.width_px, 2 * crop[1]))
-    dataset = Cityscapes(root, "train", RandomCrop(crop, base=base), seed=seed)
+    dataset = Labelled(root).training("train", (proxy.height, proxy.width_px), (space.height, space.width_px), seed)
     return endless(
         dataset,
         batch_size,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Literal, get_args
 
 from lgcnet_search.digest import SPACE, space_digest
 from lgcnet_search.operations import Shape, output_shape
@@ -38,6 +39,15 @@ FUSION_CANDIDATES = (
 UP_CANDIDATES = ("deconv_3x3", "interpolate")
 """The edges marked Up×2 in Fig. 5."""
 
+Aggregation = Literal["dense", "none", "aspp", "ppm", "mscell"]
+"""How features of several scales become one (Table X); dense is the paper's dense-connected fusion cell."""
+
+ASPP_DILATIONS = (6, 12, 18)
+"""DeepLab's at output stride 16 (Chen et al. 2017)."""
+
+PPM_BINS = (1, 2, 3, 6)
+"""PSPNet's (Zhao et al. 2017)."""
+
 EDGES_PER_CELL = 5
 MAX_SIDE = 16384
 
@@ -47,7 +57,8 @@ class Space:
     """What is searched, at the shapes it is deployed at.
 
     A value at stride s has `width` × s channels. `reductions` are the cells that halve the resolution, `fused` the
-    three cells that the fusion cell takes (strides s, 2s and 4s). Raises ValueError naming field and value.
+    three cells that the fusion cell takes (strides s, 2s and 4s); without it, `aggregation` says what takes the last
+    of them (mscell: the last two). Raises ValueError naming field and value.
     """
 
     height: int = 769
@@ -57,6 +68,7 @@ class Space:
     reductions: tuple[int, ...] = (1, 8)
     fused: tuple[int, int, int] = (0, 7, 13)
     cells: int = 14
+    aggregation: Aggregation = "dense"
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -78,6 +90,8 @@ class Space:
         strides = [self.stride(cell) for cell in self.fused]
         if len(strides) != 3 or strides != [strides[0], 2 * strides[0], 4 * strides[0]]:
             raise ValueError(f"fused: {self.fused!r} have output strides {strides}; three cells at s, 2s, 4s are fused")
+        if self.aggregation not in get_args(Aggregation):
+            raise ValueError(f"aggregation: {self.aggregation!r} is none of {', '.join(get_args(Aggregation))}")
 
     def stride(self, cell: int) -> int:
         """Output stride of a cell."""
@@ -163,7 +177,7 @@ class _Layout:
         for cell in range(self.space.cells):
             outputs.append(self.cell(cell, outputs[-2], outputs[-1]))
         low, middle, high = (outputs[2 + cell] for cell in self.space.fused)
-        value = self.fusion(low, middle, high)
+        value = self.aggregated(low, middle, high)
         value = self.step("head.classifier", "classifier", [value], out_channels=self.space.classes)
         self.step("head.interpolate", "interpolate", [value], height=self.space.height, width=self.space.width_px)
         return Graph(tuple(self.parts))
@@ -188,12 +202,54 @@ class _Layout:
         x2 = self.node(f"{cell}.x2", [*into["x2"], self.cell_edge(f"{cell}.x1-x2", x1, 1)], i2)
         return self.step(f"{cell}.out", "concat", [x1, x2])
 
+    def aggregated(self, low: str, middle: str, high: str) -> str:
+        """Three cells' outputs, finest first, as one value (Table X); returns its name."""
+        aggregation = self.space.aggregation
+        if aggregation == "dense":
+            return self.fusion(low, middle, high)
+        if aggregation == "mscell":
+            return self.multi_scale(middle, high)
+        value = self.reduced("h_in", high)
+        if aggregation == "none":
+            return value
+        branches = self.atrous(value) if aggregation == "aspp" else self.pooled(value)
+        return self.reduced("reduce", self.step("fusion.concat", "concat", branches))
+
+    def reduced(self, name: str, value: str) -> str:
+        return self.step(f"fusion.{name}", "conv_1x1", [value], out_channels=self.space.fusion_channels)
+
+    def atrous(self, value: str) -> list[str]:
+        """ASPP's branches: 1×1, dilated 3×3 (separable, as DeepLabv3+ has them), the mean of the picture."""
+        channels = self.space.fusion_channels
+        dilated = [
+            self.step(f"fusion.d{d}", "dil_conv_3x3", [value], out_channels=channels, stride=1, dilation=d)
+            for d in ASPP_DILATIONS
+        ]
+        mean = self.step("fusion.pool1", "global_pool", [value], out_channels=channels, bins=1)
+        return [self.reduced("d1", value), *dilated, mean]
+
+    def pooled(self, value: str) -> list[str]:
+        """PPM's branches, a quarter of the channels each, beside what they were pooled from."""
+        channels = max(1, self.space.fusion_channels // len(PPM_BINS))
+        means = [
+            self.step(f"fusion.pool{bins}", "global_pool", [value], out_channels=channels, bins=bins)
+            for bins in PPM_BINS
+        ]
+        return [value, *means]
+
+    def multi_scale(self, middle: str, high: str) -> str:
+        """The two coarser branches of the dense cell, from stride 16 to 8: features of a short range (Table X d)."""
+        m_in, h_in = self.reduced("m_in", middle), self.reduced("h_in", high)
+        h_mid = self.fusion_edge("h_in-h_mid", h_in)
+        m_mid = self.join("m_mid", self.fusion_edge("m_in-m_mid", m_in), self.up("h_in-m_mid", h_in, like=m_in))
+        h_final = self.fusion_edge("h_mid-h_final", h_mid)
+        m_final = self.join("m_final", self.fusion_edge("m_mid-m_final", m_mid), self.up("h_mid-m_final", h_mid, m_in))
+        return self.node("fusion.sum", [m_final, self.up("h_final-sum", h_final, like=m_in)])
+
     def fusion(self, low: str, middle: str, high: str) -> str:
         """Fig. 5 on three cells' outputs, finest first: 9 nodes, 13 edges; returns the name of the sum."""
-        channels = self.space.fusion_channels
         l_in, m_in, h_in = (
-            self.step(f"fusion.{branch}_in", "conv_1x1", [value], out_channels=channels)
-            for branch, value in (("l", low), ("m", middle), ("h", high))
+            self.reduced(f"{branch}_in", value) for branch, value in (("l", low), ("m", middle), ("h", high))
         )
         h_mid = self.fusion_edge("h_in-h_mid", h_in)
         m_mid = self.join("m_mid", self.fusion_edge("m_in-m_mid", m_in), self.up("h_in-m_mid", h_in, like=m_in))
@@ -207,7 +263,7 @@ class _Layout:
 
     def join(self, name: str, left: str, right: str) -> str:
         both = self.step(f"fusion.{name}.concat", "concat", [left, right])
-        return self.step(f"fusion.{name}.reduce", "conv_1x1", [both], out_channels=self.space.fusion_channels)
+        return self.reduced(f"{name}.reduce", both)
 
     def step(self, name: str, operation: str, inputs: Sequence[str], **params: int) -> str:
         spec = specify(operation, *(self.shapes[value] for value in inputs), **params)

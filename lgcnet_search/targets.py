@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lgcnet_search.latencies import Latencies
 from lgcnet_search.network import count_parameters
 from lgcnet_search.search import SearchResult
-from lut_server.schemas import LatencyTable
 
 CHECKPOINT = "search.pt"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A search to be made: for the device of `table`, with `beta`, in `folder`."""
+    """A search to be made: for a device by its `latencies`, with `beta`, in `folder`."""
 
-    table: LatencyTable
+    latencies: Latencies
     beta: float
     folder: Path
 
@@ -42,10 +42,11 @@ class Found:
     @classmethod
     def of(cls, target: Target, result: SearchResult) -> "Found":
         last = result.history[-max(1, len(result.history) // 10) :]
+        table = target.latencies.table
         return cls(
             folder=str(target.folder),
-            device=target.table.device.name,
-            runtime=f"{target.table.runtime.mode} {target.table.runtime.precision}",
+            device=table.device.name,
+            runtime=f"{table.runtime.mode} {table.runtime.precision}",
             beta=target.beta,
             predicted_us=result.predicted_us,
             parameters=count_parameters(result.genotype.space.graph.derive(result.genotype.choices)),
@@ -53,17 +54,18 @@ class Found:
         )
 
 
-def targets(tables: Sequence[LatencyTable], betas: Sequence[float], out: Path) -> list[Target]:
-    """Every table with every β; `out` itself is the folder of a single target."""
-    if len(tables) * len(betas) == 1:
-        return [Target(tables[0], betas[0], out)]
+def targets(devices: Sequence[Latencies], betas: Sequence[float], out: Path) -> list[Target]:
+    """Every device with every β; `out` itself is the folder of a single target."""
+    if len(devices) * len(betas) == 1:
+        return [Target(devices[0], betas[0], out)]
+    tables = [latencies.table for latencies in devices]
     names = [re.sub(r"[^a-z0-9]+", "-", table.device.name.lower()).strip("-") for table in tables]
     for index, table in enumerate(tables):
         if names.count(names[index]) > 1:
             names[index] += f"-{re.sub(r'[^A-Za-z0-9]+', '-', table.device.uuid)}"
     return [
-        Target(table, beta, out / f"{name}-beta{beta:g}")
-        for table, name in zip(tables, names, strict=True)
+        Target(latencies, beta, out / f"{name}-beta{beta:g}")
+        for latencies, name in zip(devices, names, strict=True)
         for beta in betas
     ]
 

@@ -1,7 +1,6 @@
 """One update of weights and architecture from one backward pass (Eq. 10)."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,20 +9,15 @@ from torch import Tensor
 from torch.optim import SGD, Adam
 
 from lgcnet_search.architecture import Architecture, EdgeTensors
+from lgcnet_search.batches import Batch
+from lgcnet_search.data.labels import IGNORE
 from lgcnet_search.gumbel import one_hot
 from lgcnet_search.latency import LatencyModel, latency_loss
+from lgcnet_search.precision import Amp, autocast, scaler
 from lgcnet_search.processes import Processes
 from lgcnet_search.supernet import Supernet
 
-IGNORED = 255
-
-Batch = tuple[Tensor, Tensor]
-"""Images N×3×H×W in float32, targets N×H×W in int64 with 255 where nothing is to be learned."""
-
 Sampling = Literal["soft", "hard"]
-Amp = Literal["none", "bf16", "fp16"]
-
-_AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Measures(NamedTuple):
@@ -55,6 +49,7 @@ class Update:
         alphas: Adam,
         *,
         beta: float,
+        ceiling_us: float | None = None,
         clip_norm: float,
         sampling: Sampling = "soft",
         amp: Amp = "none",
@@ -68,13 +63,14 @@ class Update:
         self.weights = weights
         self.alphas = alphas
         self.beta = beta
+        self.ceiling_us = ceiling_us
         self.clip_norm = clip_norm
         self.sampling = sampling
         self.amp = amp
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.processes = processes or Processes()
         self.device = latency.constant_us.device
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
+        self.scaler = scaler(self.device, amp)
 
     def __call__(self, batches: Sequence[Batch], temperature: float, noise: torch.Generator) -> Measures:
         """One update from the mean over `batches`, each run on its own."""
@@ -82,7 +78,7 @@ class Update:
         leaf = (z if self.sampling == "soft" else z.map(one_hot)).map(lambda rows: rows.detach().requires_grad_())
         self.weights.zero_grad()
         self.alphas.zero_grad()
-        pixels = torch.stack([(targets != IGNORED).sum() for _, targets in batches]).sum().to(self.device).float()
+        pixels = torch.stack([(targets != IGNORE).sum() for _, targets in batches]).sum().to(self.device).float()
         self.processes.add_up([pixels])
         total = torch.zeros((), device=self.device)
         for images, targets in batches:
@@ -92,7 +88,7 @@ class Update:
         learned = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         self.processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
         latency_us = self.latency(leaf)
-        torch.autograd.backward(self.scaler.scale(latency_loss(latency_us, self.beta)))
+        torch.autograd.backward(self.scaler.scale(latency_loss(latency_us, self.beta, self.ceiling_us)))
         torch.autograd.backward(z, [rows.grad for rows in leaf])
         self.scaler.unscale_(self.weights)
         self.scaler.unscale_(self.alphas)
@@ -105,9 +101,6 @@ class Update:
     def _cross_entropy_sum(self, images: Tensor, targets: Tensor, z: EdgeTensors) -> Tensor:
         images = images.to(self.device, non_blocking=True, memory_format=self.layout)
         targets = targets.to(self.device, non_blocking=True)
-        context: AbstractContextManager[object] = torch.autocast(
-            self.device.type, _AMP.get(self.amp), enabled=self.amp != "none"
-        )
-        with context:
+        with autocast(self.device, self.amp):
             logits: Tensor = self.supernet(images, z)
-        return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
+        return F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum")

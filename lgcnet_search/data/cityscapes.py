@@ -8,7 +8,7 @@ from lgcnet_search.data.labels import CITYSCAPES
 from lgcnet_search.data.segmentation import Files, SegmentationFiles, folder
 from lgcnet_search.data.views import ViewRule
 
-Split = Literal["train", "val", "test", "train_extra"]
+Split = Literal["train", "val", "test", "trainval", "train_extra"]
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 
@@ -16,8 +16,8 @@ IMAGE_SUFFIX = "_leftImg8bit.png"
 class Cityscapes(SegmentationFiles):
     """One split of Cityscapes with the 19 train ids; `coarse` reads gtCoarse (train, val, train_extra).
 
-    Raises DataError when a folder is missing (with the layout it should have), a split is empty, or an image has no
-    label file.
+    `trainval` is train and val, as the paper trained on for the test server. Raises DataError when a folder is missing
+    (with the layout it should have), a split is empty, or an image has no label file.
     """
 
     def __init__(
@@ -30,7 +30,9 @@ class Cityscapes(SegmentationFiles):
         full_labels: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(list_files(root, split, coarse=coarse), CITYSCAPES, views, full_labels=full_labels, seed=seed)
+        parts: tuple[Split, ...] = ("train", "val") if split == "trainval" else (split,)
+        files = [item for part in parts for item in list_files(root, part, coarse=coarse)]
+        super().__init__(files, CITYSCAPES, views, full_labels=full_labels, seed=seed)
 
 
 def list_files(root: Path, split: Split, *, coarse: bool = False) -> list[Files]:

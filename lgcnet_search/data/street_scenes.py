@@ -26,7 +26,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -34,6 +33,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from lgcnet_search.children import end_with_parent
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.scenes.png import write_png
 from lgcnet_search.data.scenes.scene import Scene, render
@@ -173,25 +173,12 @@ def _made(tasks: list[_Task], workers: int) -> Iterator[int]:
         return
     # Spawned, not forked: the caller may have torch threads running.
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=spawn, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=spawn, initializer=end_with_parent)
     try:
         for future in as_completed([pool.submit(_draw, chunk) for chunk in chunks]):
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """A killed parent must not leave this process waiting for work."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _draw(tasks: list[_Task]) -> int:

@@ -141,10 +141,23 @@ def accuracy_against_latency(
     axes.set_ylabel("mIoU, %")
     _plain(axes)
     if any(series):
-        axes.legend(loc="lower right", frameon=False, fontsize=9)
+        axes.legend(loc="best", frameon=False, fontsize=9)
     figure.tight_layout()
     places = [(point.latency_ms, point.miou_percent) for point in points]
     _label(figure, axes, places, [point.name for point in points], drawn)
+    return saved(figure, path, title)
+
+
+def latency_against_beta(points: Sequence[tuple[str, float, float]], path: Path, title: str = "") -> Path:
+    """Latency over the weight of the latency loss: (β, mean, standard deviation in ms), evenly spaced as given."""
+    figure = Figure(figsize=(6.4, 4.2), dpi=110)
+    axes = figure.add_subplot()
+    names, means, deviations = zip(*points, strict=True)
+    axes.errorbar(range(len(points)), means, yerr=deviations, fmt="o-", color="#1f6fb4", markersize=6, capsize=3)
+    axes.set_xticks(range(len(points)), names)
+    axes.set_xlabel("β")
+    axes.set_ylabel("predicted latency, ms")
+    _plain(axes)
     return saved(figure, path, title)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from lgcnet_search.checkpoint import Checkpoint, CheckpointError
-from lgcnet_search.search import Checkpoints, SearchSettings, search
+from lgcnet_search.checkpoint import Checkpoint, CheckpointError, Checkpoints
+from lgcnet_search.latencies import Latencies
+from lgcnet_search.search import SearchSettings, search
 from tests.lgcnet_search.helpers import TINY, make_table
 from tests.lgcnet_search.tiny_search import KEPT, PROXY, TABLE, batches, kept
 
@@ -27,7 +28,7 @@ def test_a_killed_search_finds_what_it_would_have_found(tmp_path: Path) -> None:
     found = search(
         TINY,
         PROXY,
-        TABLE,
+        Latencies(TABLE),
         batches,
         KEPT,
         on_step=lambda record: resumed.append(record.step),
@@ -75,10 +76,10 @@ def test_another_run_is_named_by_what_differs(content: bytes, tmp_path: Path) ->
 def test_a_search_refuses_the_checkpoint_of_another(tmp_path: Path) -> None:
     at = Checkpoints(tmp_path / "search.pt", 1)
     settings = SearchSettings(steps=1)
-    search(TINY, PROXY, TABLE, batches, settings, checkpoints=at)
+    search(TINY, PROXY, Latencies(TABLE), batches, settings, checkpoints=at)
     with pytest.raises(CheckpointError, match=r"settings.seed: 0 there, 1 now"):
-        search(TINY, PROXY, TABLE, batches, SearchSettings(steps=1, seed=1), checkpoints=at)
-    with pytest.raises(CheckpointError, match=r"\(table: "):
-        search(TINY, PROXY, make_table(TINY.operations, 1), batches, settings, checkpoints=at)
+        search(TINY, PROXY, Latencies(TABLE), batches, SearchSettings(steps=1, seed=1), checkpoints=at)
+    with pytest.raises(CheckpointError, match=r"\(latencies: "):
+        search(TINY, PROXY, Latencies(make_table(TINY.operations, 1)), batches, settings, checkpoints=at)
     with pytest.raises(CheckpointError, match=r"data:  there, other now"):
-        search(TINY, PROXY, TABLE, batches, settings, checkpoints=Checkpoints(at.path, 1, "other"))
+        search(TINY, PROXY, Latencies(TABLE), batches, settings, checkpoints=Checkpoints(at.path, 1, "other"))

@@ -1,11 +1,14 @@
 """Eq. 5-7 against numpy, written out."""
 
+from typing import get_args
+
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from lgcnet_search.architecture import Architecture
-from lgcnet_search.graph import GuidedCells, GuidedPair
+from lgcnet_search.graph import ConnectedPair, Guide, GuidedCells, GuidedPair, OperationPair
 from tests.lgcnet_search.helpers import TINY
 
 
@@ -44,7 +47,7 @@ def test_pair_is_equations_5_to_7() -> None:
 
 
 def test_each_cell_listens_to_the_raw_alpha_of_the_one_before() -> None:
-    cells = GuidedCells(4, 8).double()
+    cells = GuidedCells(4, 5, 8).double()
     randomize(cells)
     alpha = torch.from_numpy(np.random.default_rng(1).normal(size=(4, 5, 8)))
     guided = cells(alpha)
@@ -58,7 +61,7 @@ def test_each_cell_listens_to_the_raw_alpha_of_the_one_before() -> None:
 
 
 def test_the_search_starts_unguided_and_can_learn_to_be_guided() -> None:
-    architecture = Architecture(TINY, GuidedCells(TINY.cells, 8))
+    architecture = Architecture(TINY, GuidedCells(TINY.cells, 5, 8))
     torch.testing.assert_close(architecture().cells, architecture.cells)
     torch.autograd.backward((architecture().cells * torch.randn(TINY.cells, 5, 8)).sum())
     assert architecture.guide is not None
@@ -67,3 +70,51 @@ def test_the_search_starts_unguided_and_can_learn_to_be_guided() -> None:
         gradient = pair.phi2[2].weight.grad
         assert isinstance(gradient, torch.Tensor)
         assert gradient.abs().max() > 0
+
+
+def test_operations_are_nodes_of_the_operation_identity_graph() -> None:
+    pair = OperationPair(16).double()
+    randomize(pair)
+    alpha, previous = np.random.default_rng(0).normal(size=(2, 5, 8))
+    weights = {name: value.detach().numpy() for name, value in pair.state_dict().items()}
+
+    def two_layers(name: str, x: np.ndarray) -> np.ndarray:
+        hidden = np.maximum(x @ weights[f"{name}.0.weight"].T + weights[f"{name}.0.bias"], 0)
+        return np.asarray(hidden @ weights[f"{name}.2.weight"].T + weights[f"{name}.2.bias"])
+
+    x = two_layers("phi1", previous.reshape(40, 1))
+    adjacency = alpha.reshape(40, 1) @ previous.reshape(1, 40)
+    wanted = alpha + 0.5 * two_layers("phi2", adjacency @ x @ weights["weight"] + x).reshape(5, 8)
+    guided = pair(torch.from_numpy(alpha), torch.from_numpy(previous)).detach().numpy()
+    np.testing.assert_allclose(guided, wanted, rtol=1e-9)
+
+
+def test_a_connected_layer_sees_the_whole_cell_before() -> None:
+    pair = ConnectedPair(5, 8).double()
+    randomize(pair)
+    alpha, previous = (torch.from_numpy(values) for values in np.random.default_rng(0).normal(size=(2, 5, 8)))
+    jacobian = torch.autograd.functional.jacobian(lambda values: pair(alpha, values), previous)  # type: ignore[no-untyped-call]
+    assert (jacobian != 0).all()
+    assert pair.layer.weight.shape == (40, 40)
+
+
+@pytest.mark.parametrize("guide", get_args(Guide))
+def test_every_guide_starts_at_alpha_and_none_is_nothing(guide: Guide) -> None:
+    cells = GuidedCells(14, 5, 8, guide, dimension=16)
+    alpha = torch.randn(14, 5, 8)
+    torch.testing.assert_close(cells(alpha), alpha)
+    randomize(cells)
+    assert len(cells.pairs) == (0 if guide == "none" else 13)
+    assert torch.equal(cells(alpha), alpha) == (guide == "none")
+
+
+def test_shared_cells_are_two_and_sampled_alike() -> None:
+    architecture = Architecture(TINY, shared=True)
+    assert architecture.cells.shape == (2, 5, 8)
+    z = architecture.sample(1.0, torch.Generator().manual_seed(0)).cells
+    for cell in range(TINY.cells):
+        assert torch.equal(z[cell], z[1 if cell in TINY.reductions else 0])
+    assert not torch.equal(z[0], z[1])
+    found = architecture.genotype().cells
+    assert len(set(found)) == 2
+    assert found[1] == found[8]

@@ -9,7 +9,8 @@ import torch
 
 from lgcnet_search.architecture import EdgeTensors
 from lgcnet_search.genotype import Genotype, random_genotype, typical_genotype
-from lgcnet_search.latency import LatencyModel, latency_loss, table_sum_us
+from lgcnet_search.latencies import Latencies
+from lgcnet_search.latency import LatencyModel, latency_loss
 from lgcnet_search.network import network_spec
 from lgcnet_search.space import CELL_CANDIDATES, Space
 from lgcnet_search.steps import ZERO, Edge, Node, Step
@@ -17,7 +18,7 @@ from lut_server.schemas import LatencyTable, MissingRows
 from tests.lgcnet_search.helpers import TINY, make_table, one_hot, random_z, without_edges
 
 TABLE = make_table(TINY.operations)
-MODEL = LatencyModel(TINY, TABLE).double()
+MODEL = LatencyModel(TINY, Latencies(TABLE)).double()
 
 
 def looped_us(space: Space, table: LatencyTable, z: EdgeTensors) -> float:
@@ -55,7 +56,7 @@ def test_latency_of_one_hot_z_is_the_sum_over_what_the_network_executes(make, se
     genotype: Genotype = make(TINY, seed)
     if seed == 0:
         genotype = without_edges(genotype, 1, 5, 13)
-    predicted = table_sum_us(TABLE, network_spec(genotype))
+    predicted = Latencies(TABLE).network_us(network_spec(genotype))
     assert float(MODEL(one_hot(genotype, torch.float64))) == pytest.approx(predicted, rel=1e-6)
 
 
@@ -102,10 +103,10 @@ def test_missing_rows_are_named_before_anything_runs() -> None:
     missing = TINY.operations[17]
     table = make_table(operation for operation in TINY.operations if operation != missing)
     with pytest.raises(MissingRows) as caught:
-        LatencyModel(TINY, table)
+        LatencyModel(TINY, Latencies(table))
     assert caught.value.missing == [missing]
 
 
 def test_a_table_of_another_size_does_not_fit() -> None:
     with pytest.raises(MissingRows):
-        LatencyModel(Space(height=97, width_px=65, width=1, classes=4), TABLE)
+        LatencyModel(Space(height=97, width_px=65, width=1, classes=4), Latencies(TABLE))

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
-from lgcnet_search.latency import table_sum_us
+from lgcnet_search.genotype import Genotype
+from lgcnet_search.latencies import Latencies
 from lgcnet_search.network import network_spec
 from lgcnet_search.search import SearchSettings, StepRecord, search
-from lgcnet_search.space import Space
+from lgcnet_search.space import Aggregation, Space
 from lgcnet_search.steps import SKIP, ZERO
 from lgcnet_search.update import Sampling
 from lut_server.schemas import MissingRows
@@ -35,32 +37,41 @@ def batch(images: int = 2) -> tuple[Tensor, Tensor]:
 def test_search_learns_and_keeps_its_record(sampling: Sampling) -> None:
     settings = SearchSettings(steps=20, seed=1, weight_lr=(0.1, 0.1), sampling=sampling)
     seen: list[StepRecord] = []
-    result = search(TINY, PROXY, TABLE, [batch(4)], settings, on_step=seen.append)
+    result = search(TINY, PROXY, Latencies(TABLE), [batch(4)], settings, on_step=seen.append)
     assert tuple(seen) == result.history
     assert [record.step for record in result.history] == list(range(20))
     assert result.history[-1].cross_entropy < 0.75 * result.history[0].cross_entropy
     assert result.history[-1].temperature == pytest.approx(0.03)
-    assert result.predicted_us == pytest.approx(table_sum_us(TABLE, network_spec(result.genotype)))
+    assert result.predicted_us == pytest.approx(Latencies(TABLE).network_us(network_spec(result.genotype)))
     assert result.genotype.space == TINY
-    assert result.table_digest == TABLE.digest
+    assert result.latencies_digest == Latencies(TABLE).digest
 
 
 def test_a_seed_gives_the_same_search_again() -> None:
     settings = SearchSettings(steps=3, seed=5)
-    first, second = (search(TINY, PROXY, TABLE, [batch()], settings) for _ in range(2))
+    first, second = (search(TINY, PROXY, Latencies(TABLE), [batch()], settings) for _ in range(2))
     assert first == second
-    assert search(TINY, PROXY, TABLE, [batch()], replace(settings, seed=6)).history != first.history
+    assert search(TINY, PROXY, Latencies(TABLE), [batch()], replace(settings, seed=6)).history != first.history
 
 
 def test_a_heavy_latency_loss_finds_the_fastest_network() -> None:
     settings = SearchSettings(steps=12, seed=0, beta=1000.0, alpha_lr=0.5)
-    free = search(TINY, PROXY, TABLE, [batch()], replace(settings, beta=0.0))
-    fast = search(TINY, PROXY, TABLE, [batch()], settings)
+    free = search(TINY, PROXY, Latencies(TABLE), [batch()], replace(settings, beta=0.0))
+    fast = search(TINY, PROXY, Latencies(TABLE), [batch()], settings)
     assert fast.predicted_us < 0.7 * free.predicted_us
     assert sum(fast.genotype.choices[edge.name] not in (ZERO, SKIP) for edge in TINY.cell_edges) < 14
     for edge in TINY.up_edges:
         costs = {item.name: TABLE[item.operation].latency.median_us for item in edge.candidates if item.operation}
         assert fast.genotype.choices[edge.name] == min(costs, key=lambda name: costs[name])
+
+
+@pytest.mark.parametrize("aggregation", get_args(Aggregation))
+def test_every_aggregation_can_be_searched(aggregation: Aggregation) -> None:
+    space, proxy = (replace(given, aggregation=aggregation) for given in (TINY, PROXY))
+    settings = SearchSettings(steps=2, sampling="hard", guide="none", shared_cells=True)
+    result = search(space, proxy, Latencies(make_table(space.operations)), [batch()], settings)
+    assert result.genotype.space.aggregation == aggregation
+    assert Genotype.from_json(result.genotype.to_json()) == result.genotype
 
 
 def test_missing_rows_come_before_the_first_batch() -> None:
@@ -69,7 +80,7 @@ def test_missing_rows_come_before_the_first_batch() -> None:
             raise AssertionError("a batch was asked for")
 
     with pytest.raises(MissingRows):
-        search(TINY, PROXY, make_table(TINY.operations[1:]), Batches())
+        search(TINY, PROXY, Latencies(make_table(TINY.operations[1:])), Batches())
 
 
 @pytest.mark.parametrize(
@@ -85,7 +96,7 @@ def test_missing_rows_come_before_the_first_batch() -> None:
 )
 def test_what_does_not_fit_is_refused(proxy: Space, batches: list[tuple[Tensor, Tensor]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        search(TINY, proxy, TABLE, batches, SearchSettings(steps=2))
+        search(TINY, proxy, Latencies(TABLE), batches, SearchSettings(steps=2))
 
 
 @pytest.mark.parametrize("sampling", ["soft", "hard"])
@@ -93,17 +104,27 @@ def test_loss_is_the_mean_over_the_pixels_that_count(sampling: Sampling) -> None
     images, targets = batch(4)
     targets[2:] = 255
     settings = SearchSettings(steps=2, sampling=sampling)
-    found = search(TINY, PROXY, TABLE, [(images, targets)], settings)
+    found = search(TINY, PROXY, Latencies(TABLE), [(images, targets)], settings)
     targets[:, :5] = 255
-    fewer = search(TINY, PROXY, TABLE, [(images, targets)], settings)
+    fewer = search(TINY, PROXY, Latencies(TABLE), [(images, targets)], settings)
     assert fewer.history[0].cross_entropy == pytest.approx(found.history[0].cross_entropy, rel=0.2)
-    nothing = search(TINY, PROXY, TABLE, [(images, torch.full_like(targets, 255))], settings)
+    nothing = search(TINY, PROXY, Latencies(TABLE), [(images, torch.full_like(targets, 255))], settings)
     assert [record.cross_entropy for record in nothing.history] == [0, 0]
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"steps": 0}, {"beta": -1.0}, {"beta": float("nan")}, {"accumulate": 0}, {"sampling": "firm"}, {"amp": "fp8"}],
+    [
+        {"steps": 0},
+        {"beta": -1.0},
+        {"beta": float("nan")},
+        {"accumulate": 0},
+        {"sampling": "firm"},
+        {"amp": "fp8"},
+        {"guide": "stars"},
+        {"guide": "edge-similarity", "shared_cells": True},
+        {"guide_dimension": 0},
+    ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, float | str]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):

@@ -11,18 +11,20 @@ import torch
 from torch import Tensor
 
 from lgcnet_search.gumbel import one_hot
+from lgcnet_search.latencies import Latencies
 from lgcnet_search.operations import Operation
+from lgcnet_search.precision import Amp
 from lgcnet_search.processes import Processes
 from lgcnet_search.search import SearchRun, SearchSettings
 from lgcnet_search.supernet import Supernet
-from lgcnet_search.update import Amp, Sampling
+from lgcnet_search.update import Sampling
 from tests.lgcnet_search.helpers import TINY, random_z
 from tests.lgcnet_search.tiny_search import PROXY, TABLE, batches, shared
 
 
 def make(**settings: object) -> SearchRun:
     chosen = replace(SearchSettings(steps=20), **settings)  # type: ignore[arg-type]
-    return SearchRun(TINY, PROXY, TABLE, chosen, torch.device("cpu"), Processes())
+    return SearchRun(TINY, PROXY, Latencies(TABLE), chosen, torch.device("cpu"), Processes())
 
 
 def candidates_run(run: SearchRun) -> set[str]:

@@ -13,9 +13,12 @@ from uuid import UUID
 
 import torch
 
+from lgcnet_search.batches import Batch
+from lgcnet_search.checkpoint import Checkpoints
+from lgcnet_search.latencies import Latencies
 from lgcnet_search.processes import Processes, launched
-from lgcnet_search.search import Checkpoints, SearchResult, SearchRun, SearchSettings, StepRecord, search
-from lgcnet_search.update import Batch, Sampling
+from lgcnet_search.search import SearchResult, SearchRun, SearchSettings, StepRecord, search
+from lgcnet_search.update import Sampling
 from tests.lgcnet_search.helpers import TINY, make_table
 
 PROXY = replace(TINY, height=33, width_px=49)
@@ -39,7 +42,7 @@ def batches(used: int = 0, images: int = 4) -> Iterator[Batch]:
 def shared(processes: Processes, sampling: Sampling, accumulate: int = 1) -> dict[str, torch.Tensor]:
     """α and modules after 20 steps."""
     settings = SearchSettings(steps=20, seed=1, beta=0.1, sampling=sampling)
-    run = SearchRun(TINY, PROXY, TABLE, settings, torch.device("cpu"), processes)
+    run = SearchRun(TINY, PROXY, Latencies(TABLE), settings, torch.device("cpu"), processes)
     run.supernet.eval()
     parts = processes.count * accumulate
     for images, targets in (next(source) for source in [batches()] for _ in range(settings.steps)):
@@ -52,7 +55,9 @@ def kept(path: Path) -> SearchResult:
     def on_step(record: StepRecord) -> None:
         print(record.step, flush=True)
 
-    return search(TINY, PROXY, TABLE, batches, KEPT, on_step=on_step, checkpoints=Checkpoints(path, 2, "noise"))
+    return search(
+        TINY, PROXY, Latencies(TABLE), batches, KEPT, on_step=on_step, checkpoints=Checkpoints(path, 2, "noise")
+    )
 
 
 if __name__ == "__main__":

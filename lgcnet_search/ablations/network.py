@@ -1,0 +1,213 @@
+"""One network of an ablation: searched or drawn, then trained and evaluated."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lgcnet_search.ablations.arms import Arm
+from lgcnet_search.ablations.outcome import Outcome
+from lgcnet_search.ablations.scale import Scale
+from lgcnet_search.batches import Batch
+from lgcnet_search.checkpoint import Checkpoints
+from lgcnet_search.data.loading import endless
+from lgcnet_search.digest import space_digest
+from lgcnet_search.evaluate import Scores, evaluate
+from lgcnet_search.genotype import Genotype
+from lgcnet_search.latencies import Latencies
+from lgcnet_search.network import DerivedNetwork, count_parameters, network_spec, seeded
+from lgcnet_search.processes import Processes
+from lgcnet_search.random_search import RandomSearch
+from lgcnet_search.recalibrate import whole_network
+from lgcnet_search.search import SearchSettings, search
+from lgcnet_search.sources import Labelled, search_batches
+from lgcnet_search.space import Space
+from lgcnet_search.train import Schedule, train
+from lut_server.schemas import LatencyTable
+
+SAVE_EVERY = 100
+
+OnProgress = Callable[[str, float], None]
+"""Called with what is done, and which share of it is."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all networks of an ablation have in common; `data` is a folder in the layout of Cityscapes."""
+
+    space: Space
+    table: LatencyTable
+    scale: Scale
+    data: Path
+    out: Path
+    workers: int = 0
+
+    def folder(self, arm: Arm, seed: int) -> Path:
+        return self.out / arm.name / f"seed{seed}"
+
+    def origin(self, arm: Arm, seed: int, ceiling_us: float | None) -> dict[str, Any]:
+        """What an outcome follows from."""
+        parts = {"space": asdict(self.space), "scale": asdict(self.scale), "arm": asdict(arm)}
+        described = ("label", "paper", "at_least")
+        return {
+            "seed": seed,
+            "ceiling_us": ceiling_us,
+            "table": self.table.digest,
+            "definition": space_digest(),
+            "data": str(self.data),
+            **{
+                f"{part}.{name}": value
+                for part, values in parts.items()
+                for name, value in values.items()
+                if name not in described
+            },
+        }
+
+
+def made(
+    study: Study,
+    arm: Arm,
+    seed: int,
+    ceiling_us: float | None = None,
+    device: torch.device | str = "cpu",
+    processes: Processes | None = None,
+    on_progress: OnProgress | None = None,
+) -> Outcome:
+    """Search or draw a network, train and evaluate it; what an earlier run finished of that is not done again.
+
+    A drawn network's predicted latency is at most `ceiling_us`. Raises what search, training and data raise, TooFast
+    where no network is within the ceiling, CheckpointError where the folder holds something else.
+    """
+    processes = processes or Processes()
+    on_progress = on_progress or _unseen
+    folder = study.folder(arm, seed)
+    origin = study.origin(arm, seed, ceiling_us)
+    there = processes.from_first(Outcome.load(folder, origin) if processes.first else None)
+    if there:
+        return there
+    folder.mkdir(parents=True, exist_ok=True)
+    start_s = time.monotonic()
+    genotype = (
+        RandomSearch(arm.space(study.space), Latencies(study.table)).draw(seed, ceiling_us or float("inf"))
+        if arm.drawn
+        else _searched(study, arm, seed, torch.device(device), processes, on_progress)
+    )
+    searched_s = time.monotonic()
+    scores = (
+        _trained(study, genotype, folder, seed, torch.device(device), processes, on_progress) if arm.trained else None
+    )
+    outcome = Outcome(
+        arm=arm.name,
+        seed=seed,
+        genotype=json.loads(genotype.to_json()),
+        predicted_us=Latencies(study.table).network_us(network_spec(genotype)),
+        batch_size=study.table.runtime.batch_size,
+        parameters=count_parameters(genotype.space.graph.derive(genotype.choices)),
+        miou=scores.miou if scores else None,
+        class_iou=scores.iou if scores else {},
+        search_s=searched_s - start_s,
+        train_s=time.monotonic() - searched_s,
+    )
+    if processes.first:
+        outcome.save(folder, origin)
+        for path in folder.glob("*.pt"):
+            path.unlink()
+    return outcome
+
+
+def _unseen(_what: str, _share: float) -> None:
+    """Nobody follows."""
+
+
+def _searched(
+    study: Study, arm: Arm, seed: int, device: torch.device, processes: Processes, on_progress: OnProgress
+) -> Genotype:
+    scale, space = study.scale, arm.space(study.space)
+    proxy = replace(space, height=scale.crop[0], width_px=scale.crop[1], width=scale.proxy_width)
+    settings = SearchSettings(
+        steps=scale.search_steps,
+        beta=arm.beta,
+        seed=seed,
+        sampling=scale.sampling,
+        alpha_lr=scale.alpha_lr,
+        guide=arm.guide,
+        guide_dimension=arm.guide_dimension,
+        shared_cells=arm.shared_cells,
+        amp=scale.amp,
+    )
+
+    def batches(used: int) -> Iterator[Batch]:
+        share = scale.search_batch // processes.count
+        shared = {"process": processes.rank, "processes": processes.count}
+        return search_batches(study.data, space, proxy, share, seed, study.workers, start_step=used, **shared)
+
+    result = search(
+        space,
+        proxy,
+        Latencies(study.table),
+        batches,
+        settings,
+        device,
+        lambda record: on_progress("searching", (record.step + 1) / scale.search_steps),
+        processes=processes,
+        checkpoints=Checkpoints(study.folder(arm, seed) / "search.pt", SAVE_EVERY, str(study.data)),
+    )
+    return result.genotype
+
+
+def _trained(
+    study: Study,
+    genotype: Genotype,
+    folder: Path,
+    seed: int,
+    device: torch.device,
+    processes: Processes,
+    on_progress: OnProgress,
+) -> Scores:
+    """Train from scratch on random crops, evaluate whole pictures; every network of a study alike."""
+    scale = study.scale
+    learned = replace(genotype.space, height=scale.train_crop[0], width_px=scale.train_crop[1], width=scale.train_width)
+    with seeded(seed):
+        network = DerivedNetwork(genotype.at(learned))
+    data = Labelled(study.data)
+    pictures = data.training("train", scale.train_crop, scale.input_size, seed)
+
+    def batches(used: int) -> Iterator[Batch]:
+        return endless(
+            pictures,
+            scale.train_batch // processes.count,
+            seed=seed,
+            workers=study.workers,
+            start_step=used,
+            process=processes.rank,
+            processes=processes.count,
+        )
+
+    train(
+        network,
+        batches,
+        Schedule(scale.train_steps, scale.learning_rate),
+        device=device,
+        amp=scale.amp,
+        processes=processes,
+        checkpoints=Checkpoints(folder / "train.pt", SAVE_EVERY, str(study.data)),
+        origin={"genotype": genotype.to_json(), "seed": seed},
+        on_step=lambda record: on_progress("training", (record.step + 1) / scale.train_steps),
+    )
+    uncut = data.training("train", scale.input_size, scale.input_size, seed)
+    whole = whole_network(
+        network, uncut, scale.input_size, scale.train_batch, seed=seed, workers=study.workers, device=device
+    )
+    on_progress("evaluating", 0.0)
+    return evaluate(
+        whole,
+        data.evaluation("val", scale.input_size),
+        device,
+        amp=scale.amp,
+        workers=study.workers,
+        processes=processes,
+    )

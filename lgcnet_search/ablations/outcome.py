@@ -1,0 +1,62 @@
+"""What became of one network of an ablation, kept in a file of its own."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lgcnet_search.checkpoint import CheckpointError
+from lut_server.schemas import canonical_json
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One network: which, how fast the table says it is, how accurate it became (None where it was not trained)."""
+
+    arm: str
+    seed: int
+    genotype: dict[str, Any]
+    predicted_us: float
+    batch_size: int
+    parameters: int
+    miou: float | None
+    class_iou: dict[str, float | None]
+    search_s: float
+    train_s: float
+
+    @property
+    def fps(self) -> float:
+        return 1e6 * self.batch_size / self.predicted_us
+
+    def save(self, folder: Path, origin: Mapping[str, Any]) -> None:
+        """Write result.json as a whole or not at all; `origin` is what the outcome follows from."""
+        unfinished = folder / (RESULT + ".part")
+        unfinished.write_text(json.dumps({"origin": origin, "outcome": asdict(self)}, indent=1) + "\n", "utf-8")
+        os.replace(unfinished, folder / RESULT)
+
+    @classmethod
+    def load(cls, folder: Path, origin: Mapping[str, Any]) -> "Outcome | None":
+        """What is there, None if nothing is. Raises CheckpointError where it follows from something else."""
+        path = folder / RESULT
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            found, outcome = content["origin"], cls(**content["outcome"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); remove it, and its network is made again") from error
+        wanted = json.loads(canonical_json(origin))
+        wrong = [
+            f"{name}: {found.get(name, 'absent')} there, {wanted.get(name, 'absent')} now"
+            for name in dict.fromkeys((*found, *wanted))
+            if found.get(name) != wanted.get(name)
+        ]
+        if wrong:
+            raise CheckpointError(
+                f"{path} belongs to another run ({'; '.join(wrong)}); give what was given there, or another folder"
+            )
+        return outcome

@@ -1,0 +1,1 @@
+"""What `lgcnet-search` can do, one file per command group."""

@@ -1,0 +1,120 @@
+"""lgcnet-search draw: pictures of networks, tables, accuracies and predictions."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lgcnet_search import jobs, plots
+from lgcnet_search.commands.common import GenotypeFile, UsageError
+from lgcnet_search.commands.server import (
+    DeviceName,
+    ModeName,
+    PrecisionName,
+    Server,
+    Threads,
+    Token,
+    connected,
+    target_of,
+)
+from lgcnet_search.digest import SPACE, space_digest
+from lgcnet_search.genotype import Genotype
+from lgcnet_search.report import draw_genotype, draw_table
+from lgcnet_search.weights import Weights
+
+cli = typer.Typer(help="Pictures of networks, tables, accuracies and predictions.", no_args_is_help=True)
+Out = Annotated[Path, typer.Option(help="Folder for the pictures.")]
+
+
+@cli.command()
+def network(genotype: GenotypeFile, out: Out = Path("runs")) -> None:
+    """The cells and the fusion cell of a genotype as graphs: cells.png, fusion.png."""
+    for path in draw_genotype(Genotype.from_json(genotype.read_text("utf-8")), out):
+        typer.echo(path)
+
+
+@cli.command()
+def table(
+    server: Server,
+    device: DeviceName = None,
+    mode: ModeName = "pytorch",
+    precision: PrecisionName = "fp32",
+    threads: Threads = None,
+    out: Out = Path("runs"),
+    token: Token = None,
+) -> None:
+    """A device's newest table as a heat map of operations and inputs: table.png."""
+    with connected(server, token) as client:
+        found = jobs.table_of(client, *target_of(client, device, mode, precision, threads))
+    typer.echo(draw_table(found, out))
+
+
+@cli.command()
+def accuracy(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of finetune: weights.pt and scores.json.")],
+    server: Server,
+    device: DeviceName = None,
+    mode: ModeName = "pytorch",
+    precision: PrecisionName = "fp32",
+    threads: Threads = None,
+    out: Out = Path("runs"),
+    token: Token = None,
+) -> None:
+    """Trained networks by mIoU and latency (Fig. 1): accuracy.png.
+
+    Latencies are measured ones where an agent has measured the network, else the sum of the device's newest table.
+    """
+    points = []
+    with connected(server, token) as client:
+        target, runtime = target_of(client, device, mode, precision, threads)
+        for folder in folders:
+            genotype = Weights.load(folder / "weights.pt").genotype
+            latency_us, measured = jobs.latency_of(client, genotype, target, runtime)
+            percent = 100 * _miou(folder / "scores.json")
+            how = "measured" if measured else "predicted"
+            points.append(plots.Result(folder.name, latency_us / 1000, percent, how))
+            typer.echo(f"{folder}: {percent:.2f} % at {latency_us / 1000:.2f} ms, {how}")
+    typer.echo(plots.accuracy_against_latency(points, out / "accuracy.png", f"{target.name}, {runtime.mode}"))
+
+
+@cli.command()
+def predictions(
+    server: Server,
+    device: DeviceName = None,
+    mode: ModeName = "pytorch",
+    precision: PrecisionName = "fp32",
+    threads: Threads = None,
+    out: Out = Path("runs"),
+    token: Token = None,
+) -> None:
+    """Every network that a device measured: predicted against measured latency, predictions.png.
+
+    Calibrated predictions where the table has a calibration, else sums of its rows.
+    """
+    points = []
+    with connected(server, token) as client:
+        target, runtime = target_of(client, device, mode, precision, threads)
+        for record in client.networks():
+            if (record.network.space, record.network.space_digest) != (SPACE, space_digest()):
+                continue
+            result = jobs.newest_result(record, target, runtime)
+            predicted_us = result and (result.predicted_us or result.raw_us)
+            if result and predicted_us:
+                # The interval is of the samples; measured_us is of the machine's standard state.
+                scale = result.measured_us / result.measured.median_us
+                low_us, high_us = scale * result.measured.low_us, scale * result.measured.high_us
+                points.append(plots.Prediction(record.id[:6], predicted_us, result.measured_us, low_us, high_us))
+    if not points:
+        raise UsageError(
+            f"device: {target.name} has measured no network that a table of it predicts; "
+            "run lgcnet-search profile and measure"
+        )
+    typer.echo(plots.predicted_against_measured(points, out / "predictions.png", f"{target.name}, {runtime.mode}"))
+
+
+def _miou(path: Path) -> float:
+    try:
+        return float(json.loads(path.read_text("utf-8"))["miou"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"folders: {path} holds no mIoU; give a folder that finetune or evaluate wrote") from error

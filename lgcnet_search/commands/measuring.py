@@ -1,0 +1,65 @@
+"""lgcnet-search measure: networks' latencies, end to end."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lgcnet_search import jobs
+from lgcnet_search.commands.server import (
+    DeviceNames,
+    ModeName,
+    PrecisionName,
+    Server,
+    Threads,
+    Token,
+    connected,
+    following_job,
+    target_of,
+)
+from lgcnet_search.genotype import Genotype
+from lut_server.schemas import NetworkResult
+
+
+def measure(
+    genotypes: Annotated[list[Path], typer.Argument(help="genotype.json of a search; several are interleaved.")],
+    server: Server,
+    device: DeviceNames = None,
+    mode: ModeName = "pytorch",
+    precision: PrecisionName = "fp32",
+    threads: Threads = None,
+    token: Token = None,
+) -> None:
+    """Have agents measure networks end to end; prints predicted beside measured latencies."""
+    networks = [Genotype.from_json(path.read_text("utf-8")) for path in genotypes]
+    wanted: list[str | None] = [*device] if device else [None]
+    with connected(server, token) as client:
+        on = [target_of(client, name, mode, precision, threads) for name in wanted]
+        queued = [jobs.submit_measurement(client, networks, target, runtime) for target, runtime in on]
+        for (target, runtime), job in zip(on, queued, strict=True):
+            with following_job(f"measuring on {target.name}") as on_job:
+                results = jobs.measured(client, job, networks, target, runtime, on_job)
+            for path, result in zip(genotypes, results, strict=True):
+                if len(genotypes) > 1:
+                    typer.echo(path)
+                _show(result)
+
+
+def _show(result: NetworkResult) -> None:
+    measured = result.measured
+    typer.echo(
+        f"measured  {measured.median_us / 1000:8.2f} ms on {result.device.name} "
+        f"(95 %: {measured.low_us / 1000:.2f} to {measured.high_us / 1000:.2f}), "
+        f"{1e6 * result.runtime.batch_size / measured.median_us:.1f} FPS"
+    )
+    if result.raw_us is None:
+        typer.echo("predicted: no table of this device and runtime has all its operations; run lgcnet-search profile")
+    else:
+        error = result.raw_us / result.measured_us - 1
+        typer.echo(f"raw sum   {result.raw_us / 1000:8.2f} ms by table {result.table_id} ({error:+.1%})")
+    if result.predicted_us is not None and result.low_us is not None and result.high_us is not None:
+        error = result.predicted_us / result.measured_us - 1
+        typer.echo(
+            f"predicted {result.predicted_us / 1000:8.2f} ms inside a network "
+            f"(90 %: {result.low_us / 1000:.2f} to {result.high_us / 1000:.2f}) ({error:+.1%})"
+        )

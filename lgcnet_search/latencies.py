@@ -1,0 +1,70 @@
+"""What operations and networks cost on a device: by a table, and by its calibration where there is one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist, median
+
+from lut_server.calibration import Z90
+from lut_server.schemas import Calibration, LatencyTable, NetworkSpec, OperationSpec, canonical_json, sha256
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """The rows of `table`, in microseconds: inside a network if there is a `calibration`, else as measured alone.
+
+    Raises:
+        ValueError: the calibration is of another table.
+    """
+
+    table: LatencyTable
+    calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        if self.calibration is not None and self.calibration.table_digest != self.table.digest:
+            raise ValueError(
+                f"calibration: {self.calibration.id} is of table {self.calibration.table_id}, not of {self.table.id}"
+            )
+
+    @cached_property
+    def digest(self) -> str:
+        """Of everything that a latency depends on."""
+        calibration = self.calibration
+        return sha256(canonical_json([self.table.digest, calibration and calibration.digest]))
+
+    def operation_us(self, operation: OperationSpec) -> float:
+        """Raises MissingRows."""
+        row = self.table[operation]
+        return self._inside.get(operation.digest, row.latency.median_us)
+
+    @property
+    def constant_us(self) -> float:
+        """What a network costs beside its operations."""
+        return self.calibration.constant_us.mean if self.calibration else 0.0
+
+    def network_us(self, network: NetworkSpec) -> float:
+        """The sum over the operations that a network executes (Eq. 9), and the constant. Raises MissingRows."""
+        self.table.require(item.operation for item in network.operations)
+        return self.constant_us + sum(item.count * self.operation_us(item.operation) for item in network.operations)
+
+    def margin(self, quantile: float) -> float:
+        """How many times its prediction a network takes at most, with this probability.
+
+        By the intervals of the calibration's own networks; 1 at the median.
+
+        Raises:
+            ValueError: without a calibration nothing is known but the sum.
+        """
+        if quantile == 0.5:
+            return 1.0
+        if self.calibration is None:
+            raise ValueError(
+                f"quantile: {quantile} given, table {self.table.id} has no calibration that says how sure it is; "
+                "have networks measured (lgcnet-search calibrate), or take 0.5"
+            )
+        deviations = [(one.high_us - one.low_us) / (2 * Z90 * one.predicted_us) for one in self.calibration.evidence]
+        return 1 + NormalDist().inv_cdf(quantile) * median(deviations)
+
+    @cached_property
+    def _inside(self) -> Mapping[str, float]:
+        return {row.key: row.latency_us for row in self.calibration.rows} if self.calibration else {}

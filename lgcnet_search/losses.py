@@ -1,0 +1,57 @@
+"""Losses of training: the sum over what is counted and how much that is, so that parts of a batch can be added."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lgcnet_search.data.labels import IGNORE
+
+
+class Loss(Protocol):
+    """Logits N×classes or N×classes×H×W and targets without the classes to a sum and a number of targets."""
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Over every target but `ignored`; `smoothing` is spread over all classes (Szegedy et al. 2016)."""
+
+    ignored: int = IGNORE
+    smoothing: float = 0.0
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        losses = F.cross_entropy(
+            logits, targets, ignore_index=self.ignored, label_smoothing=self.smoothing, reduction="sum"
+        )
+        return losses, (targets != self.ignored).sum()
+
+
+@dataclass(frozen=True)
+class HardExamples:
+    """Online bootstrapping (Wu et al. 2016): only pixels whose class is given less than `probability` are counted.
+
+    At least the hardest `share` of the batch's pixels are, so that there is always something to learn.
+    """
+
+    probability: float = 0.7
+    share: float = 1 / 16
+    ignored: int = IGNORE
+
+    def __post_init__(self) -> None:
+        for name in ("probability", "share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name}: {getattr(self, name)} given, more than 0 and at most 1 is needed")
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        losses = F.cross_entropy(logits, targets, ignore_index=self.ignored, reduction="none")
+        losses = losses[targets != self.ignored]
+        least = min(losses.numel(), int(self.share * targets.numel()))
+        hard = losses[losses.detach() > -math.log(self.probability)]
+        if hard.numel() < least:
+            hard = losses.topk(least).values
+        return hard.sum(), torch.tensor(hard.numel(), device=logits.device)

@@ -1,0 +1,38 @@
+"""A study that takes seconds: tiny networks, four scenes."""
+
+from pathlib import Path
+
+import pytest
+
+from lgcnet_search.ablations.arms import ABLATIONS
+from lgcnet_search.ablations.network import Study
+from lgcnet_search.ablations.scale import Scale
+from lgcnet_search.data import street_scenes
+from lgcnet_search.space import Space
+from tests.lgcnet_search.helpers import make_table
+
+SPACE = Space(height=65, width_px=97, width=1)
+SCALE = Scale(
+    search_steps=2,
+    search_batch=2,
+    crop=(33, 49),
+    proxy_width=1,
+    sampling="hard",
+    train_steps=2,
+    train_batch=2,
+    train_crop=(33, 49),
+    train_width=1,
+    input_size=(65, 97),
+)
+OPERATIONS = tuple(dict.fromkeys(spec for item in ABLATIONS.values() for spec in item.operations(SPACE)))
+TABLE = make_table(OPERATIONS)
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return street_scenes.ensure(tmp_path_factory.mktemp("scenes"), {"train": 4, "val": 2}, (65, 97), workers=1)
+
+
+@pytest.fixture
+def study(scenes: Path, tmp_path: Path) -> Study:
+    return Study(SPACE, TABLE, SCALE, scenes, tmp_path / "out")

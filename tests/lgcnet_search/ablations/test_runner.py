@@ -1,0 +1,189 @@
+"""Ablations from end to end, tiny; stopped and gone on with."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lgcnet_search.ablations import network
+from lgcnet_search.ablations.arms import ABLATIONS, Ablation, Arm
+from lgcnet_search.ablations.comparison import write_section
+from lgcnet_search.ablations.network import Study, made
+from lgcnet_search.ablations.outcome import RESULT, Outcome
+from lgcnet_search.ablations.runner import Run, run_all, runs_of
+from lgcnet_search.ablations.tables import rows_of, write_tables
+from lgcnet_search.checkpoint import CheckpointError
+from lgcnet_search.genotype import Genotype
+from lgcnet_search.latencies import Latencies
+from lgcnet_search.network import network_spec
+from lgcnet_search.random_search import RandomSearch, TooFast
+from lut_server.schemas import canonical_json
+
+
+def genotype_of(outcome: Outcome) -> Genotype:
+    return Genotype.from_json(canonical_json(outcome.genotype))
+
+
+def test_an_ablation_writes_its_table(study: Study) -> None:
+    ablation = ABLATIONS["table-6"]
+    outcomes = run_all(study, runs_of(ablation, 1))
+    assert [outcome.arm for outcome in outcomes] == [arm.name for arm in ablation.arms]
+    for arm, outcome in zip(ablation.arms, outcomes, strict=True):
+        genotype = genotype_of(outcome)
+        assert genotype.space == arm.space(study.space)
+        assert len(set(genotype.cells)) <= 2 or not arm.shared_cells
+        assert outcome.predicted_us == pytest.approx(Latencies(study.table).network_us(network_spec(genotype)))
+        assert outcome.fps == pytest.approx(1e6 / outcome.predicted_us)
+        assert outcome.miou is not None
+        assert 0 <= outcome.miou <= 1
+    text, table, everything, picture = write_tables(ablation, study, outcomes)
+    assert picture.stat().st_size > 1000
+    lines = text.read_text().splitlines()
+    assert lines[0] == ablation.title
+    assert [line.split("|")[1].strip() for line in lines[4:]] == [arm.label for arm in ablation.arms]
+    with table.open(newline="") as file:
+        records = list(csv.DictReader(file))
+    assert [float(record["fps_mean"]) for record in records] == [outcome.fps for outcome in outcomes]
+    assert [record["fps_sd"] for record in records] == [""] * len(outcomes), "one seed has no spread"
+    content = json.loads(everything.read_text())
+    assert content["table_digest"] == study.table.digest
+    assert len(content["networks"]) == len(outcomes)
+
+
+def test_random_networks_meet_the_floor(study: Study) -> None:
+    fastest_us = RandomSearch(study.space, Latencies(study.table)).fastest_us
+    floor = 1e6 / (1.3 * fastest_us)
+    quick = ABLATIONS["table-7"].with_floor(floor)
+    drawn = replace(quick, arms=tuple(untrained(arm) for arm in quick.arms if arm.drawn))
+    outcomes = run_all(study, runs_of(drawn, 3))
+    rows = {row.arm: row for row in rows_of(quick, outcomes)}
+    assert rows["random-fast"].fps.mean >= floor > rows["random"].fps.mean
+    assert all(outcome.fps >= floor for outcome in outcomes if outcome.arm == "random-fast")
+    assert rows["random"].fps.deviation is not None
+
+
+def test_random_networks_are_no_slower_than_what_they_are_compared_with(study: Study) -> None:
+    compared = ABLATIONS["generated"]
+    arms = tuple(untrained(arm) for arm in compared.arms if arm.name in ("found", "random"))
+    outcomes = run_all(study, runs_of(replace(compared, arms=arms), 1))
+    found_us, random_us = (
+        [outcome.predicted_us for outcome in outcomes if outcome.arm == name] for name in ("found", "random")
+    )
+    assert max(random_us) <= min(found_us)
+    assert len(random_us) >= 5
+    assert len(found_us) == 3
+
+
+def untrained(arm: Arm) -> Arm:
+    return replace(arm, trained=False)
+
+
+def test_spread_is_over_seeds(study: Study) -> None:
+    arm = untrained(ABLATIONS["table-7"].arms[0])
+    one = Ablation("free", "Free", "Methods", (arm,), 1)
+    (row,) = rows_of(one, run_all(study, runs_of(one, 4)))
+    drawing = RandomSearch(study.space, Latencies(study.table))
+    spent = [Latencies(study.table).network_us(network_spec(drawing.draw(seed))) / 1000 for seed in range(4)]
+    mean = sum(spent) / 4
+    assert row.latency_ms.mean == pytest.approx(mean)
+    assert row.latency_ms.deviation == pytest.approx((sum((value - mean) ** 2 for value in spent) / 3) ** 0.5)
+    assert row.miou_percent is None
+
+
+def test_what_is_done_is_not_done_again(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while training: the search's result and the finished networks stay."""
+    own = ABLATIONS["table-9"].arms[1]
+    finished, stopped = Run(own, 0), Run(own, 1)
+    straight = run_all(replace(study, out=study.out / "straight"), [finished, stopped])
+
+    class Killed(Exception):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    (first,) = run_all(study, [finished])
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "train", killed)
+        with pytest.raises(Killed):
+            run_all(study, [finished, stopped])
+    at = study.folder(own, 1)
+    assert (at / "search.pt").exists()
+    assert not (at / RESULT).exists()
+    seen: list[tuple[str, str]] = []
+    again = run_all(study, [finished, stopped], on_progress=lambda run, what, _: seen.append((str(run), what)))
+    assert again[0] == first
+    assert [timeless(outcome) for outcome in again] == [timeless(outcome) for outcome in straight]
+    assert set(seen) == {("edges, seed 1", "training"), ("edges, seed 1", "evaluating")}
+    assert not list(study.out.rglob("*.pt"))
+
+
+def timeless(outcome: Outcome) -> Outcome:
+    return replace(outcome, search_s=0, train_s=0)
+
+
+def test_a_folder_of_another_run_is_refused(study: Study) -> None:
+    arm = untrained(ABLATIONS["table-7"].arms[0])
+    made(study, arm, 0)
+    other = replace(study, scale=replace(study.scale, train_steps=7))
+    with pytest.raises(CheckpointError, match=r"scale.train_steps: 2 there, 7 now"):
+        made(other, arm, 0)
+    path = study.folder(arm, 0) / RESULT
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        made(study, arm, 0)
+
+
+def test_a_floor_that_no_network_reaches_is_said(study: Study) -> None:
+    with pytest.raises(TooFast, match="the fastest of this space take"):
+        made(study, ABLATIONS["table-7"].arms[1], 0, 1.0)
+
+
+def test_several_at_once_give_the_same(study: Study, tmp_path: Path) -> None:
+    arms = (untrained(ABLATIONS["table-6"].arms[0]), untrained(ABLATIONS["table-7"].arms[0]))
+    runs = runs_of(Ablation("two", "Two", "Methods", arms, 1), 2)
+    seen: list[str] = []
+    one = run_all(study, runs)
+    two = run_all(
+        replace(study, out=tmp_path / "two"), runs, at_once=2, on_outcome=lambda run, _: seen.append(str(run))
+    )
+    assert [timeless(outcome) for outcome in one] == [timeless(outcome) for outcome in two]
+    assert sorted(seen) == sorted(map(str, runs))
+
+
+def test_the_comparison_writes_a_section(study: Study) -> None:
+    compared = ABLATIONS["generated"]
+    outcomes = [
+        Outcome(
+            arm=arm.name,
+            seed=seed,
+            genotype={},
+            predicted_us=1e6 / (1 + arm.beta),
+            batch_size=1,
+            parameters=10,
+            miou={"found": 0.3, "random": 0.25}.get(arm.name, 0.2) + 0.01 * seed if arm.trained else None,
+            class_iou={},
+            search_s=1,
+            train_s=1,
+        )
+        for arm in compared.arms
+        for seed in range(3)
+    ]
+    study.out.mkdir()
+    section, picture = write_section(study, outcomes)
+    text = section.read_text()
+    assert "31.0 ± 1.0 against 26.0 ± 1.0 % mIoU, +5.0 points" in text
+    assert "31.0 ± 1.0 against 21.0 ± 1.0 % mIoU" in text
+    assert "ms, falling." in text
+    assert picture.stat().st_size > 1000
+
+
+def test_impossible_scales_are_refused(study: Study) -> None:
+    for name, value in (("search_steps", 0), ("train_batch", 1), ("learning_rate", float("nan")), ("sampling", "firm")):
+        with pytest.raises(ValueError, match=name):
+            study.scale.with_(**{name: value})
+    assert study.scale.with_(train_steps=None, search_steps=9) == replace(study.scale, search_steps=9)
+    with pytest.raises(ValueError, match="seeds: 0"):
+        runs_of(ABLATIONS["table-6"], 0)

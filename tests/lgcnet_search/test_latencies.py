@@ -1,0 +1,113 @@
+"""Latencies alone and inside a network; networks under a ceiling."""
+
+from datetime import datetime, timezone
+from statistics import NormalDist
+
+import pytest
+import torch
+import uuid6
+
+from lgcnet_search.ceiling import CeilingTooLow, within_ceiling
+from lgcnet_search.genotype import random_genotype
+from lgcnet_search.latencies import Latencies
+from lgcnet_search.latency import LatencyModel, latency_loss
+from lgcnet_search.network import network_spec
+from lut_server.prediction import Measured, calibrated
+from lut_server.schemas import Calibration, LatencyTable, Measurement, Method, NetworkSpec, Quality, Runtime
+from tests.lgcnet_search.helpers import TINY, make_table, one_hot
+
+TABLE = make_table(TINY.operations)
+
+
+def measured(network: NetworkSpec, latency_us: float) -> Measured:
+    measurement = Measurement(
+        id=uuid6.uuid7(),
+        job_id=uuid6.uuid7(),
+        key=network.digest,
+        device=TABLE.device.uuid,
+        environment=TABLE.environment.digest,
+        runtime=Runtime(),
+        method=Method(version=TABLE.method_version),
+        samples_us=(latency_us,) * 6,
+        executions_per_block=1,
+        quality=Quality(converged=True),
+        measured_at=datetime.now(timezone.utc),
+    )
+    return Measured(network, measurement)
+
+
+def calibration(table: LatencyTable = TABLE) -> Calibration:
+    """Of networks that cost 0.9 of their rows' sum where they pool, and 1.2 elsewhere."""
+    networks = [network_spec(random_genotype(TINY, seed)) for seed in range(12)]
+
+    def cost_us(network: NetworkSpec) -> float:
+        rows = ((item.operation, item.count * table[item.operation].latency.median_us) for item in network.operations)
+        return sum(cost * (0.9 if "pool" in operation.name else 1.2) for operation, cost in rows)
+
+    evidence = [measured(network, cost_us(network)) for network in networks]
+    return calibrated(table, evidence, uuid6.uuid7(), datetime.now(timezone.utc))
+
+
+def test_the_latency_of_a_one_hot_sample_is_the_calibrated_prediction_of_its_network() -> None:
+    latencies = Latencies(TABLE, calibration())
+    for seed in range(20, 24):
+        genotype = random_genotype(TINY, seed)
+        expected = latencies.network_us(network_spec(genotype))
+        assert LatencyModel(TINY, latencies).double()(one_hot(genotype)).item() == pytest.approx(expected, rel=1e-6)
+        assert expected > 1.05 * Latencies(TABLE).network_us(network_spec(genotype)), "more than the sum of the rows"
+
+
+def test_pooling_is_cheaper_inside_a_network_and_convolutions_dearer() -> None:
+    latencies = Latencies(TABLE, calibration())
+    ratios = {
+        operation.name: latencies.operation_us(operation) / TABLE[operation].latency.median_us
+        for operation in TINY.operations
+    }
+    assert ratios["max_pool_3x3"] < 1 < ratios["conv_3x3"]
+
+
+def test_a_margin_needs_a_calibration_and_widens_with_the_quantile() -> None:
+    latencies = Latencies(TABLE, calibration())
+    assert latencies.margin(0.5) == 1
+    assert 1 < latencies.margin(0.8) < latencies.margin(0.99)
+    evidence = latencies.calibration and latencies.calibration.evidence
+    assert evidence
+    widths = sorted(one.high_us / one.predicted_us for one in evidence)
+    assert widths[0] <= latencies.margin(NormalDist().cdf(1.6449)) <= widths[-1]
+    with pytest.raises(ValueError, match=r"quantile: 0\.95 given, table .* no calibration"):
+        Latencies(TABLE).margin(0.95)
+
+
+def test_a_calibration_of_another_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="not of"):
+        Latencies(make_table(TINY.operations, seed=1), calibration())
+
+
+def test_a_calibration_is_part_of_what_latencies_depend_on() -> None:
+    assert Latencies(TABLE).digest != Latencies(TABLE, calibration()).digest
+
+
+def test_the_loss_is_steeper_above_the_ceiling_only() -> None:
+    for latency_us, slope in ((90.0, 0.01 / 90), (110.0, (0.01 + 1) / 110)):
+        latency = torch.tensor(latency_us, requires_grad=True)
+        latency_loss(latency, 0.01, ceiling_us=100.0).backward()  # type: ignore[no-untyped-call]
+        assert latency.grad is not None
+        assert latency.grad.item() == pytest.approx(slope)
+
+
+def test_the_network_under_a_ceiling_gives_up_what_matters_least() -> None:
+    generator = torch.Generator().manual_seed(0)
+    log_alpha = {edge.name: torch.randn(len(edge.names), generator=generator) for edge in TINY.graph.edges}
+    latencies = Latencies(TABLE)
+    free = within_ceiling(TINY, log_alpha, latencies, float("inf"))
+    best = {edge.name: edge.names[int(log_alpha[edge.name].argmax())] for edge in TINY.graph.edges}
+    assert free.choices == best
+    free_us = latencies.network_us(network_spec(free))
+    changes = []
+    for share in (0.95, 0.85):
+        found = within_ceiling(TINY, log_alpha, latencies, share * free_us)
+        assert latencies.network_us(network_spec(found)) <= share * free_us
+        changes.append(sum(found.choices[name] != best[name] for name in best))
+    assert 0 < changes[0] <= changes[1] < len(best) / 2
+    with pytest.raises(CeilingTooLow, match=r"ceiling_us: 1 given, the fastest .* takes .* raise the ceiling"):
+        within_ceiling(TINY, log_alpha, latencies, 1.0)
