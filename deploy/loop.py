@@ -25,6 +25,7 @@ from rich.table import Table
 from deploy.services import Service, ServiceDied, service, wait_for_file
 from lgcnet_search import jobs
 from lgcnet_search.data.errors import DataError
+from lgcnet_search.latencies import Latencies
 from lgcnet_search.report import draw_result, write_result
 from lgcnet_search.search import SearchError, SearchSettings, StepRecord, search
 from lgcnet_search.sources import generated_scenes, search_batches
@@ -71,9 +72,14 @@ class Summary:
     profile_s: float
     search_s: float
     measure_s: float
-    predicted_us: float
+    networks: int
+    raw_us: float
+    predicted_us: float | None
+    low_us: float | None
+    high_us: float | None
     measured_us: float
-    error_rel: float
+    raw_error_rel: float
+    error_rel: float | None
     fps: float
     genotype: str
     pictures: list[str]
@@ -91,6 +97,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--crop", type=int, nargs=2, default=(128, 256), metavar=("H", "W"), help="the search's crop")
     parser.add_argument("--proxy-width", type=int, default=4, help="width multiplier of the supernet (default 4)")
     parser.add_argument("--budget", type=float, metavar="S", help="time for profiling in seconds (default: none)")
+    parser.add_argument("--networks", type=int, default=6, help="networks to calibrate with (default 6; 0: none)")
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (default 0)")
     parser.add_argument("--port", type=int, default=0, help="port of the server (default: a free one)")
     parser.add_argument("--folder", type=Path, default=Path("runs/quickstart"), help="where everything is kept")
@@ -136,8 +143,15 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
         with _stage(console, f"profiling {len(space.operations)} operations") as profiling:
             on_job = _Follower(profiling.advance, watch)
-            table = jobs.profile(client, space, device, runtime, effort, on_job)
+            job = jobs.submit_profile(client, space.operations, device, runtime, effort)
+            table = jobs.finished_table(client, job, on_job)
         keys_measured = len(client.measurements(job_id=on_job.job_id)) if on_job.job_id else 0
+
+        latencies = Latencies(table)
+        if options.networks:
+            with _stage(console, f"calibrating with {options.networks} networks") as calibrating:
+                on_job = _Follower(calibrating.advance, watch)
+                latencies = Latencies(table, jobs.calibrate(client, space, table, options.networks, on_job))
 
         with _stage(console, "drawing street scenes") as drawing:
             scenes = generated_scenes(options.images, drawing.advance)
@@ -149,14 +163,15 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
             batches = search_batches(scenes, space, proxy, BATCH, options.seed, 1)
             training = "cuda" if torch.cuda.is_available() else "cpu"
-            found = search(space, proxy, table, batches, settings, training, on_step)
-        genotype = write_result(found, table, folder)
+            found = search(space, proxy, latencies, batches, settings, training, on_step)
+        genotype = write_result(found, latencies, folder)
         pictures = draw_result(found, table, folder)
 
         with _stage(console, "measuring the derived network") as measuring:
             on_job = _Follower(measuring.advance, watch)
-            result = jobs.measure(client, found.genotype, device, runtime, on_job=on_job)
-        assert result.predicted_us is not None, "the table that was just searched with has every row"
+            job = jobs.submit_measurement(client, [found.genotype], device, runtime)
+            (result,) = jobs.measured(client, job, [found.genotype], device, runtime, on_job)
+        assert result.raw_us is not None, "the table that was just searched with has every row"
         summary = Summary(
             device=device.name,
             mode=runtime.mode,
@@ -166,10 +181,15 @@ def run(options: argparse.Namespace, console: Console) -> None:
             profile_s=profiling.seconds,
             search_s=searching.seconds,
             measure_s=measuring.seconds,
+            networks=options.networks,
+            raw_us=result.raw_us,
             predicted_us=result.predicted_us,
-            measured_us=result.measured.median_us,
-            error_rel=result.predicted_us / result.measured.median_us - 1,
-            fps=1e6 / result.measured.median_us,
+            low_us=result.low_us,
+            high_us=result.high_us,
+            measured_us=result.measured_us,
+            raw_error_rel=result.raw_us / result.measured_us - 1,
+            error_rel=None if result.predicted_us is None else result.predicted_us / result.measured_us - 1,
+            fps=1e6 / result.measured_us,
             genotype=str(genotype),
             pictures=[str(picture) for picture in pictures],
             database=str(folder / "data"),
@@ -267,12 +287,19 @@ def _show(summary: Summary, keep: bool) -> None:
         "table", f"{summary.keys} keys{doubt}; {summary.keys_measured} measured now in {summary.profile_s:.0f} s"
     )
     rows.add_row("search", f"{summary.search_s:.0f} s")
-    rows.add_row("predicted", f"{summary.predicted_us / 1000:.2f} ms (sum of the table)")
+    rows.add_row("raw sum", f"{summary.raw_us / 1000:.2f} ms: the table's rows, as measured alone")
+    if summary.predicted_us is not None and summary.low_us is not None and summary.high_us is not None:
+        interval = f"{summary.low_us / 1000:.2f} to {summary.high_us / 1000:.2f} ms"
+        known = f"90 %: {interval}, calibrated by {summary.networks} networks"
+        rows.add_row("predicted", f"{summary.predicted_us / 1000:.2f} ms ({known})")
     rows.add_row(
         "measured",
         f"{summary.measured_us / 1000:.2f} ms end to end in {summary.measure_s:.0f} s, {summary.fps:.1f} FPS",
     )
-    rows.add_row("difference", f"{summary.error_rel:+.1%}")
+    errors = [f"raw sum {summary.raw_error_rel:+.1%}"]
+    if summary.error_rel is not None:
+        errors.append(f"predicted {summary.error_rel:+.1%}")
+    rows.add_row("difference", ", ".join(errors))
     rows.add_row("genotype", summary.genotype)
     rows.add_row("pictures", "\n".join(summary.pictures))
     rows.add_row("database", summary.database)

@@ -13,11 +13,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-SMALL = "--device cpu --height 65 --width 129 --budget 3 --steps 2 --images 4 --crop 64 128 --proxy-width 2"
+SMALL = (
+    "--device cpu --height 65 --width 129 --budget 3 --steps 2 --images 4 --networks 3 --crop 64 128 --proxy-width 2"
+)
 # What makes a command of the tour small enough for a test.
 SHORTER = {
-    "lgcnet-search profile": " --height 49 --width 97 --budget 3",
+    "lgcnet-search profile": " --height 49 --width 97 --budget 3 --calibrate 3",
+    "lgcnet-search calibrate": " --height 49 --width 97 --networks 4",
     "lgcnet-search search": " --height 65 --width 129 --steps 2 --images 4 --crop 64x128 --proxy-width 2",
+    "lgcnet-search finetune": " --size 65x129 --images 4 --held-out 2 --epochs 1 --batch 2",
+    "lgcnet-search evaluate": " --images 4 --held-out 2",
 }
 # Not run below: the tests themselves.
 ELSEWHERE = {"make test"}
@@ -50,7 +55,8 @@ def port() -> Iterator[int]:
     os.killpg(run.pid, signal.SIGINT)
     run.wait(60)
     subprocess.run(
-        ["rm", "-r", str(folder), str(ROOT / "runs" / "mine"), str(ROOT / "runs" / "table.csv")], check=False
+        ["rm", "-r", str(folder), *(str(ROOT / "runs" / name) for name in ("mine", "trained", "table.csv"))],
+        check=False,
     )
 
 

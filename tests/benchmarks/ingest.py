@@ -102,12 +102,12 @@ def _batch(lease: Lease, seed: int, part: int) -> list[Measurement]:
 
 def _executemany(database: Database, batches: Sequence[Sequence[Measurement]]) -> float:
     """The driver's own executemany, its values ready; one transaction a batch, as over HTTP."""
-    now = utc_now()
+    stamp = {"late": False, "received_at": utc_now()}
     sqlite = database.engine.dialect.name == "sqlite"
-    columns = list(to_row(batches[0][0], False, now))
+    columns = [*to_row(batches[0][0]), *stamp]
     values = ", ".join(["?" if sqlite else "%s"] * len(columns))
     statement = f"INSERT INTO measurements ({', '.join(columns)}) VALUES ({values})"
-    rows = [[to_row(item, False, now) for item in batch] for batch in batches]
+    rows = [[{**to_row(item), **stamp} for item in batch] for batch in batches]
     ready = [[tuple(_bound(value) if sqlite else value for value in row.values()) for row in part] for part in rows]
     started = time.perf_counter()
     for part in ready:

@@ -10,17 +10,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-
-import uuid6
 
 from lgcnet_search.digest import REQUIREMENT, SPACE, space_digest
 from lgcnet_search.space import Space
-from lut_server.schemas import DeviceSelector, Effort, Job, JobRequest, OperationSpec, Progress, Runtime
+from lut_server.schemas import Effort, Runtime
 from lut_server.statistics import quantile
-from profiler_agent.messages import Failed, Measured, MeasureTask, Standard
-from profiler_agent.process import MeasuringProcess, inspect_device
+from tests.benchmarks._agent import LocalAgent
 from tests.benchmarks._common import finish, show
 from tests.benchmarks._other_ways import WARM_UP
 
@@ -42,47 +38,21 @@ class Benchmark:
 
     def __init__(self, height: int, width: int, keys: int | None, budget_s: float | None, traces: Path | None) -> None:
         self._size = height, width
-        self._traces = traces
         every = Space(height=height, width_px=width).operations
         step = max(1, len(every) // keys) if keys else 1
-        operations: tuple[OperationSpec, ...] = every[::step][:keys]
-        self.keys = [operation.digest for operation in operations]
-        self._inspected = inspect_device("cpu")
-        self._standard: dict[str, float] | None = None
-        self._request = JobRequest(
-            device=DeviceSelector(kind="cpu"),
-            runtime=Runtime(threads=1),
-            space=SPACE,
-            space_digest=space_digest(),
-            requirement=REQUIREMENT,
-            operations=operations,
-            effort=Effort(budget_s=budget_s),
-        )
+        self._operations = every[::step][:keys]
+        self.keys = [operation.digest for operation in self._operations]
+        self._effort = Effort(budget_s=budget_s)
+        self._agent = LocalAgent(Runtime(threads=1), SPACE, space_digest(), REQUIREMENT, traces=traces)
 
     def ours(self) -> Ours:
         """A table in processes of its own; the first one's standard state is the second one's."""
         started = time.monotonic()
-        task = MeasureTask(
-            device="cpu",
-            job=self._job(),
-            keys=self._request.keys,
-            threads=1,
-            environment=self._inspected.environment.digest,
-            standard=self._standard,
-            trace=None if self._traces is None else str(self._traces),
-        )
-        measured = []
-        for message in MeasuringProcess(task).messages():
-            if isinstance(message, Measured):
-                measured.append(message.measurement)
-            elif isinstance(message, Standard):
-                self._standard = message.references
-            elif isinstance(message, Failed):
-                raise RuntimeError(message.error)
+        measured = self._agent.measure(self._operations, effort=self._effort)
         return Ours(
-            median_us={item.key: item.latency.median_us for item in measured},
-            normalized_us={item.key: item.normalized_us or item.latency.median_us for item in measured},
-            doubtful=sum(not item.quality.sound for item in measured),
+            median_us={key: item.latency.median_us for key, item in measured.items()},
+            normalized_us={key: item.normalized_us or item.latency.median_us for key, item in measured.items()},
+            doubtful=sum(not item.quality.sound for item in measured.values()),
             seconds=time.monotonic() - started,
         )
 
@@ -108,20 +78,6 @@ class Benchmark:
         )
         found: dict[str, float] = json.loads(ended.stdout)
         return found
-
-    def _job(self) -> Job:
-        now = datetime.now(timezone.utc)
-        return Job(
-            id=uuid6.uuid7(),
-            request=self._request,
-            state="leased",
-            progress=Progress(done=0, total=len(self.keys)),
-            attempts=1,
-            error=None,
-            table_id=None,
-            created_at=now,
-            updated_at=now,
-        )
 
 
 def disagreement(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float]:

@@ -17,13 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lgcnet_search.batches import Batch
+from lgcnet_search.latencies import Latencies
 from lgcnet_search.operations import build_operation
 from lgcnet_search.processes import Processes
 from lgcnet_search.search import SearchRun, SearchSettings
 from lgcnet_search.sources import generated_scenes, search_batches
 from lgcnet_search.space import Space
 from lgcnet_search.steps import INPUT, ZERO, Edge, Step
-from lgcnet_search.update import Batch, Sampling
+from lgcnet_search.update import Sampling
 from tests.benchmarks._common import finish, median_ratio, show
 from tests.lgcnet_search.helpers import make_table
 
@@ -104,7 +106,7 @@ def our_step(proxy: Space, batch: Batch, sampling: Sampling, recompute: bool = F
     settings = SearchSettings(
         steps=1000, sampling=sampling, recompute=recompute, temperature=(FIRST_TEMPERATURE, FIRST_TEMPERATURE)
     )
-    run = SearchRun(deployed, proxy, make_table(deployed.operations), settings, DEVICE, Processes())
+    run = SearchRun(deployed, proxy, Latencies(make_table(deployed.operations)), settings, DEVICE, Processes())
 
     def step() -> None:
         run.step([batch])
