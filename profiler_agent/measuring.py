@@ -180,6 +180,7 @@ def _measure_with(
     budget_s = request.effort.budget_s or caps.max_s * len(task.keys)
     seed = secrets.randbits(32)
     settings: dict[str, Scalar] = {
+        "context": "alone",
         **workers[0].ready.settings,
         "target_rel": rule.target_rel,
         "min_blocks": rule.min_blocks,
@@ -189,7 +190,6 @@ def _measure_with(
         "band_rel": caps.band_rel,
         "seed": seed,
         "processes": len(workers),
-        "context": "alone",
         "warm_up": "until as fast as recent blocks, at most six times a tenth of a block",
         "allocator": machine.environment.allocator or "system",
     }

@@ -37,8 +37,6 @@ class HostMonitor:
         self._stat = proc / "stat"
         self._tasks = proc / "self" / "task"
         self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
-        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-        self._cores = {f"cpu{core}" for core in cores}
 
     def read(self) -> HostReading:
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
@@ -61,7 +59,9 @@ class HostMonitor:
         return Doubt.DISTURBED if switched or taken_s > DISTURBED_SHARE * duration_s else Doubt.NONE
 
     def _steal_s(self) -> float:
-        ticks = sum(int(fields[STEAL_FIELD]) for fields in self._cpu_lines() if fields[0] in self._cores)
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+        ours = {f"cpu{core}" for core in cores}
+        ticks = sum(int(fields[STEAL_FIELD]) for fields in self._cpu_lines() if fields[0] in ours)
         return ticks * self._tick_s
 
     def _cpu_lines(self) -> list[list[str]]:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from lut_server.schemas import Effort
 from profiler_agent.stopping import StoppingRule
 
-METHOD_VERSION = "warm-4"
-"""Steady state, warm caches, interleaved. Whoever changes what is timed, or how, changes this name."""
+METHOD_VERSION = "warm-5"
+"""Steady state, warm caches, interleaved; ONNX Runtime's operations on a CPU as they stand between convolutions.
+
+Whoever changes what is timed, or how, changes this name.
+"""
 
 PROCESSES = 3
 """On a CPU the rounds take turns over so many processes: pages land differently in each."""

@@ -3,7 +3,7 @@
 import gc
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import torch
@@ -47,7 +47,8 @@ class Workbench:
         exports: Exports | None = None,
         turn: int = 0,
     ) -> None:
-        self.cores = pin(runtime.threads) if device.type == "cpu" else None
+        self._threads = runtime.threads
+        self._cores: str | None = None
         self._placement = Placement() if device.type == "cpu" else None
         self._device = device
         self._gpu = gpu
@@ -63,13 +64,16 @@ class Workbench:
     @property
     def settings(self) -> dict[str, Scalar]:
         """What the mode and the clock add to the method of every measurement."""
-        on_cpu: dict[str, Scalar] = {"cores": self.cores, "placement": "another in every block"} if self.cores else {}
+        on_cpu: dict[str, Scalar] = {"placement": "another in every block"} if self._placement else {}
+        if self._cores:
+            on_cpu["cores"] = self._cores
         return {**self._mode.settings, "block_ms": self._mode.clock.block_s * 1000, **on_cpu}
 
     def build(self, workload: Workload) -> None:
         """Raises Unmeasurable, ContextBroken, or NoDevice if the GPU is gone."""
         try:
-            execute = self._mode.prepare(workload.build(), workload.input_shapes, self._share(workload.key))
+            share = self._share(workload.key)
+            execute = self._mode.prepare(workload.build(), workload.input_shapes, share, workload.is_part)
             self._mode.clock.time_s(execute, 1)
         except (ValueError, TypeError, RuntimeError, LookupError, NotImplementedError, MemoryError) as error:
             # The space's code is not ours: whatever it raises is an answer to the job, not a crash of the agent.
@@ -78,6 +82,11 @@ class Workbench:
                 self._require_gpu(said)
             raise Unmeasurable(said) from error
         self._ready[workload.key] = execute
+
+    def pin(self) -> None:
+        """Keep to the cores that are measured on, where that is a CPU; before, several may build beside each other."""
+        if self._device.type == "cpu":
+            self._cores = pin(self._threads)
 
     def settle(self, name: str) -> int:
         """Warm up a workload or reference; the executions that make a block of it. Raises NoDevice."""
@@ -139,5 +148,7 @@ def pin(threads: int | None) -> str:
     cores = sorted(os.sched_getaffinity(0))
     if threads and threads < len(cores):
         cores = cores[-threads:]
-        os.sched_setaffinity(0, cores)
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(int(thread), cores)
     return ",".join(map(str, cores))

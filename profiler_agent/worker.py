@@ -60,6 +60,7 @@ class LocalWorker:
                 self._bench.build(workload)
             except Unmeasurable as error:
                 failures[workload.key] = str(error)
+        self._bench.pin()
         self.ready = Ready(settings=self._bench.settings, failures=failures)
 
     def settle(self, name: str) -> int:

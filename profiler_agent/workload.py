@@ -42,12 +42,16 @@ class SearchSpace(Protocol):
 
 @dataclass(frozen=True)
 class Workload:
-    """One key of a job: what to build, and the shapes of its inputs with the batch dimension."""
+    """One key of a job: what to build, and the shapes of its inputs with the batch dimension.
+
+    `is_part`: it is an operation of networks, not a network.
+    """
 
     key: str
     label: str
     build: Callable[[], torch.nn.Module]
     input_shapes: tuple[tuple[int, ...], ...]
+    is_part: bool
 
 
 def installed_spaces() -> dict[str, EntryPoint]:
@@ -107,6 +111,7 @@ def workloads_of(request: JobRequest, keys: Collection[str]) -> list[Workload]:
             label=labels[network.digest],
             build=partial(space.build_network, network),
             input_shapes=((batch, *network.input_shape),),
+            is_part=False,
         )
         for network in request.networks
         if network.digest in wanted
@@ -117,6 +122,7 @@ def workloads_of(request: JobRequest, keys: Collection[str]) -> list[Workload]:
             label=labels[operation.digest],
             build=partial(space.build_operation, operation),
             input_shapes=tuple((batch, *shape) for shape in operation.input_shapes),
+            is_part=True,
         )
         for operation in request.operations
         if operation.digest in wanted

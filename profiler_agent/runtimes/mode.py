@@ -25,10 +25,13 @@ class RuntimeMode(Protocol):
     @property
     def settings(self) -> dict[str, Scalar]: ...
 
-    def prepare(self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone) -> Execute:
+    def prepare(
+        self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone, is_part: bool = False
+    ) -> Execute:
         """Make a module ready on the device, with random inputs of these shapes; call it to execute once.
 
-        What takes long and is the same in every process goes through `share`.
+        What takes long and is the same in every process goes through `share`. `is_part`: it is an operation of
+        networks; `settings["context"]` says whether it is executed alone or as inside one.
         """
         ...
 

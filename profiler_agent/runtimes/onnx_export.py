@@ -2,9 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -25,9 +24,15 @@ class Exported(NamedTuple):
 
 
 def export(
-    module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], dtype: torch.dtype, share: Share = alone
+    module: torch.nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    dtype: torch.dtype,
+    share: Share = alone,
+    finish: Callable[[bytes], bytes] = bytes,
 ) -> Exported:
     """Export a module (fp32, on the CPU) at the static shapes of its inputs, weights and inputs in `dtype`.
+
+    What is shared is the model that `finish` makes of the exported one.
 
     Raises:
         RuntimeError: PyTorch's exporter cannot.
@@ -35,7 +40,7 @@ def export(
     with torch.inference_mode():
         expected = outputs_of(module(*inputs))
     arguments = tuple(item.to(dtype) for item in inputs)
-    return Exported(share(partial(_model, module, arguments, dtype)), arguments, expected)
+    return Exported(share(lambda: finish(_model(module, arguments, dtype))), arguments, expected)
 
 
 def _model(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...], dtype: torch.dtype) -> bytes:

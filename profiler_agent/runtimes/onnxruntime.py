@@ -1,13 +1,17 @@
 """Mode `onnxruntime`: the module exported to ONNX, executed with IO binding on CPU or CUDA."""
 
+from collections.abc import Sequence
+
 import onnxruntime as ort
 import torch
 
 from lut_server.schemas import Precision, Runtime, Scalar
 from profiler_agent.exports import Share, alone
 from profiler_agent.runtimes.agreement import require_agreement
+from profiler_agent.runtimes.blocked_layout import BLOCKED, between_convolutions, block_channels, from_blocks, to_blocks
 from profiler_agent.runtimes.inputs import RandomInputs
 from profiler_agent.runtimes.onnx_export import Exported, export
+from profiler_agent.runtimes.onnx_session import Provider, open_session, quiet_options
 from profiler_agent.runtimes.pytorch import Unsupported, available_cores, require_runtime
 from profiler_agent.timing.block import Clock, Execute
 from profiler_agent.timing.cuda import CudaEventClock
@@ -21,6 +25,8 @@ ELEMENT_TYPES = {torch.float32: 1, torch.float16: 10}
 
 class OnnxRuntimeMode:
     """One session a module, all graph optimizations on; inputs and outputs are bound once, so no copy is timed.
+
+    On a CPU, parts of networks are executed as between convolutions, see blocked_layout.py.
 
     Raises:
         Unsupported: the precision, the thread count or the execution provider is not to be had here.
@@ -36,11 +42,10 @@ class OnnxRuntimeMode:
         self._device = device
         self._precision = runtime.precision
         self._dtype = DTYPES[runtime.precision]
+        self._in_blocks = device.type == "cpu" and block_channels() > 1
         self._random = RandomInputs(torch.device("cpu"), torch.float32)
         self._buffers: dict[tuple[str, int, tuple[int, ...]], torch.Tensor] = {}
-        self._options = ort.SessionOptions()
-        self._options.log_severity_level = 3
-        self._options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        self._options = quiet_options()
         self._options.inter_op_num_threads = 1
         # Every session has its own threads and all of them are ready at once: they must not spin beside each other.
         self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -50,6 +55,7 @@ class OnnxRuntimeMode:
             "batch_norm": "as the space deploys it",
             "exporter": "torch.onnx dynamo",
             "graph_optimizations": "all",
+            "context": "between convolutions" if self._in_blocks else "alone",
             "arena": bool(self._options.enable_cpu_mem_arena),
             "spinning": False,
         }
@@ -60,11 +66,15 @@ class OnnxRuntimeMode:
             torch.set_num_threads(threads)
             self._options.intra_op_num_threads = threads
             self.settings["threads"] = threads
-            self._providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
+            self._providers: list[Provider] = ["CPUExecutionProvider"]
             self.clock: Clock = HostClock()
 
     def prepare(
-        self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...], share: Share = alone
+        self,
+        module: torch.nn.Module,
+        input_shapes: tuple[tuple[int, ...], ...],
+        share: Share = alone,
+        is_part: bool = False,
     ) -> Execute:
         """Export a module, bind random inputs of these shapes, and check its output against PyTorch's.
 
@@ -72,16 +82,21 @@ class OnnxRuntimeMode:
             Mismatch: the exported module computes something else.
             RuntimeError: it cannot be exported or executed.
         """
-        exported = export(module.eval(), self._random(input_shapes), self._dtype, share)
+        finish = between_convolutions if is_part and self._in_blocks else bytes
+        exported = export(module.eval(), self._random(input_shapes), self._dtype, share, finish)
+        session = open_session(exported.model, self._options, self._providers)
+        binding, outputs = self._bind(session, exported)
         try:
-            session = ort.InferenceSession(exported.model, self._options, providers=self._providers)
-            binding, outputs = self._bind(session, exported)
             session.run_with_iobinding(binding, self._run_options)
-        except Exception as error:  # ONNX Runtime's own exceptions share no base class of theirs
+        except Exception as error:  # as in open_session
             raise RuntimeError(f"ONNX Runtime: {error}") from error
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        require_agreement(outputs, exported.expected, self._precision, "ONNX Runtime")
+        found = [
+            from_blocks(output, expected.shape[1]) if node.name.startswith(BLOCKED) else output
+            for node, output, expected in zip(session.get_outputs(), outputs, exported.expected, strict=True)
+        ]
+        require_agreement(found, exported.expected, self._precision, "ONNX Runtime")
         return lambda: session.run_with_iobinding(binding, self._run_options)
 
     def _open_cuda(self, device: torch.device) -> None:
@@ -105,8 +120,10 @@ class OnnxRuntimeMode:
 
     def _bind(self, session: ort.InferenceSession, exported: Exported) -> tuple[ort.IOBinding, list[torch.Tensor]]:
         binding = session.io_binding()
-        inputs = [self._buffer("in", place, value).copy_(value) for place, value in enumerate(exported.inputs)]
-        outputs = [self._buffer("out", place, value) for place, value in enumerate(exported.expected)]
+        given = self._as_bound(session.get_inputs(), exported.inputs)
+        inputs = [self._buffer("in", place, value).copy_(value) for place, value in enumerate(given)]
+        wanted = self._as_bound(session.get_outputs(), exported.expected)
+        outputs = [self._buffer("out", place, value) for place, value in enumerate(wanted)]
         for bind, nodes, tensors in (
             (binding.bind_input, session.get_inputs(), inputs),
             (binding.bind_output, session.get_outputs(), outputs),
@@ -121,6 +138,11 @@ class OnnxRuntimeMode:
                     tensor.data_ptr(),
                 )
         return binding, outputs
+
+    @staticmethod
+    def _as_bound(nodes: Sequence[ort.NodeArg], values: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+        pairs = zip(nodes, values, strict=True)
+        return [to_blocks(value) if node.name.startswith(BLOCKED) else value for node, value in pairs]
 
     def _buffer(self, role: str, place: int, like: torch.Tensor) -> torch.Tensor:
         """Bindings hold addresses only, so the mode owns the buffers; equal place and shape share one."""

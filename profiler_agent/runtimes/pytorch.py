@@ -51,10 +51,14 @@ class PyTorchMode:
             self.clock = HostClock()
 
     def prepare(
-        self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...], share: Share = alone
+        self,
+        module: torch.nn.Module,
+        input_shapes: tuple[tuple[int, ...], ...],
+        share: Share = alone,
+        is_part: bool = False,
     ) -> Execute:
         """Move a module here and bind random inputs of these shapes (with the batch dimension)."""
-        del share  # there is nothing to export
+        del share, is_part  # there is nothing to export, and eager kernels run alike wherever they stand
         ready = module.to(device=self._device, dtype=self._dtype).eval()
         inputs = self._inputs(input_shapes)
         return lambda: ready(*inputs)

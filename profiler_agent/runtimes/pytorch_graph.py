@@ -27,14 +27,18 @@ class PyTorchGraphMode(PyTorchMode):
         self.clock = self._graphs
 
     def prepare(
-        self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...], share: Share = alone
+        self,
+        module: torch.nn.Module,
+        input_shapes: tuple[tuple[int, ...], ...],
+        share: Share = alone,
+        is_part: bool = False,
     ) -> Execute:
         """As PyTorchMode; what a captured graph gives is compared with what the eager call gives.
 
         Raises:
             Mismatch: the graph computes something else.
         """
-        execute = super().prepare(module, input_shapes, share)
+        execute = super().prepare(module, input_shapes, share, is_part)
         expected = [output.clone() for output in outputs_of(execute())]
         require_agreement(outputs_of(self._graphs.outputs(execute)), expected, self._precision, "the captured graph")
         return execute

@@ -87,7 +87,11 @@ class TensorRtMode:
         }
 
     def prepare(
-        self, module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...], share: Share = alone
+        self,
+        module: torch.nn.Module,
+        input_shapes: tuple[tuple[int, ...], ...],
+        share: Share = alone,
+        is_part: bool = False,
     ) -> Execute:
         """Build the engine of a module, bind random inputs of these shapes, and check its output against PyTorch's.
 
@@ -95,6 +99,7 @@ class TensorRtMode:
             Mismatch: the engine computes something else.
             RuntimeError: it cannot be exported, built or executed.
         """
+        del is_part  # what an engine fuses across operations, calibration learns
         exported = export(module.eval(), self._random(input_shapes), self._dtype, share)
         model = quantize(exported) if self._precision == "int8" else exported.model
         built = self._builder.build(model)

@@ -212,7 +212,7 @@ def test_a_gpu_that_is_lost_is_named_whatever_was_under_way(mode: FailingMode) -
     with pytest.raises(NoDevice, match="GPU-1 is gone"):
         bench.settle("reference-launch")
     with pytest.raises(NoDevice, match="GPU-1 is gone"):
-        bench.build(Workload("key", "conv", torch.nn.ReLU, ((1, 4),)))
+        bench.build(Workload("key", "conv", torch.nn.ReLU, ((1, 4),), is_part=True))
 
 
 def test_an_operation_that_fails_is_told_from_one_that_breaks_the_context(
@@ -220,7 +220,7 @@ def test_an_operation_that_fails_is_told_from_one_that_breaks_the_context(
 ) -> None:
     bench = Workbench(Runtime(), GPU, None)
     mode.fails = True
-    workload = Workload("key", "conv", torch.nn.ReLU, ((1, 4),))
+    workload = Workload("key", "conv", torch.nn.ReLU, ((1, 4),), is_part=True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
     with pytest.raises(Unmeasurable, match="conv: RuntimeError: CUDA error"):
         bench.build(workload)
