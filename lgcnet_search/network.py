@@ -35,18 +35,25 @@ class StepNetwork(nn.Module):
             self._runs.append((operation, step.inputs, step.name, done))
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.execute(images)[0]
+
+    def execute(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The result, and whatever else was computed that no step used: edges from a cell may all be zero."""
         expected = self.genotype.space.input_shape
         if images.shape[1:] != expected:
             raise ValueError(
                 f"images: {tuple(images.shape)} given, this network takes N×{'×'.join(map(str, expected))}"
             )
         values = {INPUT: images}
+        unused = []
         result = images
         for operation, inputs, name, done in self._runs:
             values[name] = result = operation(*[values[source] for source in inputs])
             for value in done:
                 del values[value]
-        return result
+            if name in done:
+                unused.append(result)
+        return result, *unused[:-1]
 
 
 class DerivedNetwork(StepNetwork):

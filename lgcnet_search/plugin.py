@@ -1,6 +1,6 @@
 """The LGCNet space as a profiling agent finds it (entry-point group `profiler_agent.spaces`)."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from lgcnet_search.digest import REQUIREMENT, SPACE, space_digest
 from lgcnet_search.fold import deploy
@@ -25,7 +25,7 @@ def build_operation(spec: OperationSpec) -> nn.Module:
 
 
 def build_network(spec: NetworkSpec) -> nn.Module:
-    """A deployed network. ValueError if it would execute other operations than `spec.operations` lists."""
+    """A deployed network that executes what `spec.operations` lists; ValueError if its genotype has others."""
     _check(spec)
     genotype = Genotype.from_json(spec.genotype)
     expected = network_spec(genotype)
@@ -39,7 +39,18 @@ def build_network(spec: NetworkSpec) -> nn.Module:
             f"operations: {theirs.get(wrong, 0)} × {wrong} listed, the genotype executes it {ours.get(wrong, 0)} times"
         )
     with seeded(0):
-        return deploy(DerivedNetwork(genotype))
+        return Whole(deploy(DerivedNetwork(genotype)))
+
+
+class Whole(nn.Module):
+    """Gives everything that nothing else uses beside the logits, so that no engine leaves out what Eq. 9 sums."""
+
+    def __init__(self, network: DerivedNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.network.execute(images)
 
 
 def _check(spec: OperationSpec | NetworkSpec) -> None:

@@ -41,8 +41,7 @@ def between_convolutions(model: bytes) -> bytes:
     """The optimized nodes of an operation in fp32 whose neighbours are convolutions.
 
     `model` has static shapes. Where nothing of it is in blocks, or nothing is left of it, it comes back as it is. The
-    result is to be executed on this machine without further optimizations; the names of its inputs and outputs that
-    are in blocks begin with BLOCKED.
+    result is for this machine only; the names of its inputs and outputs that are in blocks begin with BLOCKED.
     """
     chain = onnx.load_from_string(model)
     inputs = {place: shape for place, value in enumerate(chain.graph.input) if _is_carried(shape := _shape(value))}
@@ -90,9 +89,8 @@ def block_channels() -> int:
     graph = helper.make_graph([], "one", [_value("x", (1, 4, 8, 8))], [_value("y", (1, 4, 8, 8))])
     graph.node.append(_convolution(graph, "x", "y", 4, 4))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    graph = _optimized(model).graph
-    convolution = graph.node[0]
-    return _channels_of(graph, convolution) if convolution.domain == DOMAIN else 1
+    found = _optimized(model).graph
+    return int(found.initializer[0].dims[0]) if found.node[0].domain == DOMAIN else 1
 
 
 def _is_carried(shape: Shape) -> bool:
@@ -118,8 +116,7 @@ def _set_behind(graph: GraphProto, place: int, shape: Shape) -> None:
 def _cut_before(graph: GraphProto, place: int, shape: Shape) -> None:
     convolution = _one(node for node in graph.node if graph.input[place].name in node.input)
     graph.node.remove(convolution)
-    channels = _channels_of(graph, convolution)
-    _rename(graph, graph.input[place], convolution, convolution.output[0], f"input_{place}", channels, shape)
+    _rename(graph, graph.input[place], convolution, convolution.output[0], f"input_{place}", shape)
 
 
 def _cut_behind(graph: GraphProto, place: int, shape: Shape) -> None:
@@ -128,16 +125,13 @@ def _cut_behind(graph: GraphProto, place: int, shape: Shape) -> None:
         graph.node.remove(last)
         last = _producer(graph, last.input[0])
     graph.node.remove(last)
-    blocks = -(-shape[1] // block_channels()) * block_channels()
-    _rename(graph, graph.output[place], last, last.input[0], f"output_{place}", blocks, shape)
+    _rename(graph, graph.output[place], last, last.input[0], f"output_{place}", shape)
 
 
-def _rename(
-    graph: GraphProto, end: ValueInfoProto, cut: NodeProto, tensor: str, name: str, blocks: int, shape: Shape
-) -> None:
-    """Make `tensor`, where `cut` was, an input or output of the graph; `blocks` are its channels if it is in blocks."""
+def _rename(graph: GraphProto, end: ValueInfoProto, cut: NodeProto, tensor: str, name: str, shape: Shape) -> None:
+    """Make `tensor`, where `cut` was, an input or output of the graph: in blocks where the convolution has them so."""
     if cut.domain == DOMAIN:
-        name, shape = BLOCKED + name, (shape[0], blocks, *shape[2:])
+        name, shape = BLOCKED + name, (shape[0], shape[1] + -shape[1] % block_channels(), *shape[2:])
     end.CopyFrom(_value(name, shape))
     for node in graph.node:
         node.input[:] = [name if one == tensor else one for one in node.input]
@@ -157,12 +151,6 @@ def _one(nodes: Iterable[NodeProto]) -> NodeProto:
     if len(found) != 1:
         raise LookupError(f"{len(found)} nodes")
     return found[0]
-
-
-def _channels_of(graph: GraphProto, convolution: NodeProto) -> int:
-    """Of its output, as its weights in this layout say."""
-    (channels,) = (one.dims[0] for one in graph.initializer if one.name == convolution.input[1])
-    return int(channels)
 
 
 def _convolution(graph: GraphProto, source: str, target: str, channels: int, out_channels: int) -> NodeProto:

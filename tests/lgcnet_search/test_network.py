@@ -2,6 +2,7 @@
 
 from collections import Counter
 from importlib.metadata import entry_points
+from typing import Any
 
 import pytest
 import torch
@@ -20,8 +21,8 @@ from tests.lgcnet_search.helpers import TINY, without_edges
 SMALL = Space(height=97, width_px=161, width=2)
 
 
-def executed(network: nn.Module, images: Tensor) -> tuple[Counter[OperationSpec], Tensor]:
-    """The operations of a real forward pass, each checked against the shapes it was given."""
+def executed(network: nn.Module, images: Tensor) -> tuple[Counter[OperationSpec], Any]:
+    """The operations of a real forward pass, each checked against the shapes it was given, and what it returned."""
     count: Counter[OperationSpec] = Counter()
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
@@ -43,7 +44,7 @@ def test_forward_executes_the_multiset_of_its_spec(seed: int) -> None:
     if seed < 2:
         genotype = without_edges(genotype, 0, 8)
     spec = network_spec(genotype)
-    count, logits = executed(plugin.build_network(spec), torch.randn(1, 3, 97, 161))
+    count, (logits, *_) = executed(plugin.build_network(spec), torch.randn(1, 3, 97, 161))
     assert count == {item.operation: item.count for item in spec.operations}
     assert logits.shape == (1, 19, 97, 161)
 
@@ -83,9 +84,8 @@ def test_deployed_network_equals_the_evaluated_one() -> None:
 def test_batch_equals_single_images() -> None:
     network = plugin.build_network(network_spec(random_genotype(SMALL, 5)))
     images = torch.randn(3, *SMALL.input_shape)
-    torch.testing.assert_close(
-        network(images), torch.cat([network(image[None]) for image in images]), atol=1e-4, rtol=0
-    )
+    single = torch.cat([network(image[None])[0] for image in images])
+    torch.testing.assert_close(network(images)[0], single, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -52,6 +52,16 @@ def test_a_derived_network_computes_what_pytorch_does(mode: RuntimeMode) -> None
         mode.prepare(plugin.build_network(spec), ((2, *spec.input_shape),))()
 
 
+def test_an_exported_network_keeps_what_its_logits_do_not_need() -> None:
+    """Where edges from a cell are all zero, what it gives is used by nothing; Eq. 9 sums it all the same."""
+    images = torch.randn(1, *SPACE.input_shape)
+    networks = (plugin.build_network(network_spec(random_genotype(SPACE, seed))) for seed in range(20))
+    network = next(network for network in networks if len(network(images)) > 1)
+    exported = onnx.load_from_string(export(network, (images,), torch.float32).model).graph
+    convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert len(convolutions) == sum(node.op_type == "Conv" for node in exported.node)
+
+
 def test_the_export_keeps_static_shapes_and_the_outputs() -> None:
     exported = export(torch.nn.Conv2d(3, 5, 3).eval(), (torch.randn(2, 3, 8, 8),), torch.float16)
     assert exported.expected[0].dtype == torch.float32
