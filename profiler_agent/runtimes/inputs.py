@@ -2,6 +2,9 @@
 
 import torch
 
+Shapes = tuple[tuple[int, ...], ...]
+"""One shape per input, with the batch dimension."""
+
 INPUT_SEED = 0
 
 
@@ -17,7 +20,7 @@ class RandomInputs:
         self._random = torch.Generator().manual_seed(INPUT_SEED)
         self._made: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
 
-    def __call__(self, shapes: tuple[tuple[int, ...], ...]) -> tuple[torch.Tensor, ...]:
+    def __call__(self, shapes: Shapes) -> tuple[torch.Tensor, ...]:
         return tuple(self._input(place, shape) for place, shape in enumerate(shapes))
 
     def _input(self, place: int, shape: tuple[int, ...]) -> torch.Tensor:

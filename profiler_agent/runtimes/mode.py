@@ -9,11 +9,9 @@ import torch
 from lut_server.schemas import Mode, Precision, Runtime, Scalar
 from profiler_agent.exports import Share, alone
 from profiler_agent.messages import Capability
+from profiler_agent.runtimes.inputs import Shapes
 from profiler_agent.runtimes.pytorch import Unsupported
 from profiler_agent.timing.block import Clock, Execute
-
-Shapes = tuple[tuple[int, ...], ...]
-"""One shape per input, with the batch dimension."""
 
 
 class RuntimeMode(Protocol):

@@ -9,7 +9,7 @@ from lut_server.schemas import Precision, Runtime, Scalar
 from profiler_agent.exports import Share, alone
 from profiler_agent.runtimes.agreement import require_agreement
 from profiler_agent.runtimes.blocked_layout import BLOCKED, between_convolutions, block_channels, from_blocks, to_blocks
-from profiler_agent.runtimes.inputs import RandomInputs
+from profiler_agent.runtimes.inputs import RandomInputs, Shapes
 from profiler_agent.runtimes.onnx_export import Exported, export
 from profiler_agent.runtimes.onnx_session import Provider, open_session, quiet_options
 from profiler_agent.runtimes.pytorch import Unsupported, available_cores, require_runtime
@@ -70,11 +70,7 @@ class OnnxRuntimeMode:
             self.clock: Clock = HostClock()
 
     def prepare(
-        self,
-        module: torch.nn.Module,
-        input_shapes: tuple[tuple[int, ...], ...],
-        share: Share = alone,
-        is_part: bool = False,
+        self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone, is_part: bool = False
     ) -> Execute:
         """Export a module, bind random inputs of these shapes, and check its output against PyTorch's.
 

@@ -6,7 +6,7 @@ import torch
 
 from lut_server.schemas import Runtime, Scalar
 from profiler_agent.exports import Share, alone
-from profiler_agent.runtimes.inputs import RandomInputs
+from profiler_agent.runtimes.inputs import RandomInputs, Shapes
 from profiler_agent.timing.block import Clock, Execute
 from profiler_agent.timing.cuda import CudaEventClock
 from profiler_agent.timing.host import HostClock
@@ -51,11 +51,7 @@ class PyTorchMode:
             self.clock = HostClock()
 
     def prepare(
-        self,
-        module: torch.nn.Module,
-        input_shapes: tuple[tuple[int, ...], ...],
-        share: Share = alone,
-        is_part: bool = False,
+        self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone, is_part: bool = False
     ) -> Execute:
         """Move a module here and bind random inputs of these shapes (with the batch dimension)."""
         del share, is_part  # there is nothing to export, and eager kernels run alike wherever they stand

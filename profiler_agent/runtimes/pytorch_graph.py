@@ -5,6 +5,7 @@ import torch
 from lut_server.schemas import Runtime
 from profiler_agent.exports import Share, alone
 from profiler_agent.runtimes.agreement import outputs_of, require_agreement
+from profiler_agent.runtimes.inputs import Shapes
 from profiler_agent.runtimes.pytorch import PyTorchMode, Unsupported
 from profiler_agent.timing.block import Execute
 from profiler_agent.timing.graph import CudaGraphClock
@@ -27,11 +28,7 @@ class PyTorchGraphMode(PyTorchMode):
         self.clock = self._graphs
 
     def prepare(
-        self,
-        module: torch.nn.Module,
-        input_shapes: tuple[tuple[int, ...], ...],
-        share: Share = alone,
-        is_part: bool = False,
+        self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone, is_part: bool = False
     ) -> Execute:
         """As PyTorchMode; what a captured graph gives is compared with what the eager call gives.
 

@@ -14,7 +14,7 @@ from lut_server.schemas import Precision, Runtime, Scalar
 from profiler_agent.exports import Share, alone
 from profiler_agent.runtimes.agreement import require_agreement
 from profiler_agent.runtimes.engine import EngineBuilder
-from profiler_agent.runtimes.inputs import RandomInputs
+from profiler_agent.runtimes.inputs import RandomInputs, Shapes
 from profiler_agent.runtimes.onnx_export import export
 from profiler_agent.runtimes.pytorch import Unsupported, require_runtime
 from profiler_agent.runtimes.quantize import quantize
@@ -87,11 +87,7 @@ class TensorRtMode:
         }
 
     def prepare(
-        self,
-        module: torch.nn.Module,
-        input_shapes: tuple[tuple[int, ...], ...],
-        share: Share = alone,
-        is_part: bool = False,
+        self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone, is_part: bool = False
     ) -> Execute:
         """Build the engine of a module, bind random inputs of these shapes, and check its output against PyTorch's.
 
