@@ -30,7 +30,7 @@ cli = typer.Typer(
 Server = Annotated[str, typer.Option(help="URL of the lookup-table server.", envvar="LUT_SERVER")]
 DeviceName = Annotated[str, typer.Option(help="cpu, cuda:N, or auto: the first GPU, else the CPU.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads where a job leaves it open. Default: all cores.")]
-StateDir = Annotated[Path | None, typer.Option(help="Outbox and lock. Default: the user's state folder.")]
+StateDir = Annotated[Path | None, typer.Option(help="What outlives the agent. Default: the user's state folder.")]
 Trace = Annotated[Path | None, typer.Option(help="Folder to write every block of each job to, as .npz.")]
 Token = Annotated[str | None, typer.Option(help="Access token.", envvar="LUT_TOKEN")]
 TokenFile = Annotated[Path | None, typer.Option(help="File with the access token.", envvar="LUT_TOKEN_FILE")]

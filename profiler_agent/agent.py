@@ -120,20 +120,22 @@ class Agent:
         )
 
     def _work(self, lease: Lease) -> None:
-        environment, runtime = self._inspected.environment.digest, lease.job.request.runtime.digest
+        environment = self._inspected.environment.digest
+        state = (METHOD_VERSION, environment, lease.job.request.runtime.digest, str(self._threads))
         task = MeasureTask(
             device=self._inspected.torch_device,
             job=lease.job,
             keys=lease.remaining,
             threads=self._threads,
             environment=environment,
-            standard=self._state.standard(environment, runtime),
-            trace=None if self._trace is None else str(self._trace),
+            standard=self._state.standard(state),
+            trace=None if self._trace is None else str(self._trace.resolve()),
         )
-        keep = partial(self._state.keep_standard, environment, runtime)
+        keep = partial(self._state.keep_standard, state)
         run = JobRun(lease, task, self._outbox, self._courier, self._reporter, keep)
         remaining, total = len(lease.remaining), len(lease.job.request.keys)
-        self._reporter.start(f"job {lease.job.id}: {remaining} of {total} keys", remaining)
+        if task.keys:
+            self._reporter.start(f"job {lease.job.id}: {remaining} of {total} keys", remaining)
         started = time.monotonic()
         try:
             with Renewal(self._client, lease, run.drop) as renewal:
@@ -153,13 +155,19 @@ class Agent:
         """Report the end of a job once all of its results are delivered."""
         self._empty_outbox()
         try:
-            self._ask(lambda: self._client.complete(lease.id, lease.token, Completion(error=error)))
+            self._end(lease, error)
         except Conflict as conflict:  # results were refused: the reasons lie beside them
             if error is not None:
                 raise
-            said = f"{conflict} (the server refused results; they are kept in {self._outbox.rejected} on the agent)"
-            self._ask(lambda: self._client.complete(lease.id, lease.token, Completion(error=said[:4000])))
+            said = f"{conflict} (results that the server refused are kept in {self._outbox.rejected} on the agent)"
+            self._end(lease, said[:4000])
             raise JobDropped(said) from conflict
+
+    def _end(self, lease: Lease, error: str | None) -> None:
+        try:
+            self._ask(lambda: self._client.complete(lease.id, lease.token, Completion(error=error)))
+        except Conflict:
+            raise
         except LutError as lost:
             if not is_refusal(lost):
                 raise

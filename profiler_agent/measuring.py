@@ -54,7 +54,7 @@ from profiler_agent.messages import (
     WorkTask,
 )
 from profiler_agent.noise import noise_rel
-from profiler_agent.procedure import METHOD_VERSION, PROCESSES, READING, caps_for, rule_for
+from profiler_agent.procedure import METHOD_VERSION, PROCESSES, READINGS_PER_BLOCK, caps_for, rule_for
 from profiler_agent.references import WATCHED, references
 from profiler_agent.rounds import RoundReport, Rounds, Take
 from profiler_agent.runtimes.mode import capabilities, open_mode
@@ -172,7 +172,7 @@ def _measure_with(
         raise Unmeasurable(_summary(failures, len(task.keys)))
     told = references(torch.device(machine.device.kind))
     executions = {key: workers[0].settle(key) for key in keys}
-    executions.update((name, max(1, workers[0].settle(name) // READING)) for name in told)
+    executions.update((name, max(1, workers[0].settle(name) // READINGS_PER_BLOCK)) for name in told)
 
     def taker(name: str) -> Take:
         return lambda process: workers[process].take(name, executions[name])
@@ -182,6 +182,7 @@ def _measure_with(
     settings: dict[str, Scalar] = {
         "context": "alone",
         **workers[0].ready.settings,
+        **({"context": "alone"} if is_network else {}),
         "target_rel": rule.target_rel,
         "min_blocks": rule.min_blocks,
         "first_look": rule.first_look,
@@ -214,7 +215,7 @@ def _measure_with(
             send(RoundDone(number=news.number, repeated=news.repeated, open=news.open))
             continue
         trace = rounds.trace()
-        if standard is None:
+        if standard is None or standard.keys() != told.keys():
             standard = standard_of(trace)
             send(Standard(references=standard))
         normalized = normalize(trace, standard, sensitivities, {result.key for result in news})
@@ -233,7 +234,7 @@ def _measure_with(
                 executions_per_block=executions[result.key],
                 quality=_judged(result.quality, normalized[result.key], rule),
                 normalized_us=normalized[result.key].latency_us,
-                device_us=workers[0].device_us(result.key),
+                device_us=workers[0].device_us(result.key, executions[result.key]),
                 costs=costs.get(result.key),
                 observed=machine.observed(result.key).model_copy(update=scatter),
                 measured_at=datetime.now(timezone.utc),
@@ -256,14 +257,13 @@ def _workers(task: WorkTask, gpu: GpuMonitor | None, send: Send) -> Iterator[lis
     """One worker on a GPU; on a CPU several, each a process: pages land differently in each of them."""
     total = len(task.keys)
     if torch.device(task.device).type == "cuda":
-        yield [LocalWorker(task, gpu, lambda done: send(Preparing(done=done, total=total)))]
+        yield [LocalWorker(task, gpu, lambda key, done: send(Preparing(key=key, done=done, total=total)))]
         return
     open_mode(task.runtime, torch.device("cpu"))  # refuses here what no worker could do
     remote: list[RemoteWorker] = []
     try:
-        send(Preparing(done=0, total=total))
         shared = {"exports": tempfile.mkdtemp(prefix="exports-"), "turns": PROCESSES}
-        remote.extend(RemoteWorker(task.model_copy(update={**shared, "turn": turn})) for turn in range(PROCESSES))
+        remote.extend(RemoteWorker(task.model_copy(update={**shared, "turn": turn}), send) for turn in range(PROCESSES))
         yield list(remote)
     finally:
         for worker in remote:
@@ -275,7 +275,7 @@ def _costs(workloads: list[Workload], dtype: torch.dtype) -> dict[str, Costs]:
     found = {}
     for workload in workloads:
         # The space's code is not ours; what it raises when it is measured is the answer to the job.
-        with suppress(ValueError, TypeError, RuntimeError, LookupError), torch.inference_mode():
+        with suppress(Exception), torch.inference_mode():
             found[workload.key] = costs_of(workload.build(), workload.input_shapes, dtype)
     return found
 

@@ -80,7 +80,7 @@ class Settle(Contract):
     name: str
 
 
-class Take(Contract):
+class TakeBlock(Contract):
     """Take one block of so many executions."""
 
     order: Literal["take"] = "take"
@@ -170,9 +170,10 @@ class Noise(Contract):
 
 
 class Preparing(Contract):
-    """Workloads built and warm so far."""
+    """The key that is built now, after `done` others."""
 
     message: Literal["preparing"] = "preparing"
+    key: Digest
     done: Count
     total: Count
 
@@ -212,8 +213,13 @@ class Finished(Contract):
 class Ready(Contract):
     """What a worker has built; of the other keys, why not."""
 
+    message: Literal["ready"] = "ready"
     settings: dict[str, Scalar]
     failures: dict[Digest, str]
+
+
+class Collected(Contract):
+    pass
 
 
 class Settled(Contract):
@@ -236,9 +242,10 @@ Message = Annotated[
     Inspected | Checked | Noise | Measured | Standard | Preparing | RoundDone | Failed | Gone | Outdated | Finished,
     Field(discriminator="message"),
 ]
-Order = Annotated[Settle | Take | Look | Collect, Field(discriminator="order")]
+Order = Annotated[Settle | TakeBlock | Look | Collect, Field(discriminator="order")]
 Task = Annotated[InspectTask | MeasureTask | NoiseTask | WorkTask, Field(discriminator="task")]
 
+BUILDING: TypeAdapter[Preparing | Ready] = TypeAdapter(Annotated[Preparing | Ready, Field(discriminator="message")])
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)
 TASK: TypeAdapter[Task] = TypeAdapter(Task)

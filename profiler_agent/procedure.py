@@ -14,8 +14,7 @@ Whoever changes what is timed, or how, changes this name.
 PROCESSES = 3
 """On a CPU the rounds take turns over so many processes: pages land differently in each."""
 
-
-READING = 4
+READINGS_PER_BLOCK = 4
 """A reference's reading is so much shorter than a block: there are many of them."""
 
 

@@ -41,7 +41,7 @@ class MeasuringProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
-            # PYTHONSAFEPATH: spaces come from what is installed, never from the working directory.
+            # PYTHONSAFEPATH, from Python 3.11: spaces come from what is installed, not from the working directory.
             env={**KEEP_BUFFERS, **os.environ, "PYTHONSAFEPATH": "1", "TMPDIR": self._scratch.name},
             start_new_session=True,
         )

@@ -13,7 +13,7 @@ class Reference(NamedTuple):
     """A workload that tells one side of the machine's state.
 
     It is read after every `every`-th block of a round and at least once in it. `sensitivity`: how much of its change,
-    in logarithms, an operation shows; None for a reference that is not followed.
+    in logarithms, an operation shows; None for a reference that is not followed, on a GPU none is yet.
     """
 
     module: torch.nn.Module
@@ -47,9 +47,10 @@ def references(device: torch.device) -> dict[str, Reference]:
     seconds, so it is read most often. The shares are what explained best why recorded tables of a CPU differ.
     """
     on_gpu = device.type == "cuda"
-    side = 2048 if on_gpu else 256
+    side, elements = (2048, 2**26) if on_gpu else (256, 2**22)
+    arithmetic, bandwidth = (None, None) if on_gpu else (0.4, 0.05)
     return {
-        "reference-arithmetic": Reference(Product(), ((side, side), (side, side)), 6, 0.4),
-        "reference-bandwidth": Reference(torch.nn.ReLU(), ((2**26 if on_gpu else 2**22,),), 3, 0.05),
+        "reference-arithmetic": Reference(Product(), ((side, side), (side, side)), 6, arithmetic),
+        "reference-bandwidth": Reference(torch.nn.ReLU(), ((elements,),), 3, bandwidth),
         "reference-launch": Reference(Launches(), ((1, 8),), 32, None),
     }

@@ -51,6 +51,7 @@ class RoundReport:
 class _State:
     samples_us: list[float] = field(default_factory=list)
     rejected: int = 0
+    disturbed: int = 0
     doubtful: int = 0
     throttled: bool = False
     look_at: int = 0
@@ -117,7 +118,6 @@ class Rounds:
             for place in range(before, len(self._entries)):
                 entry = self._entries[place]
                 if entry.name in self._states and not self._keep(entry, in_band, repeat=repeat, may_reject=not over):
-                    self._states[entry.name].rejected += 1
                     self._entries[place] = entry._replace(kept=False)
             left = [result for key in open_keys if (result := self._leave(key, over))]
             gone = {result.key for result in left}
@@ -182,7 +182,10 @@ class Rounds:
     def _keep(self, entry: Entry, in_band: bool, *, repeat: bool, may_reject: bool) -> bool:
         state = self._states[entry.name]
         doubtful = entry.doubt is not Doubt.NONE
-        if repeat or (doubtful and may_reject and state.rejected < self._rule.max_rejected):
+        disturbed = doubtful and may_reject and state.disturbed < self._rule.max_rejected
+        if repeat or disturbed:
+            state.rejected += 1
+            state.disturbed += not repeat
             return False
         state.samples_us.append(entry.latency_us)
         state.doubtful += doubtful or not in_band

@@ -1,7 +1,9 @@
 """The agent's state folder: what outlives it, and the lock that keeps a device to one agent."""
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
@@ -72,18 +74,18 @@ class DeviceState:
         """The lease of this claim is over: the next claim has another id."""
         self._claim.unlink(missing_ok=True)
 
-    def standard(self, environment: str, runtime: str) -> dict[str, float] | None:
-        """The references' readings (µs) in this device's standard state, for the digests of environment and runtime."""
+    def standard(self, conditions: Sequence[str]) -> dict[str, float] | None:
+        """The references' readings (µs) in this device's standard state under these conditions."""
         with suppress(OSError, ValidationError):
-            return _READINGS.validate_json(self._standard(environment, runtime).read_bytes())
+            return _READINGS.validate_json(self._standard(conditions).read_bytes())
         return None
 
-    def keep_standard(self, environment: str, runtime: str, readings: dict[str, float]) -> None:
-        path = self._standard(environment, runtime)
+    def keep_standard(self, conditions: Sequence[str], readings: dict[str, float]) -> None:
+        path = self._standard(conditions)
         path.parent.mkdir(exist_ok=True)
         draft = path.with_suffix(".draft")
         draft.write_bytes(_READINGS.dump_json(readings))
         draft.replace(path)
 
-    def _standard(self, environment: str, runtime: str) -> Path:
-        return self.folder / "standard" / f"{environment[:16]}-{runtime[:16]}.json"
+    def _standard(self, conditions: Sequence[str]) -> Path:
+        return self.folder / "standard" / f"{sha256(' '.join(conditions).encode()).hexdigest()[:32]}.json"

@@ -35,7 +35,7 @@ class StoppingRule:
 
 
 def is_converged(samples: Sequence[float], target_rel: float) -> bool:
-    """Whether the order-statistic interval of the median lies within ± `target_rel` of it."""
+    """Whether the order-statistic interval of the median is at most ± `target_rel` of it wide."""
     ordered = sorted(samples)
     interval = median_interval(ordered, DECISION_CONFIDENCE)
     return interval.half_width <= target_rel * quantile(ordered, 0.5)

@@ -31,6 +31,8 @@ def watch_references(
 
     Raises NoDevice or WorkerDied.
     """
+    for worker in workers:
+        worker.look()  # answers once it is built: none builds while blocks are taken
     executions = {name: workers[0].settle(name) for name in names}
 
     def taker(name: str) -> Take:
@@ -61,7 +63,7 @@ def watch_references(
         block_s=clock.block_s,
         # All are on the same cores, so one of them sees it all.
         steal_share=(after[0].steal_s - before[0].steal_s) / duration_s / threads,
-        wait_share=spent(lambda reading: reading.wait_s or 0.0) / duration_s if wait_known else None,
+        wait_share=spent(lambda reading: reading.wait_s or 0.0) / duration_s / threads if wait_known else None,
         involuntary_switches=int(spent(lambda reading: reading.involuntary_switches)),
         others_cores=others_cores,
         cores=machine_after.cores if machine_after else None,

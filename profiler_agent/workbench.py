@@ -2,9 +2,10 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import groupby
 
 import torch
 
@@ -57,6 +58,7 @@ class Workbench:
         self._sampler = Sampler(self._mode.clock, self._host, gpu)
         self._exports = exports
         self._ready: dict[str, Execute] = {}
+        self._labels: dict[str, str] = {}
         every = list(references(device).items())
         for name, reference in every[turn:] + every[:turn]:
             self._ready[name] = self._mode.prepare(reference.module, reference.input_shapes, self._share(name))
@@ -75,13 +77,14 @@ class Workbench:
             share = self._share(workload.key)
             execute = self._mode.prepare(workload.build(), workload.input_shapes, share, workload.is_part)
             self._mode.clock.time_s(execute, 1)
-        except (ValueError, TypeError, RuntimeError, LookupError, NotImplementedError, MemoryError) as error:
+        except Exception as error:
             # The space's code is not ours: whatever it raises is an answer to the job, not a crash of the agent.
             said = f"{workload.label}: {type(error).__name__}: {error}"
             if self._device.type == "cuda":
                 self._require_gpu(said)
             raise Unmeasurable(said) from error
         self._ready[workload.key] = execute
+        self._labels[workload.key] = workload.label
 
     def pin(self) -> None:
         """Keep to the cores that are measured on, where that is a CPU; before, several may build beside each other."""
@@ -89,24 +92,27 @@ class Workbench:
             self._cores = pin(self._threads)
 
     def settle(self, name: str) -> int:
-        """Warm up a workload or reference; the executions that make a block of it. Raises NoDevice."""
-        with self._gpu_may_fail():
+        """Warm up a workload or reference; the executions that make a block of it. Raises NoDevice, Unmeasurable."""
+        with self._gpu_may_fail(name):
             return settle(self._mode.clock, self._ready[name])
 
     def take(self, name: str, executions: int) -> Block:
         """Raises NoDevice if the GPU is gone or fails."""
         if self._placement:
             self._placement.move()
-        with self._gpu_may_fail():
+        with self._gpu_may_fail(name):
             return self._sampler.take(name, self._ready[name], executions)
 
-    def device_us(self, name: str) -> float | None:
-        """The device's own time for an execution, where the clock's includes the host's launching. Raises NoDevice."""
+    def device_us(self, name: str, executions: int) -> float | None:
+        """The device's own time for an execution, where the clock's includes the host's launching.
+
+        At most `executions` at a time are timed. Raises NoDevice.
+        """
         clock = self._mode.clock
         if not isinstance(clock, CudaEventClock):
             return None
-        with self._gpu_may_fail():
-            device_s = clock.device_s(self._ready[name])
+        with self._gpu_may_fail(name):
+            device_s = clock.device_s(self._ready[name], executions)
         return None if device_s is None else device_s * 1e6
 
     def look(self) -> HostReading:
@@ -121,11 +127,18 @@ class Workbench:
         return partial(self._exports.get, name) if self._exports else alone
 
     @contextmanager
-    def _gpu_may_fail(self) -> Iterator[None]:
-        """An error from what has run here before is the GPU's, not the operation's."""
+    def _gpu_may_fail(self, name: str) -> Iterator[None]:
+        """An error from what has run here before is the GPU's, not the operation's, unless memory is short.
+
+        What PyTorch, pycuda and ONNX Runtime raise has nothing in common.
+        """
         try:
             yield
-        except RuntimeError as error:
+        except torch.cuda.OutOfMemoryError as error:
+            raise Unmeasurable(f"{self._labels.get(name, name)}: {error}") from error
+        except NoDevice:
+            raise
+        except Exception as error:
             if self._device.type == "cpu":
                 raise
             if self._gpu:
@@ -151,4 +164,11 @@ def pin(threads: int | None) -> str:
         for thread in os.listdir("/proc/self/task"):
             with suppress(ProcessLookupError):  # it has ended meanwhile
                 os.sched_setaffinity(int(thread), cores)
-    return ",".join(map(str, cores))
+    return ",".join(ranges(cores))
+
+
+def ranges(cores: Sequence[int]) -> Iterator[str]:
+    """As Linux writes them: 0-3,8."""
+    for _, group in groupby(enumerate(cores), lambda one: one[1] - one[0]):
+        first, *more = (core for _, core in group)
+        yield f"{first}-{more[-1]}" if more else f"{first}"

@@ -14,7 +14,21 @@ import torch
 from lut_server.schemas import Contract
 from profiler_agent.exports import Exports
 from profiler_agent.gpu_monitor import GpuMonitor
-from profiler_agent.messages import ORDER, Collect, Look, Looked, Ready, Settle, Settled, Take, Taken, WorkTask
+from profiler_agent.messages import (
+    BUILDING,
+    ORDER,
+    Collect,
+    Collected,
+    Look,
+    Looked,
+    Preparing,
+    Ready,
+    Settle,
+    Settled,
+    TakeBlock,
+    Taken,
+    WorkTask,
+)
 from profiler_agent.monitor import HostReading
 from profiler_agent.process import how_it_ended
 from profiler_agent.rounds import Block
@@ -32,7 +46,7 @@ class Worker(Protocol):
 
     def take(self, name: str, executions: int) -> Block: ...
 
-    def device_us(self, name: str) -> float | None: ...
+    def device_us(self, name: str, executions: int) -> float | None: ...
 
     def look(self) -> HostReading: ...
 
@@ -46,21 +60,21 @@ class LocalWorker:
         Unsupported, SpaceError: the task cannot be done here.
     """
 
-    def __init__(
-        self, task: WorkTask, gpu: GpuMonitor | None, on_built: Callable[[int], None] = lambda _: None
-    ) -> None:
+    def __init__(self, task: WorkTask, gpu: GpuMonitor | None, on_build: Callable[[str, int], None]) -> None:
         exports = Exports(Path(task.exports)) if task.exports else None
         self._bench = Workbench(task.runtime, torch.device(task.device), gpu, exports, task.turn)
         failures: dict[str, str] = {}
         workloads = workloads_of(task.request, task.keys) if task.request else []
         begin = task.turn * len(workloads) // task.turns
         for count, workload in enumerate(workloads[begin:] + workloads[:begin]):
-            on_built(count)
+            on_build(workload.key, count)
             try:
                 self._bench.build(workload)
             except Unmeasurable as error:
                 failures[workload.key] = str(error)
         self._bench.pin()
+        gc.collect()
+        gc.freeze()  # what is built stays: collecting between rounds looks at what came since
         self.ready = Ready(settings=self._bench.settings, failures=failures)
 
     def settle(self, name: str) -> int:
@@ -69,8 +83,8 @@ class LocalWorker:
     def take(self, name: str, executions: int) -> Block:
         return self._bench.take(name, executions)
 
-    def device_us(self, name: str) -> float | None:
-        return self._bench.device_us(name)
+    def device_us(self, name: str, executions: int) -> float | None:
+        return self._bench.device_us(name, executions)
 
     def look(self) -> HostReading:
         return self._bench.look()
@@ -101,7 +115,8 @@ class WorkerDied(Exception):
 class RemoteWorker:
     """A workbench in a new process. It ends with this process, or when it is closed."""
 
-    def __init__(self, task: WorkTask) -> None:
+    def __init__(self, task: WorkTask, on_build: Callable[[Preparing], None] = lambda _: None) -> None:
+        self._on_build = on_build
         self._process = subprocess.Popen(
             [sys.executable, "-m", "profiler_agent.measuring"],
             stdin=subprocess.PIPE,
@@ -117,27 +132,33 @@ class RemoteWorker:
     @property
     def ready(self) -> Ready:
         """Waits until all is built. Raises WorkerDied."""
-        if self._ready is None:
-            self._ready = Ready.model_validate_json(self._receive())
+        while self._ready is None:
+            said = BUILDING.validate_json(self._receive())
+            if isinstance(said, Ready):
+                self._ready = said
+            else:
+                self._doing = said.key
+                self._on_build(said)
         return self._ready
 
     def settle(self, name: str) -> int:
         return Settled.model_validate_json(self._ask(Settle(name=name), name)).executions
 
     def take(self, name: str, executions: int) -> Block:
-        taken = Taken.model_validate_json(self._ask(Take(name=name, executions=executions), name))
+        taken = Taken.model_validate_json(self._ask(TakeBlock(name=name, executions=executions), name))
         return Block(taken.latency_us, taken.doubt)
 
-    def device_us(self, name: str) -> float | None:
+    def device_us(self, name: str, executions: int) -> float | None:
         """None: these workers are for CPUs, which launch nothing."""
-        del name
+        del name, executions
         return None
 
     def look(self) -> HostReading:
         return HostReading(**Looked.model_validate_json(self._ask(Look(), "looking")).model_dump())
 
     def collect(self) -> None:
-        self._send(Collect())
+        """Waits: on its cores the next block belongs to another worker."""
+        self._ask(Collect(), "collecting")
 
     def close(self) -> None:
         self._process.kill()
@@ -172,18 +193,19 @@ class RemoteWorker:
 def work(task: WorkTask, orders: TextIO, send: Callable[[Contract], None]) -> None:
     """Serve orders until they end."""
     with torch.inference_mode():
-        worker = LocalWorker(task, gpu=None)
-        gc.collect()
+        total = len(task.keys)
+        worker = LocalWorker(task, None, lambda key, done: send(Preparing(key=key, done=done, total=total)))
         gc.disable()
         send(worker.ready)
         for line in orders:
             order = ORDER.validate_json(line)
             if isinstance(order, Settle):
                 send(Settled(executions=worker.settle(order.name)))
-            elif isinstance(order, Take):
+            elif isinstance(order, TakeBlock):
                 block = worker.take(order.name, order.executions)
                 send(Taken(latency_us=block.latency_us, doubt=block.doubt))
             elif isinstance(order, Look):
                 send(Looked.model_validate(worker.look()._asdict()))
             else:
                 worker.collect()
+                send(Collected())

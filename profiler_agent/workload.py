@@ -75,7 +75,7 @@ def load_space(name: str, digest: str, requirement: str) -> SearchSpace:
     entry = installed[name]
     try:
         space = cast(SearchSpace, entry.load())
-    except ImportError as error:
+    except Exception as error:  # the space's code is not ours
         raise SpaceError(
             f"space {name!r} does not load ({error}); install it whole: pip install '{requirement}'"
         ) from error

@@ -29,7 +29,7 @@ def outputs_of(value: object) -> tuple[torch.Tensor, ...]:
 
 def error_rel(found: torch.Tensor, expected: torch.Tensor) -> float:
     """Largest difference relative to the largest magnitude of `expected`; infinite where one is not finite."""
-    if not bool(torch.isfinite(found).all()):
+    if not bool(torch.isfinite(found).all() and torch.isfinite(expected).all()):
         return float("inf")
     if expected.numel() == 0:
         return 0.0

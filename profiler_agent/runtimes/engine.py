@@ -5,6 +5,7 @@ so, 11 knows nothing else, and 8.6, which knows no such networks, is allowed tha
 """
 
 import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -99,6 +100,6 @@ class EngineBuilder:
 
     def _save_timings(self, config: trt.IBuilderConfig) -> None:
         self._cache_path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._cache_path.with_suffix(".new")
+        unfinished = self._cache_path.with_suffix(f".{os.getpid()}.new")  # agents on like GPUs share the file
         unfinished.write_bytes(memoryview(config.get_timing_cache().serialize()))
         unfinished.replace(self._cache_path)

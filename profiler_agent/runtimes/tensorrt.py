@@ -1,7 +1,6 @@
 """Mode `tensorrt`: an engine built from the ONNX export; buffers, stream and events are pycuda's."""
 
 import hashlib
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +66,7 @@ class TensorRtMode:
         self._dtype = torch.float16 if runtime.precision == "fp16" else torch.float32
         self._random = RandomInputs(torch.device("cpu"), torch.float32)
         self._stream = cuda.Stream()
-        self._buffers: dict[tuple[str, int, tuple[int, ...]], cuda.DeviceAllocation] = {}
+        self._buffers: dict[tuple[str, int, tuple[int, ...], str], cuda.DeviceAllocation] = {}
         self._engines = hashlib.sha256()
         major, minor = gpu.compute_capability()
         name = f"{gpu.name()}-{major}.{minor}-{trt.__version__}-{runtime.precision}.timing".replace(" ", "-")
@@ -119,18 +118,22 @@ class TensorRtMode:
             values = np.empty(shape, trt.nptype(built.engine.get_tensor_dtype(name)))
             outputs.append((self._buffer("out", place, values), values))
             context.set_tensor_address(name, int(outputs[-1][0]))
-        if not context.execute_async_v3(self._stream.handle):
-            raise RuntimeError("TensorRT cannot execute the engine; its reasons are on stderr")
+
+        def execute() -> None:
+            if not context.execute_async_v3(self._stream.handle):
+                raise RuntimeError("TensorRT cannot execute the engine; its reasons are on stderr")
+
+        execute()
         self._stream.synchronize()
         for buffer, values in outputs:
             cuda.memcpy_dtoh(values, buffer)
         found = [torch.from_numpy(values) for _, values in outputs]
         require_agreement(found, exported.expected, self._precision, "TensorRT")
-        return partial(context.execute_async_v3, self._stream.handle)
+        return execute
 
     def _buffer(self, role: str, place: int, like: npt.NDArray[np.generic]) -> cuda.DeviceAllocation:
-        """Contexts hold addresses only, so the mode owns the buffers; equal place and shape share one."""
-        key = (role, place, like.shape)
+        """Contexts hold addresses only, so the mode owns the buffers; equal place, shape and type share one."""
+        key = (role, place, like.shape, like.dtype.str)
         if key not in self._buffers:
             self._buffers[key] = cuda.mem_alloc(like.nbytes)
         return self._buffers[key]

@@ -6,7 +6,7 @@ import torch
 
 from profiler_agent.timing.block import Execute
 
-HELD_EXECUTIONS = 64
+HELD_EXECUTIONS = (64, 4, 1)
 """A launch queue holds about a thousand kernels; where it is full the host waits and nothing is held back any more."""
 HOLD_CYCLES = (2**22, 2**25, 2**28)
 """Of the device's clock: some 3, 20 and 170 ms."""
@@ -36,18 +36,19 @@ class CudaEventClock:
         self._end.synchronize()
         return float(self._start.elapsed_time(self._end)) * 1e-3
 
-    def device_s(self, execute: Execute) -> float | None:
+    def device_s(self, execute: Execute, executions: int) -> float | None:
         """Device-only seconds of one execution (median of a few blocks); None if it cannot be had.
 
         A waiting kernel holds the stream back until all launches of a block are queued, so the device never waits for
-        the host between the events. An operation of more launches than the queue holds defeats that.
+        the host between the events. An operation of more launches than the queue holds defeats that. A block has at
+        most `executions`.
         """
-        for executions in (HELD_EXECUTIONS, HELD_EXECUTIONS // 16, 1):
+        for count in dict.fromkeys(min(most, executions) for most in HELD_EXECUTIONS):
             for cycles in HOLD_CYCLES:
-                if self._held_s(execute, executions, cycles) is not None:
-                    blocks = (self._held_s(execute, executions, cycles) for _ in range(HELD_BLOCKS))
+                if self._held_s(execute, count, cycles) is not None:
+                    blocks = (self._held_s(execute, count, cycles) for _ in range(HELD_BLOCKS))
                     held = [block_s for block_s in blocks if block_s is not None]
-                    return median(held) / executions if held else None
+                    return median(held) / count if held else None
         return None
 
     def _held_s(self, execute: Execute, executions: int, cycles: int) -> float | None:

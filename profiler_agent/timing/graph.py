@@ -1,5 +1,7 @@
 """Captured CUDA graphs, timed by replaying them: what executing costs without the host."""
 
+from contextlib import suppress
+
 import torch
 
 from profiler_agent.timing.block import Execute
@@ -58,8 +60,11 @@ class CudaGraphClock:
             try:
                 for _ in range(executions):
                     outputs = execute()
-            finally:
-                graph.capture_end()
+            except BaseException:
+                with suppress(RuntimeError):  # what broke the capture says more
+                    graph.capture_end()
+                raise
+            graph.capture_end()
             # The first replay uploads the graph; that is no part of any block.
             graph.replay()
             self._stream.synchronize()

@@ -21,6 +21,7 @@ from profiler_agent.sampling import RECENT_BLOCKS, WARM_MOST, Sampler
 from profiler_agent.timing.block import MAX_EXECUTIONS, executions_per_block, settle
 from profiler_agent.timing.host import HostClock
 from profiler_agent.trace import Doubt
+from profiler_agent.workbench import ranges
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
@@ -243,3 +244,8 @@ def test_a_changed_allocator_is_another_environment(monkeypatch: pytest.MonkeyPa
     before = environment()
     monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")
     assert environment().digest != before.digest
+
+
+@pytest.mark.parametrize(("cores", "said"), [([3], "3"), ([0, 1, 2, 5], "0-2,5"), ([1, 3], "1,3")])
+def test_cores_are_named_as_linux_names_them(cores: list[int], said: str) -> None:
+    assert ",".join(ranges(cores)) == said

@@ -1,5 +1,6 @@
 """Export and execution by ONNX Runtime on the CPU, of the whole LGCNet space at a small size."""
 
+import math
 from collections.abc import Callable
 from typing import get_args
 
@@ -158,6 +159,7 @@ def test_agreement_is_judged_by_the_precision(precision: Precision) -> None:
 def test_an_error_is_relative_to_the_scale_of_the_output() -> None:
     assert error_rel(torch.tensor([0.0, 101.0]), torch.tensor([0.0, 100.0])) == pytest.approx(0.01)
     assert error_rel(torch.zeros(3), torch.zeros(3)) == 0.0
+    assert error_rel(torch.zeros(1), torch.tensor([torch.nan])) == math.inf
 
 
 @pytest.mark.parametrize("precision", ["tf32", "fp16", "bf16", "int8"])

@@ -72,8 +72,9 @@ def test_the_standard_state_is_told_once_and_the_trace_has_every_block_of_every_
     assert sum(isinstance(message, Measured) for message in again) == 1
 
 
-def test_a_worker_that_dies_fails_the_job_and_names_the_operation(environment: str) -> None:
-    deadly = toy_space.operation("deadly")
+@pytest.mark.parametrize("name", ["deadly", "stillborn"])
+def test_a_worker_that_dies_fails_the_job_and_names_the_operation(environment: str, name: str) -> None:
+    deadly = toy_space.operation(name)
     (failure,) = (message for message in told(task(environment, deadly)) if isinstance(message, Failed))
     assert failure.error.startswith(f"{deadly}: a worker process ended with exit code 7")
 

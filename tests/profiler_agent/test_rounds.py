@@ -140,6 +140,19 @@ def test_a_round_whose_reference_leaves_its_band_is_repeated() -> None:
     assert max(left["a"].samples_us) < 120
 
 
+def test_repeated_rounds_leave_disturbed_blocks_their_own_bound() -> None:
+    machine = Machine(lambda now_s: 1.5 if 0.105 < now_s < 0.145 else 1.0)
+
+    def doubt(number: int) -> Doubt:
+        return Doubt.DISTURBED if number in (11, 13, 15) else Doubt.NONE
+
+    rule = StoppingRule(target_rel=0.02, min_blocks=14, max_blocks=60, max_rejected=3)
+    takes = {"a": machine.workload("a", doubt=doubt)}
+    left, reports = results(Rounds(takes, {"r": machine.workload("r")}, rule, band_rel=0.1, seed=0))
+    assert reports[-1].repeated == 2
+    assert (left["a"].quality.rejected_blocks, left["a"].quality.noisy) == (5, False)
+
+
 def test_a_round_is_repeated_in_its_own_process_so_that_none_is_left_out() -> None:
     machine = Machine(lambda now_s: 1.5 if 0.205 < now_s < 0.225 else 1.0)
     references = {"r": machine.workload("r")}

@@ -17,15 +17,16 @@ def operation(kind: str, side: int = 16) -> OperationSpec:
 
 
 class Deadly(torch.nn.Module):
-    """Its second execution ends the process, as a crash in a kernel would."""
+    """After `most` executions the next one ends the process, as a crash in a kernel would."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         super().__init__()
+        self._most = most
         self._executions = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self._executions += 1
-        if self._executions > 1:
+        self._executions += not x.is_meta
+        if self._executions > self._most:
             os._exit(7)
         return x + 1
 
@@ -38,10 +39,12 @@ def build_operation(spec: OperationSpec) -> torch.nn.Module:
     if spec.name == "pool":
         return torch.nn.MaxPool2d(3, 1, 1)
     if spec.name == "deadly":
-        return Deadly()
+        return Deadly(1)
+    if spec.name == "stillborn":
+        return Deadly(0)
     if spec.name == "slow":
         time.sleep(60)
-    raise ValueError(f"name={spec.name!r}: the toy space has conv and pool")
+    raise AssertionError(f"name={spec.name!r}: the toy space has conv and pool")
 
 
 def build_network(spec: NetworkSpec) -> torch.nn.Module:
