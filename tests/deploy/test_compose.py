@@ -33,7 +33,10 @@ def test_it_is_valid_by_the_compose_specification(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_watched_restarted_and_nobody_is_root(name: str) -> None:
     service = SERVICES[name]
-    assert service["healthcheck"]["test"][0] == "CMD"
+    if name == "agent":
+        assert "healthcheck" not in service, "nothing runs beside what is measured"
+    else:
+        assert service["healthcheck"]["test"][0] == "CMD"
     assert service["restart"] == "unless-stopped"
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
@@ -74,7 +77,9 @@ def test_secrets_are_files_and_nothing_has_a_default_password(tmp_path: Path) ->
             assert not re.search(r":[^/@]+@", value), "a password in a URL"
             assert ":-" not in value, "a default"
     for ignored in (".gitignore", ".dockerignore"):
-        assert {"secrets", ".env"} <= {line.rstrip("/") for line in (ROOT / ignored).read_text().splitlines()}
+        lines = (ROOT / ignored).read_text().splitlines()
+        kept = {"secrets", ".env", "*.token", "*.key", "*.dump", "lut-backup*"}
+        assert kept <= {line.removeprefix("**/").rstrip("/") for line in lines}
     folder = tmp_path / "secrets"
     assert make(folder) == [*MADE, *TO_COME]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -98,6 +103,13 @@ def test_the_server_takes_the_settings_that_it_is_given(tmp_path: Path) -> None:
     assert not settings.is_local
     assert settings.log_format == "json"
     assert settings.trusted_proxies == COMPOSE["networks"]["inside"]["ipam"]["config"][0]["subnet"]
+
+
+def test_the_database_is_not_healthy_while_it_is_first_made() -> None:
+    """Its temporary server listens on the socket only."""
+    command, *options = SERVICES["database"]["healthcheck"]["test"][1:]
+    assert command == "pg_isready"
+    assert "--host=127.0.0.1" in options
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
