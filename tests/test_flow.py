@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,39 @@ SMALL = [
     "3",
 ]
 PROXY = ["--crop", "64", "128", "--proxy-width", "2"]
+LOOP_S = 600
 
 
 def _command(folder: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "deploy.loop", *SMALL, *PROXY, "--folder", str(folder), *more]
+
+
+def _run(folder: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        _command(folder, *more),
+        cwd=ROOT,
+        env=_environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LOOP_S,
+    )
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """The loop for the length of a `with` block."""
+    run = subprocess.Popen(_command(folder), cwd=ROOT, env=_environment(folder), stderr=subprocess.PIPE, text=True)
+    try:
+        yield run
+    finally:
+        run.kill()
+        run.communicate(timeout=60)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """With a TMPDIR of its own, because agents of one machine lock their devices there."""
+    return {**os.environ, "TMPDIR": str(folder)}
 
 
 def _processes_of(folder: Path) -> list[str]:
@@ -61,9 +92,7 @@ def _gone(folder: Path, timeout_s: float = 30) -> bool:
 def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("walk")
     summary = folder / "summary.json"
-    done = subprocess.run(
-        _command(folder, "--json", str(summary)), cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = _run(folder, "--json", str(summary))
     assert done.returncode == 0, done.stderr
     return folder, json.loads(summary.read_text())
 
@@ -94,7 +123,7 @@ def test_genotype_pictures_and_database_are_where_it_says(walked: tuple[Path, di
 def test_a_second_run_measures_nothing_again(walked: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, first = walked
     path = tmp_path / "second.json"
-    subprocess.run(_command(folder, "--json", str(path)), cwd=ROOT, capture_output=True, check=True)
+    assert _run(folder, "--json", str(path)).returncode == 0
     second = json.loads(path.read_text())
     assert second["keys_measured"] == 0
     assert second["raw_us"] == first["raw_us"]
@@ -103,17 +132,17 @@ def test_a_second_run_measures_nothing_again(walked: tuple[Path, dict[str, Any]]
 
 @pytest.mark.parametrize("name", ["lut-server", "profiler-agent"])
 def test_a_dying_process_ends_the_run_with_a_message_and_no_orphan(tmp_path: Path, name: str) -> None:
-    run = subprocess.Popen(_command(tmp_path), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 90
     log = tmp_path / "agent.log"
-    while not (log.exists() and "to measure" in log.read_text()):
-        assert run.poll() is None, run.stderr.read() if run.stderr else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-    victim = next(pid for pid in children if name in Path(f"/proc/{pid}/cmdline").read_text())
-    os.kill(int(victim), signal.SIGKILL)
-    _, said = run.communicate(timeout=90)
+    with _running(tmp_path) as run:
+        deadline = time.monotonic() + 90
+        while not (log.exists() and "to measure" in log.read_text()):
+            assert run.poll() is None, run.stderr.read() if run.stderr else ""
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        victim = next(pid for pid in children if name in Path(f"/proc/{pid}/cmdline").read_text())
+        os.kill(int(victim), signal.SIGKILL)
+        _, said = run.communicate(timeout=90)
     assert run.returncode not in (0, None)
     assert name.split("-")[1] in said
     assert "SIGKILL" in said
@@ -121,14 +150,14 @@ def test_a_dying_process_ends_the_run_with_a_message_and_no_orphan(tmp_path: Pat
 
 
 def test_killing_the_run_itself_leaves_no_orphan(tmp_path: Path) -> None:
-    run = subprocess.Popen(_command(tmp_path), cwd=ROOT, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 90
-    while not (tmp_path / "agent.log").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    run.kill()
-    run.wait()
-    assert _gone(tmp_path)
+    with _running(tmp_path) as run:
+        deadline = time.monotonic() + 90
+        while not (tmp_path / "agent.log").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        run.kill()
+        run.wait()
+        assert _gone(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +165,7 @@ def test_killing_the_run_itself_leaves_no_orphan(tmp_path: Path) -> None:
     [(["--height", "3"], "height"), (["--steps", "0"], "steps"), (["--budget", "-1"], "budget_s")],
 )
 def test_bad_values_are_named(tmp_path: Path, arguments: list[str], named: str) -> None:
-    done = subprocess.run(_command(tmp_path, *arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+    done = _run(tmp_path, *arguments)
     assert done.returncode == 1
     assert named in done.stderr
     assert "Traceback" not in done.stderr
