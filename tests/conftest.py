@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy.engine import URL
 
 from tests.databases import execute, migrate, postgresql_server
 
 TEMPLATE = "lut_template"
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("lgcnet", deadline=None)
+settings.load_profile("lgcnet")
 
 
 @pytest.fixture(scope="session")
