@@ -3,11 +3,15 @@
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 # Importable only where NVIDIA's libraries are.
 VENDOR = {"tensorrt", "pycuda"}
+# What the agent and the search may import of the server.
+SHARED = {"lut_server.calibration", "lut_server.client", "lut_server.schemas", "lut_server.statistics"}
+PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def _modules(package: str) -> list[str]:
@@ -46,3 +50,11 @@ def test_contract_and_client_need_only_the_base_install(module: str) -> None:
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_import_linter_knows_every_module_of_the_server() -> None:
+    """A new one is forbidden to the agent and the search, or shared."""
+    contracts = PROJECT.read_text().split("[[tool.importlinter.contracts]]")
+    (contract,) = (text for text in contracts if "The agent and the search know the server" in text)
+    forbidden = {name for name in _modules("lut_server") if f'"{name}"' in contract}
+    assert forbidden == {name for name in _modules("lut_server") if name.count(".") == 1} - SHARED
