@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint types imports pytest bench clean
+.PHONY: run test lint types imports pytest rehearse bench clean
 
 run:  ## the whole loop on this machine
 	$(PYTHON) deploy/quickstart.py $(ARGS)
@@ -29,8 +29,13 @@ imports: $(STAMP)
 pytest: $(STAMP)
 	$(BIN)/pytest $(ARGS)
 
+rehearse: $(STAMP)  ## the steps of the images, in clean environments: downloads everything again
+	$(BIN)/pytest -m slow $(ARGS)
+
 bench: $(STAMP)
-	for name in $$(ls tests/benchmarks | sed -n 's/^\([a-z].*\)\.py$$/\1/p'); do $(BIN)/python -m tests.benchmarks.$$name; done
+	for name in $$(ls tests/benchmarks | sed -n 's/^\([a-z].*\)\.py$$/\1/p'); do \
+		$(BIN)/python -m tests.benchmarks.$$name || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
