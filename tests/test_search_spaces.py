@@ -24,6 +24,7 @@ from lut_server.schemas import (
 )
 from profiler_agent.workload import load_space
 from tests.installing import install
+from tests.lut_server.processes import Server
 from tests.mobile_space import plugin
 from tests.mobile_space.blocks import Operation, build, deploy
 from tests.mobile_space.digest import REQUIREMENT, SPACE, space_digest
@@ -31,7 +32,7 @@ from tests.mobile_space.genotype import Genotype, random_genotype
 from tests.mobile_space.network import network_spec
 from tests.mobile_space.space import SKIP, Space, specify
 from tests.profiler_agent import conftest as processes
-from tests.profiler_agent.conftest import Agents, Server, wait_until
+from tests.profiler_agent.conftest import Agents, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = (ROOT / "docs" / "search-spaces.md").read_text("utf-8")
@@ -195,7 +196,7 @@ def test_a_second_space_goes_the_whole_way(server: Server, client: LutClient, ag
     executed = {item.operation for network in networks for item in network.operations}
     profiling = client.submit_job(job(operations=tuple(key for key in space.operations if key in executed)))
     measuring = client.submit_job(job(networks=tuple(measured)))
-    assert agents.start("once", server.url).wait() == 0, agents.log().read_text()
+    assert agents.once(server.url) == 0, agents.log().read_text()
 
     table_id = client.wait_for_job(profiling.id).table_id
     assert table_id is not None

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -21,6 +20,7 @@ from lgcnet_search.weights import Weights
 from lut_server.client import LutClient
 from lut_server.schemas import Completion
 from tests.lut_server import factories
+from tests.lut_server.processes import serving
 
 SIZE = ["--height", "65", "--width", "97", "--channels", "1"]
 SPACE = Space(height=65, width_px=97, width=1)
@@ -30,15 +30,8 @@ AGENT = factories.report(uuid="cpu-7", name="Test CPU")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
-    ready = folder / "url"
-    command = ["-m", "lut_server", "serve", "--port", "0", "--data-dir", str(folder), "--ready-file", str(ready)]
-    with subprocess.Popen([sys.executable, *command]) as process:
-        while not (ready.exists() and ready.read_text().strip()):
-            assert process.poll() is None, "the server did not start"
-            time.sleep(0.05)
-        yield ready.read_text().strip()
-        process.terminate()
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import uuid6
@@ -106,3 +107,14 @@ class Server:
         """End it if it runs."""
         if self.process and self.process.poll() is None:
             self.end(signal.SIGKILL)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """A server with SQLite in `folder`, for the length of a `with` block."""
+    server = Server(f"sqlite:///{folder}/lut.sqlite", folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,9 +12,11 @@ import pytest
 
 from lut_server.client import LutClient
 from lut_server.schemas import DeviceSelector, Effort, JobRequest, OperationSpec, Runtime
+from tests.lut_server.processes import Server, serving
 from tests.profiler_agent import toy_space
 
 START_S = 60
+JOBS_S = 600
 
 
 def wait_until(condition: object, timeout_s: float = START_S) -> None:
@@ -49,37 +50,12 @@ def on_path(site: Path) -> str:
     return os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
 
 
-class Server:
-    """A lut-server process that can be killed and started again on the same port and data."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self._folder = folder
-        self.url = f"http://127.0.0.1:{self._port}"
-        self.start()
-
-    def start(self) -> None:
-        ready = self._folder / "ready"
-        ready.unlink(missing_ok=True)
-        options = ["--port", str(self._port), "--data-dir", str(self._folder), "--ready-file", str(ready)]
-        self._process = subprocess.Popen([sys.executable, "-m", "lut_server", "serve", *options])
-        wait_until(lambda: ready.exists() or self._process.poll() is not None)
-        assert self._process.poll() is None
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     folder = tmp_path / "server"
     folder.mkdir()
-    server = Server(folder)
-    yield server
-    server.kill()
+    with serving(folder) as server:
+        yield server
 
 
 @pytest.fixture
@@ -107,6 +83,10 @@ class Agents:
         )
         self.started.append(process)
         return process
+
+    def once(self, url: str, *more: str) -> int:
+        """Let an agent do what is queued; its exit status."""
+        return self.start("once", url, "", *more).wait(JOBS_S)
 
     def log(self, number: int = 0) -> Path:
         return self.folder / f"agent-{number}.log"

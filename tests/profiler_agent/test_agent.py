@@ -10,8 +10,9 @@ from lut_server.schemas import DeviceReport, Effort, Job, JobRequest, LeaseReque
 from profiler_agent.lease import Renewal
 from profiler_agent.procedure import METHOD_VERSION
 from profiler_agent.process import inspect_device
+from tests.lut_server.processes import Server
 from tests.profiler_agent import toy_space
-from tests.profiler_agent.conftest import Agents, Server, profile, wait_until
+from tests.profiler_agent.conftest import Agents, profile, wait_until
 
 EXIT_S = 30
 START_SECOND_S = 60
@@ -41,7 +42,7 @@ def test_a_job_is_done_whole_and_nothing_is_measured_twice(server: Server, clien
     second = submit(client, profile(networks=(network,)))
     third = submit(client, request)
     traces = agents.folder / "traces"
-    assert agents.start("once", server.url, "", "--trace", str(traces)).wait() == 0
+    assert agents.once(server.url, "--trace", str(traces)) == 0
     done = client.job(first.id)
     assert (done.state, state(client, second), state(client, third)) == ("done", "done", "done")
     assert done.table_id is not None
@@ -93,7 +94,7 @@ def test_an_agent_killed_in_the_middle_goes_on_where_it_was(server: Server, clie
     agent = agents.start("run", server.url)
     wait_until(lambda: len(client.measurements(job_id=job.id)) >= 1)
     agent.kill()
-    agent.wait()
+    agent.wait(EXIT_S)
     # It has the lease still; the next start resumes it instead of waiting for it to expire.
     again = agents.start("run", server.url)
     wait_until(lambda: state(client, job) == "done")
@@ -127,7 +128,7 @@ def test_a_failed_job_does_not_stop_the_agent(server: Server, client: LutClient,
     )
     broken = submit(client, profile(toy_space.operation("boom")))
     good = submit(client, operations(2))
-    assert agents.start("once", server.url).wait() == 0
+    assert agents.once(server.url) == 0
     error = client.job(unknown.id).error
     assert error is not None
     assert "'moon' is not installed" in error
@@ -141,7 +142,7 @@ def test_a_failed_job_does_not_stop_the_agent(server: Server, client: LutClient,
 def test_a_key_that_fails_leaves_the_others_measured(server: Server, client: LutClient, agents: Agents) -> None:
     conv, boom = toy_space.operation("conv"), toy_space.operation("boom")
     job = submit(client, profile(boom, conv))
-    assert agents.start("once", server.url).wait() == 0
+    assert agents.once(server.url) == 0
     done = client.job(job.id)
     assert done.state == "failed"
     assert done.error is not None
@@ -155,7 +156,7 @@ def test_onnxruntime_measures_a_job(server: Server, client: LutClient, agents: A
     runtime = Runtime(mode="onnxruntime", threads=1)
     job = submit(client, profile(toy_space.operation("conv"), toy_space.operation("pool"), runtime=runtime))
     unable = submit(client, profile(toy_space.operation("conv"), runtime=Runtime(mode="tensorrt", precision="fp16")))
-    assert agents.start("once", server.url).wait() == 0
+    assert agents.once(server.url) == 0
     assert state(client, job) == "done"
     settings = dict(client.measurements(job_id=job.id)[0].method.settings)
     assert (settings["graph_optimizations"], settings["spinning"], settings["threads"]) == ("all", False, 1)

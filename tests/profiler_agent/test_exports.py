@@ -1,6 +1,5 @@
 """Exports shared by processes: each made once, also when its maker dies."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,14 +48,14 @@ def test_processes_that_come_together_make_a_model_once(tmp_path: Path) -> None:
 
 
 def test_a_maker_that_dies_is_replaced(tmp_path: Path) -> None:
-    first = start(tmp_path, 600, "first")
-    assert first.stdout is not None
-    assert first.stdout.readline() == "making\n"
-    second = start(tmp_path, 0, "second")
-    first.send_signal(signal.SIGKILL)
-    assert said(second) == ["making", "second"]
-    first.wait()
-    first.stdout.close()
+    with start(tmp_path, 600, "first") as first:
+        try:
+            assert first.stdout is not None
+            assert first.stdout.readline() == "making\n"
+            second = start(tmp_path, 0, "second")
+        finally:
+            first.kill()
+        assert said(second) == ["making", "second"]
 
 
 def test_an_export_that_fails_leaves_nothing_for_the_next(tmp_path: Path) -> None:

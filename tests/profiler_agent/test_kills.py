@@ -11,11 +11,13 @@ import pytest
 
 from lut_server.client import LutClient
 from lut_server.schemas import Measurement
+from tests.lut_server.processes import Server, serving
 from tests.profiler_agent import toy_space
-from tests.profiler_agent.conftest import Server, profile
+from tests.profiler_agent.conftest import profile
 from tests.profiler_agent.killed_agent import POINTS
 
 KEYS = 4
+RUN_S = 120
 LOST = ("before it is written", "before it is whole on disk", "before it has its name")
 """Points at which the second result is in memory only."""
 
@@ -23,9 +25,8 @@ LOST = ("before it is written", "before it is whole on disk", "before it has its
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all points."""
-    server = Server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.kill()
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 class Machine:
@@ -40,7 +41,9 @@ class Machine:
         command = [sys.executable, "-m", "tests.profiler_agent.killed_agent", point, str(self._log), "once"]
         options = ["--server", self._url, "--device", "cpu", "--state-dir", str(self._folder / "state")]
         environment = {**os.environ, "TMPDIR": str(self._folder)}
-        return subprocess.run([*command, *options], env=environment, stderr=subprocess.PIPE, text=True, check=False)
+        return subprocess.run(
+            [*command, *options], env=environment, stderr=subprocess.PIPE, text=True, check=False, timeout=RUN_S
+        )
 
     def measured(self) -> list[str]:
         return self._log.read_text().split()

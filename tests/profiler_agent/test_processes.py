@@ -88,9 +88,18 @@ def test_workers_that_are_still_building_end_with_the_measuring_process(environm
         wait_until(lambda: len(_children(measuring)) == PROCESSES)
         workers = _children(measuring)
         os.kill(measuring, signal.SIGKILL)
-        wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), timeout_s=10)
+        wait_until(lambda: not any(_runs(worker) for worker in workers), timeout_s=10)
     finally:
         process.kill()
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process has not ended; one that nobody reaps stays there as a zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def _children(pid: int) -> list[int]:
