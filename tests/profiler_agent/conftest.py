@@ -15,11 +15,10 @@ from lut_server.schemas import DeviceSelector, Effort, JobRequest, OperationSpec
 from tests.lut_server.processes import Server, serving
 from tests.profiler_agent import toy_space
 
-START_S = 60
-JOBS_S = 600
+WAIT_S = 600
 
 
-def wait_until(condition: object, timeout_s: float = START_S) -> None:
+def wait_until(condition: object, timeout_s: float = WAIT_S) -> None:
     assert callable(condition)
     give_up_at = time.monotonic() + timeout_s
     while not condition():
@@ -86,7 +85,7 @@ class Agents:
 
     def once(self, url: str, *more: str) -> int:
         """Let an agent do what is queued; its exit status."""
-        return self.start("once", url, "", *more).wait(JOBS_S)
+        return self.start("once", url, "", *more).wait(WAIT_S)
 
     def log(self, number: int = 0) -> Path:
         return self.folder / f"agent-{number}.log"

@@ -187,7 +187,7 @@ def test_what_sys_tells_of_the_clocks(tmp_path: Path) -> None:
 
 def run_noise(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "profiler_agent", "noise", "--seconds", "1", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_the_command_measures_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
