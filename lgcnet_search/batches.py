@@ -19,6 +19,14 @@ def batches_from(batches: Batches, used: int) -> Iterator[Batch]:
     return islice(_repeated(batches), used, None)
 
 
+def next_batches(source: Iterator[Batch], count: int, step: int, steps: int) -> list[Batch]:
+    """The next `count` batches, for an update after `step` of `steps`. Raises ValueError where they end early."""
+    given = list(islice(source, count))
+    if len(given) < count:
+        raise ValueError(f"batches: they ended at step {step} of {steps}")
+    return given
+
+
 def _repeated(batches: Iterable[Batch]) -> Iterator[Batch]:
     while True:
         count = 0

@@ -20,6 +20,19 @@ class CheckpointError(RuntimeError):
     """A checkpoint that cannot be continued from; the message says why, and the way out."""
 
 
+def require_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises CheckpointError naming what differs between the run that wrote `path` and the one that is wanted."""
+    wrong = [
+        f"{name}: {found.get(name, 'absent')} there, {wanted.get(name, 'absent')} now"
+        for name in dict.fromkeys((*found, *wanted))
+        if found.get(name) != wanted.get(name)
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{path} belongs to another run ({'; '.join(wrong)}); give what was given there, or another folder"
+        )
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """`origin` says what the run is (plain values by name); `state` is what it needs to go on (tensors and values)."""
@@ -44,15 +57,7 @@ class Checkpoint:
     def load(cls, path: Path, origin: Mapping[str, Any]) -> "Checkpoint":
         """Read a checkpoint of the run that `origin` describes. Raises CheckpointError, OSError."""
         found = cls._read(path)
-        wrong = [
-            f"{name}: {found.origin.get(name, 'absent')} there, {origin.get(name, 'absent')} now"
-            for name in (*found.origin, *(origin.keys() - found.origin.keys()))
-            if found.origin.get(name) != origin.get(name)
-        ]
-        if wrong:
-            raise CheckpointError(
-                f"{path} belongs to another run ({'; '.join(wrong)}); give what was given there, or another folder"
-            )
+        require_same(path, found.origin, origin)
         return found
 
     @classmethod

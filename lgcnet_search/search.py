@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any, get_args
 
 import torch
@@ -11,7 +10,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from lgcnet_search.architecture import Architecture
-from lgcnet_search.batches import Batch, Batches, batches_from
+from lgcnet_search.batches import Batch, Batches, batches_from, next_batches
 from lgcnet_search.ceiling import within_ceiling
 from lgcnet_search.checkpoint import Checkpoints
 from lgcnet_search.digest import space_digest
@@ -146,7 +145,7 @@ def search(
         run.load_state_dict(state)
     source = batches_from(batches, run.steps_done * settings.accumulate)
     while run.steps_done < settings.steps:
-        given = list(islice(source, settings.accumulate))
+        given = next_batches(source, settings.accumulate, run.steps_done, settings.steps)
         for images, targets in given:
             _check(images.shape, targets.shape, proxy)
         record = run.step(given)

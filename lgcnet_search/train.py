@@ -3,15 +3,15 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from lgcnet_search.batches import Batch, Batches, batches_from
+from lgcnet_search.batches import Batch, Batches, batches_from, next_batches
 from lgcnet_search.checkpoint import Checkpoints
+from lgcnet_search.digest import space_digest
 from lgcnet_search.losses import HardExamples, Loss
 from lgcnet_search.precision import Amp, autocast, scaler
 from lgcnet_search.processes import Processes
@@ -79,14 +79,15 @@ def train(
     `loss` is the hard-example cross-entropy unless given. An update takes `accumulate` batches of every one of
     `processes`, each of which gives its own share; all start from equal weights, and end with the first one's. A seed
     gives the same weights on the same machine, also where training goes on from its file in `checkpoints`, which only
-    a run of equal schedule, loss and `origin` continues. Raises CheckpointError, TrainingError where the loss is no
-    longer finite, ValueError where batches end early.
+    a run of equal schedule, loss, definition of the space and `origin` continues. Raises CheckpointError,
+    TrainingError where the loss is no longer finite, ValueError where batches end early.
     """
     loss = loss or HardExamples()
     processes = processes or Processes()
     run = TrainRun(network, schedule, loss, torch.device(device), amp, channels_last, processes)
     described = {
         **(origin or {}),
+        "definition": space_digest(),
         **{f"schedule.{name}": value for name, value in asdict(schedule).items()},
         "loss": repr(loss),
         "amp": amp,
@@ -99,10 +100,7 @@ def train(
         run.load_state_dict(state)
     source = batches_from(batches, run.steps_done * accumulate)
     while run.steps_done < schedule.steps:
-        given = list(islice(source, accumulate))
-        if len(given) < accumulate:
-            raise ValueError(f"batches: they ended at step {run.steps_done} of {schedule.steps}")
-        record = run.step(given)
+        record = run.step(next_batches(source, accumulate, run.steps_done, schedule.steps))
         if on_step:
             on_step(record)
         if checkpoints and checkpoints.due(run.steps_done, schedule.steps, processes):

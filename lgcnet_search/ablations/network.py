@@ -1,7 +1,6 @@
 """One network of an ablation: searched or drawn, then trained and evaluated."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -90,13 +89,11 @@ def made(
     if there:
         return there
     folder.mkdir(parents=True, exist_ok=True)
-    start_s = time.monotonic()
     genotype = (
         RandomSearch(arm.space(study.space), Latencies(study.table)).draw(seed, ceiling_us or float("inf"))
         if arm.drawn
         else _searched(study, arm, seed, torch.device(device), processes, on_progress)
     )
-    searched_s = time.monotonic()
     scores = (
         _trained(study, genotype, folder, seed, torch.device(device), processes, on_progress) if arm.trained else None
     )
@@ -109,8 +106,6 @@ def made(
         parameters=count_parameters(genotype.space.graph.derive(genotype.choices)),
         miou=scores.miou if scores else None,
         class_iou=scores.iou if scores else {},
-        search_s=searched_s - start_s,
-        train_s=time.monotonic() - searched_s,
     )
     if processes.first:
         outcome.save(folder, origin)
@@ -154,7 +149,9 @@ def _searched(
         device,
         lambda record: on_progress("searching", (record.step + 1) / scale.search_steps),
         processes=processes,
-        checkpoints=Checkpoints(study.folder(arm, seed) / "search.pt", SAVE_EVERY, str(study.data)),
+        checkpoints=Checkpoints(
+            study.folder(arm, seed) / "search.pt", SAVE_EVERY, f"{study.data}, {scale.search_batch} images in an update"
+        ),
     )
     return result.genotype
 
@@ -194,8 +191,14 @@ def _trained(
         device=device,
         amp=scale.amp,
         processes=processes,
-        checkpoints=Checkpoints(folder / "train.pt", SAVE_EVERY, str(study.data)),
-        origin={"genotype": genotype.to_json(), "seed": seed},
+        checkpoints=Checkpoints(
+            folder / "train.pt", SAVE_EVERY, f"{study.data}, {scale.train_batch} images in an update"
+        ),
+        origin={
+            "genotype": network.genotype.to_json(),  # with crop and width
+            "input_size": "{}x{}".format(*scale.input_size),
+            "seed": seed,
+        },
         on_step=lambda record: on_progress("training", (record.step + 1) / scale.train_steps),
     )
     uncut = data.training("train", scale.input_size, scale.input_size, seed)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lgcnet_search.checkpoint import CheckpointError
+from lgcnet_search.checkpoint import CheckpointError, require_same
 from lut_server.schemas import canonical_json
 
 RESULT = "result.json"
@@ -25,8 +25,6 @@ class Outcome:
     parameters: int
     miou: float | None
     class_iou: dict[str, float | None]
-    search_s: float
-    train_s: float
 
     @property
     def fps(self) -> float:
@@ -49,14 +47,5 @@ class Outcome:
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged ({error}); remove it, and its network is made again") from error
-        wanted = json.loads(canonical_json(origin))
-        wrong = [
-            f"{name}: {found.get(name, 'absent')} there, {wanted.get(name, 'absent')} now"
-            for name in dict.fromkeys((*found, *wanted))
-            if found.get(name) != wanted.get(name)
-        ]
-        if wrong:
-            raise CheckpointError(
-                f"{path} belongs to another run ({'; '.join(wrong)}); give what was given there, or another folder"
-            )
+        require_same(path, found, json.loads(canonical_json(origin)))
         return outcome

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lgcnet_search.batches import Batches
 from lgcnet_search.genotype import Genotype
 from lgcnet_search.latencies import Latencies
 from lgcnet_search.network import network_spec
@@ -88,13 +89,14 @@ def test_missing_rows_come_before_the_first_batch() -> None:
     [
         (PROXY, [batch(1)], "at least 2"),
         (PROXY, [], "none left"),
+        (PROXY, lambda used: [batch()][used:], "ended at step 1 of 2"),
         (PROXY, [(batch()[0], batch()[1][:, 1:])], r"targets \(2, 32, 49\) given"),
         (TINY, [batch()], "the proxy takes N×3×65×97"),
         (replace(PROXY, classes=5), [batch()], "5 classes, the space has 4"),
         (Space(height=33, width_px=49, width=1, classes=4, cells=15), [batch()], "other edges"),
     ],
 )
-def test_what_does_not_fit_is_refused(proxy: Space, batches: list[tuple[Tensor, Tensor]], message: str) -> None:
+def test_what_does_not_fit_is_refused(proxy: Space, batches: Batches, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         search(TINY, proxy, Latencies(TABLE), batches, SearchSettings(steps=2))
 

@@ -70,7 +70,7 @@ def test_training_learns(amp: Amp) -> None:
     assert all(1 / 16 <= record.counted <= 1 for record in records)
 
 
-def test_an_interrupted_training_goes_on_exactly(tmp_path: Path) -> None:
+def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupted(Exception):
         pass
 
@@ -95,6 +95,9 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path: Path) -> None:
         train(network(), batches(SMALL), Schedule(8), checkpoints=kept)
     with pytest.raises(CheckpointError, match=r"seed: absent there, 1 now"):
         train(network(), batches(SMALL), schedule, checkpoints=kept, origin={"seed": 1})
+    monkeypatch.setattr("lgcnet_search.train.space_digest", lambda: "other")
+    with pytest.raises(CheckpointError, match=r"definition: \w+ there, other now"):
+        train(network(), batches(SMALL), schedule, checkpoints=kept)
 
 
 def test_parts_of_a_batch_and_processes_give_the_update_of_the_whole(tmp_path: Path) -> None:

@@ -115,13 +115,40 @@ def test_what_is_done_is_not_done_again(study: Study, monkeypatch: pytest.Monkey
     seen: list[tuple[str, str]] = []
     again = run_all(study, [finished, stopped], on_progress=lambda run, what, _: seen.append((str(run), what)))
     assert again[0] == first
-    assert [timeless(outcome) for outcome in again] == [timeless(outcome) for outcome in straight]
+    assert again == straight
     assert set(seen) == {("edges, seed 1", "training"), ("edges, seed 1", "evaluating")}
     assert not list(study.out.rglob("*.pt"))
 
 
-def timeless(outcome: Outcome) -> Outcome:
-    return replace(outcome, search_s=0, train_s=0)
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("stage", "changed", "message"),
+    [
+        ("searching", {"search_batch": 4}, "2 images in an update there, .* 4 images in an update now"),
+        ("searching", {"crop": (49, 49)}, r"proxy.height: 33 there, 49 now"),
+        ("training", {"train_batch": 4}, "2 images in an update there, .* 4 images in an update now"),
+        ("training", {"train_crop": (49, 49)}, "genotype: "),
+        ("training", {"train_width": 2}, "genotype: "),
+        ("training", {"input_size": (97, 97)}, "input_size: 65x97 there, 97x97 now"),
+    ],
+)
+def test_a_network_begun_at_another_scale_is_not_gone_on_with(
+    study: Study, monkeypatch: pytest.MonkeyPatch, stage: str, changed: dict[str, object], message: str
+) -> None:
+    arm = ABLATIONS["table-9"].arms[1]
+    monkeypatch.setattr(network, "SAVE_EVERY", 1)
+
+    def stop(what: str, share: float) -> None:
+        if (what, share) == (stage, 1.0):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        made(study, arm, 0, on_progress=stop)
+    with pytest.raises(CheckpointError, match=message):
+        made(replace(study, scale=study.scale.with_(**changed)), arm, 0)
 
 
 def test_a_folder_of_another_run_is_refused(study: Study) -> None:
@@ -149,7 +176,7 @@ def test_several_at_once_give_the_same(study: Study, tmp_path: Path) -> None:
     two = run_all(
         replace(study, out=tmp_path / "two"), runs, at_once=2, on_outcome=lambda run, _: seen.append(str(run))
     )
-    assert [timeless(outcome) for outcome in one] == [timeless(outcome) for outcome in two]
+    assert one == two
     assert sorted(seen) == sorted(map(str, runs))
 
 
@@ -165,8 +192,6 @@ def test_the_comparison_writes_a_section(study: Study) -> None:
             parameters=10,
             miou={"found": 0.3, "random": 0.25}.get(arm.name, 0.2) + 0.01 * seed if arm.trained else None,
             class_iou={},
-            search_s=1,
-            train_s=1,
         )
         for arm in compared.arms
         for seed in range(3)
