@@ -12,7 +12,7 @@ import torch
 
 from lgcnet_search.processes import Processes
 
-MAGIC = b"lgcnet-checkpoint-1\n"
+MAGIC = b"lgcnet-checkpoint-2\n"
 _HEADER = len(MAGIC) + hashlib.sha256().digest_size
 
 

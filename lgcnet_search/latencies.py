@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist, median
 
+from lgcnet_search.steps import Graph, Node, Step
 from lut_server.calibration import Z90
 from lut_server.schemas import Calibration, LatencyTable, NetworkSpec, OperationSpec, canonical_json, sha256
 
@@ -32,8 +33,10 @@ class Latencies:
         calibration = self.calibration
         return sha256(canonical_json([self.table.digest, calibration and calibration.digest]))
 
-    def operation_us(self, operation: OperationSpec) -> float:
-        """Raises MissingRows."""
+    def operation_us(self, operation: OperationSpec | None) -> float:
+        """0 for None, what executes nothing. Raises MissingRows."""
+        if operation is None:
+            return 0.0
         row = self.table[operation]
         return self._inside.get(operation.digest, row.latency.median_us)
 
@@ -42,13 +45,22 @@ class Latencies:
         """What a network costs beside its operations."""
         return self.calibration.constant_us.mean if self.calibration else 0.0
 
+    def fixed_us(self, graph: Graph) -> float:
+        """What every network of a space costs: its steps, the additions it always makes, the constant.
+
+        Raises MissingRows.
+        """
+        fixed = [node for node in graph.parts if isinstance(node, Node) and node.zeros is None]
+        steps_us = sum(self.operation_us(part.operation) for part in graph.parts if isinstance(part, Step))
+        return self.constant_us + steps_us + sum(self.operation_us(n.addition) * (len(n.inputs) - 1) for n in fixed)
+
     def network_us(self, network: NetworkSpec) -> float:
         """The sum over the operations that a network executes (Eq. 9), and the constant. Raises MissingRows."""
         self.table.require(item.operation for item in network.operations)
         return self.constant_us + sum(item.count * self.operation_us(item.operation) for item in network.operations)
 
     def margin(self, quantile: float) -> float:
-        """How many times its prediction a network takes at most, with this probability.
+        """How many times its prediction a network takes at most, with about this probability.
 
         By the intervals of the calibration's own networks; 1 at the median.
 

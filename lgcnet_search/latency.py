@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from lgcnet_search.architecture import EdgeTensors
 from lgcnet_search.latencies import Latencies
 from lgcnet_search.space import CELL_CANDIDATES, EDGES_PER_CELL, FUSION_CANDIDATES, UP_CANDIDATES, Space
-from lgcnet_search.steps import ZERO, Edge, Node, Step
-from lut_server.schemas import OperationSpec
+from lgcnet_search.steps import ZERO, Edge, Node
 
 BETA = 0.005
 CEILING_WEIGHT = 1.0
@@ -37,25 +36,19 @@ class LatencyModel(nn.Module):
     def __init__(self, space: Space, latencies: Latencies) -> None:
         super().__init__()
         latencies.table.require(space.operations)
-
-        def cost(operation: OperationSpec | None) -> float:
-            return latencies.operation_us(operation) if operation else 0.0
+        cost = latencies.operation_us
 
         def costs(edges: tuple[Edge, ...], names: tuple[str, ...]) -> Tensor:
             rows = [[cost(candidate.operation) for candidate in edge.candidates] for edge in edges]
             return torch.tensor(rows).reshape(len(edges), len(names))
 
         rows = {edge.name: row for row, edge in enumerate(space.cell_edges)}
-        nodes = [part for part in space.graph.parts if isinstance(part, Node)]
-        searched = [node for node in nodes if node.zeros is not None]
-        constant = latencies.constant_us
-        constant += sum(cost(part.operation) for part in space.graph.parts if isinstance(part, Step))
-        constant += sum(cost(node.addition) * (len(node.inputs) - 1) for node in nodes if node.zeros is None)
+        searched = [part for part in space.graph.parts if isinstance(part, Node) and part.zeros is not None]
         members = torch.zeros(len(searched), len(rows), dtype=torch.bool)
         for index, node in enumerate(searched):
             members[index, [rows[name] for name in node.inputs]] = True
 
-        self.register_buffer("constant_us", torch.tensor(constant))
+        self.register_buffer("constant_us", torch.tensor(latencies.fixed_us(space.graph)))
         self.register_buffer("cells_us", costs(space.cell_edges, CELL_CANDIDATES).view(space.cells, EDGES_PER_CELL, -1))
         self.register_buffer("fusion_us", costs(space.fusion_edges, FUSION_CANDIDATES))
         self.register_buffer("up_us", costs(space.up_edges, UP_CANDIDATES))
@@ -73,11 +66,9 @@ class LatencyModel(nn.Module):
         return self.constant_us + edges_us + nodes_us.sum()
 
 
-def latency_loss(
-    latency_us: Tensor, beta: float = BETA, ceiling_us: float | None = None, ceiling_weight: float = CEILING_WEIGHT
-) -> Tensor:
+def latency_loss(latency_us: Tensor, beta: float = BETA, ceiling_us: float | None = None) -> Tensor:
     """The latency term of Eq. 10: β log(LAT), LAT in microseconds; steeper above a ceiling."""
     loss = beta * torch.log(latency_us)
     if ceiling_us is None:
         return loss
-    return loss + ceiling_weight * torch.relu(torch.log(latency_us / ceiling_us))
+    return loss + CEILING_WEIGHT * torch.relu(torch.log(latency_us / ceiling_us))

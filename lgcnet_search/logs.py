@@ -3,7 +3,6 @@
 from pathlib import Path
 from types import TracebackType
 
-import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from lgcnet_search.architecture import Architecture
@@ -16,9 +15,8 @@ class SearchLog:
     Opened again where a search goes on, it replaces what was written after the checkpoint.
     """
 
-    def __init__(self, folder: Path, beta: float, snapshot_every: int) -> None:
+    def __init__(self, folder: Path, snapshot_every: int) -> None:
         self._folder = folder
-        self._beta = beta
         self._every = snapshot_every
         self._writer: SummaryWriter | None = None
 
@@ -31,10 +29,9 @@ class SearchLog:
 
     def step(self, record: StepRecord) -> None:
         writer = self._writer = self._writer or SummaryWriter(self._folder, purge_step=record.step)
-        latency = self._beta * torch.tensor(record.latency_us).log().item()
         writer.add_scalar("loss/cross_entropy", record.cross_entropy, record.step)
-        writer.add_scalar("loss/latency", latency, record.step)
-        writer.add_scalar("loss/total", record.cross_entropy + latency, record.step)
+        writer.add_scalar("loss/latency", record.latency_loss, record.step)
+        writer.add_scalar("loss/total", record.cross_entropy + record.latency_loss, record.step)
         writer.add_scalar("latency_us", record.latency_us, record.step)
         writer.add_scalar("temperature", record.temperature, record.step)
         writer.add_scalar("entropy/mean", record.entropy, record.step)

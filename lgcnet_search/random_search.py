@@ -1,7 +1,7 @@
 """Random search (Table VII): networks drawn evenly from the whole space, or from those that are fast enough."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from lgcnet_search.genotype import Genotype
 from lgcnet_search.latencies import Latencies
 from lgcnet_search.space import Space
-from lgcnet_search.steps import ZERO, Edge, Node, Step
-from lut_server.schemas import OperationSpec
+from lgcnet_search.steps import ZERO, Edge, Node
 
 Array = NDArray[np.float64]
 
@@ -47,44 +46,45 @@ class RandomSearch:
     def __init__(self, space: Space, latencies: Latencies) -> None:
         latencies.table.require(space.operations)
         self.space = space
-
-        def cost(operation: OperationSpec | None) -> float:
-            return latencies.operation_us(operation) if operation else 0.0
-
         edges = {edge.name: edge for edge in space.graph.edges}
-        nodes = [part for part in space.graph.parts if isinstance(part, Node)]
-        searched = [node for node in nodes if node.zeros]
+        searched = [part for part in space.graph.parts if isinstance(part, Node) and part.zeros]
         alone = [edges[name] for name in edges.keys() - {name for node in searched for name in node.inputs}]
-        self._units = [_unit([edge], cost) for edge in sorted(alone, key=lambda edge: edge.name)]
-        self._units += [_unit([edges[name] for name in node.inputs], cost, node) for node in searched]
-        self._fixed_us = latencies.constant_us
-        self._fixed_us += sum(cost(part.operation) for part in space.graph.parts if isinstance(part, Step))
-        self._fixed_us += sum(cost(node.addition) * (len(node.inputs) - 1) for node in nodes if not node.zeros)
+        self.units = [_unit([edge], latencies) for edge in sorted(alone, key=lambda edge: edge.name)]
+        self.units += [_unit([edges[name] for name in node.inputs], latencies, node) for node in searched]
+        self.fixed_us = latencies.fixed_us(space.graph)
 
     @property
     def fastest_us(self) -> float:
         """What the fastest networks take."""
-        return self._fixed_us + sum(float(unit.costs_us.min()) for unit in self._units)
+        return self.latency_us([int(unit.costs_us.argmin()) for unit in self.units])
+
+    def latency_us(self, chosen: Sequence[int]) -> float:
+        """What the network of these combinations takes, one for each unit."""
+        return self.fixed_us + sum(float(unit.costs_us[one]) for unit, one in zip(self.units, chosen, strict=True))
+
+    def genotype(self, chosen: Sequence[int]) -> Genotype:
+        """The network of these combinations, one for each unit."""
+        named = [unit.names(one) for unit, one in zip(self.units, chosen, strict=True)]
+        return Genotype.of(self.space, {edge: name for names in named for edge, name in names.items()})
 
     def draw(self, seed: int, at_most_us: float = math.inf) -> Genotype:
         """A genotype with a predicted latency of at most `at_most_us`; a seed draws it again. Raises TooFast."""
         if at_most_us < self.fastest_us:
             raise self._too_fast(at_most_us)
         generator = np.random.default_rng(seed)
-        room_us = at_most_us - self._fixed_us
+        room_us = at_most_us - self.fixed_us
         tilt = self._tilt(room_us)
-        shares = [_tilted(unit.costs_us, tilt) for unit in self._units]
+        shares = [_tilted(unit.costs_us, tilt) for unit in self.units]
         for _ in range(TRIES):
             choices = [generator.choice(len(share), BATCH, p=share) for share in shares]
             spent_us: Array = np.sum(
-                [unit.costs_us[chosen] for unit, chosen in zip(self._units, choices, strict=True)], axis=0
+                [unit.costs_us[chosen] for unit, chosen in zip(self.units, choices, strict=True)], axis=0
             )
             likelihood = tilt * (spent_us - room_us) if tilt else np.zeros(BATCH)
             accepted = (spent_us <= room_us) & (np.log1p(-generator.random(BATCH)) <= likelihood)
             if accepted.any():
                 at = int(accepted.argmax())
-                chosen = [unit.names(int(row[at])) for unit, row in zip(self._units, choices, strict=True)]
-                return Genotype.of(self.space, {name: value for names in chosen for name, value in names.items()})
+                return self.genotype([int(row[at]) for row in choices])
         raise self._too_fast(at_most_us)
 
     def _too_fast(self, at_most_us: float) -> TooFast:
@@ -97,7 +97,7 @@ class RandomSearch:
         """τ per microsecond for which a draw's mean is `room_us`; 0 where uniform draws are within it anyway."""
 
         def mean_us(tilt: float) -> float:
-            return sum(float(_tilted(unit.costs_us, tilt) @ unit.costs_us) for unit in self._units)
+            return sum(float(_tilted(unit.costs_us, tilt) @ unit.costs_us) for unit in self.units)
 
         if mean_us(0.0) <= room_us:
             return 0.0
@@ -110,8 +110,9 @@ class RandomSearch:
         return high
 
 
-def _unit(edges: Sequence[Edge], cost: Callable[[OperationSpec | None], float], node: Node | None = None) -> Unit:
+def _unit(edges: Sequence[Edge], latencies: Latencies, node: Node | None = None) -> Unit:
     """Every combination of the edges' candidates; `node` adds up those that are there, or takes zeros."""
+    cost = latencies.operation_us
     each = [np.array([cost(item.operation) for item in edge.candidates]) for edge in edges]
     costs_us = reduce(np.add.outer, each)
     if node and node.zeros:

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from lgcnet_search.architecture import Architecture
 from lgcnet_search.batches import Batch, Batches, batches_from, next_batches
-from lgcnet_search.ceiling import within_ceiling
+from lgcnet_search.ceiling import Ceiling, within_ceiling
 from lgcnet_search.checkpoint import Checkpoints
 from lgcnet_search.digest import space_digest
 from lgcnet_search.genotype import Genotype
@@ -80,15 +80,21 @@ class SearchSettings:
                 raise ValueError(f"{name}: {getattr(self, name)!r} given, it may be {', '.join(known)}")
         if self.shared_cells and self.guide != "none":
             raise ValueError(f"guide: {self.guide!r} given with shared cells, which are all alike; give none")
+        if self.shared_cells and self.ceiling_us is not None:
+            raise ValueError(f"ceiling_us: {self.ceiling_us} given with shared cells, which only change together")
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step: losses before its update, temperature, LAT of its sample, mean entropy of the edges in nats."""
+    """One step: losses before its update, temperature, LAT of its sample, mean entropy of the edges in nats.
+
+    `latency_loss` is the term of Eq. 10 with what a ceiling adds to it.
+    """
 
     step: int
     cross_entropy: float
     latency_us: float
+    latency_loss: float
     temperature: float
     entropy: float
 
@@ -128,9 +134,9 @@ def search(
     the search goes on from its file in `checkpoints`. Each of several `processes` gives its own share of every global
     batch; all return the same. `on_architecture` is called after `on_step`, with the step.
 
-    Raises MissingRows before the first step if the table lacks an operation, ValueError for batches that do not fit,
-    CheckpointError for a file that cannot be continued from, SearchError if the loss is no longer finite,
-    CeilingTooLow if no network is fast enough.
+    Raises before the first step: MissingRows if the table lacks an operation, CeilingTooLow if no network is fast
+    enough, CheckpointError for a file that cannot be continued from. Later: ValueError for batches that do not fit or
+    end early, SearchError if the loss is no longer finite.
     """
     settings = settings or SearchSettings()
     processes = processes or Processes()
@@ -175,7 +181,11 @@ class SearchRun:
         self.proxy = proxy
         self.settings = settings
         self.latencies = latencies
-        self.ceiling_us = settings.ceiling_us and settings.ceiling_us / latencies.margin(settings.quantile)
+        self.ceiling = (
+            None
+            if settings.ceiling_us is None
+            else Ceiling.reachable(space, latencies, settings.ceiling_us, settings.quantile)
+        )
         self.processes = processes
         self.history: list[StepRecord] = []
         latency = LatencyModel(space, latencies).to(device)
@@ -206,7 +216,7 @@ class SearchRun:
             self.weights,
             self.alphas,
             beta=settings.beta,
-            ceiling_us=self.ceiling_us,
+            ceiling_us=self.ceiling and self.ceiling.predicted_us,
             clip_norm=settings.clip_norm,
             sampling=settings.sampling,
             amp=settings.amp,
@@ -223,20 +233,20 @@ class SearchRun:
         step = self.steps_done
         temperature = temperature_at(step, self.settings.steps, *self.settings.temperature)
         entropy = self.architecture.entropy()
-        cross_entropy, latency_us = self.update(batches, temperature, self.noise)
+        cross_entropy, latency_us, latency_loss = self.update(batches, temperature, self.noise)
         if not math.isfinite(cross_entropy):
             raise SearchError(f"cross-entropy is {cross_entropy} at step {step}; lower the learning rate")
         self.schedule.step()
-        self.history.append(StepRecord(step, cross_entropy, latency_us, temperature, entropy))
+        self.history.append(StepRecord(step, cross_entropy, latency_us, latency_loss, temperature, entropy))
         return self.history[-1]
 
     @torch.no_grad()
     def genotype(self) -> Genotype:
-        """The most likely network, under the ceiling if there is one. Raises CeilingTooLow."""
-        if self.ceiling_us is None:
+        """The most likely network, under the ceiling if there is one."""
+        if self.ceiling is None:
             return self.architecture.genotype()
         space = self.architecture.space
-        return within_ceiling(space, self.architecture().by_edge(space), self.latencies, self.ceiling_us)
+        return within_ceiling(space, self.architecture().by_edge(space), self.latencies, self.ceiling)
 
     def origin(self, latencies: Latencies) -> dict[str, Any]:
         """What must be equal for this search to go on from a checkpoint."""

@@ -21,10 +21,11 @@ Sampling = Literal["soft", "hard"]
 
 
 class Measures(NamedTuple):
-    """Before the update: mean cross-entropy over the global batch, LAT of the sample."""
+    """Before the update: mean cross-entropy over the global batch, LAT of the sample, the loss term of LAT."""
 
     cross_entropy: float
     latency_us: float
+    latency_loss: float
 
 
 class Update:
@@ -88,7 +89,8 @@ class Update:
         learned = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         self.processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
         latency_us = self.latency(leaf)
-        torch.autograd.backward(self.scaler.scale(latency_loss(latency_us, self.beta, self.ceiling_us)))
+        of_latency = latency_loss(latency_us, self.beta, self.ceiling_us)
+        torch.autograd.backward(self.scaler.scale(of_latency))
         torch.autograd.backward(z, [rows.grad for rows in leaf])
         self.scaler.unscale_(self.weights)
         self.scaler.unscale_(self.alphas)
@@ -96,7 +98,7 @@ class Update:
         self.scaler.step(self.weights)
         self.scaler.step(self.alphas)
         self.scaler.update()
-        return Measures(*torch.stack((total, latency_us.detach())).tolist())
+        return Measures(*torch.stack((total, latency_us.detach(), of_latency.detach())).tolist())
 
     def _cross_entropy_sum(self, images: Tensor, targets: Tensor, z: EdgeTensors) -> Tensor:
         images = images.to(self.device, non_blocking=True, memory_format=self.layout)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from lgcnet_search import jobs
 from lgcnet_search.batches import Batch
+from lgcnet_search.ceiling import Ceiling
 from lgcnet_search.checkpoint import Checkpoints
 from lgcnet_search.commands.common import (
     Accumulate,
@@ -138,6 +139,8 @@ def run(
             target.latencies.table.require(space.operations)
             with usage():
                 target.latencies.margin(quantile)
+                if settings.ceiling_us is not None:
+                    Ceiling.reachable(space, target.latencies, settings.ceiling_us, quantile)
         _prepare_folders(todo, resume, processes)
         root = Path(data)
         if data == GENERATED:
@@ -172,7 +175,7 @@ def _search_one(
     described = f"searching for {target.latencies.table.device.name}, beta {target.beta:g}"
     with (
         progress_bar(described, settings.steps, shown=processes.first) as (progress, task),
-        SearchLog(target.folder / "tensorboard", settings.beta, snapshot_every) as log,
+        SearchLog(target.folder / "tensorboard", snapshot_every) as log,
     ):
 
         def on_step(record: StepRecord) -> None:

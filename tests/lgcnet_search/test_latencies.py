@@ -7,16 +7,26 @@ import pytest
 import torch
 import uuid6
 
-from lgcnet_search.ceiling import CeilingTooLow, within_ceiling
+from lgcnet_search.ceiling import Ceiling, CeilingTooLow, within_ceiling
 from lgcnet_search.genotype import random_genotype
 from lgcnet_search.latencies import Latencies
 from lgcnet_search.latency import LatencyModel, latency_loss
 from lgcnet_search.network import network_spec
+from lgcnet_search.random_search import RandomSearch
+from lgcnet_search.steps import SKIP
 from lut_server.prediction import Measured, calibrated
-from lut_server.schemas import Calibration, LatencyTable, Measurement, Method, NetworkSpec, Quality, Runtime
+from lut_server.schemas import Calibration, Latency, LatencyTable, Measurement, Method, NetworkSpec, Quality, Runtime
 from tests.lgcnet_search.helpers import TINY, make_table, one_hot
 
 TABLE = make_table(TINY.operations)
+ADDITIONS = TABLE.model_copy(
+    update={
+        "rows": tuple(
+            row.model_copy(update={"latency": Latency.of([5000.0] * 12)}) if row.operation.name == "add" else row
+            for row in TABLE.rows
+        )
+    }
+)
 
 
 def measured(network: NetworkSpec, latency_us: float) -> Measured:
@@ -99,15 +109,37 @@ def test_the_network_under_a_ceiling_gives_up_what_matters_least() -> None:
     generator = torch.Generator().manual_seed(0)
     log_alpha = {edge.name: torch.randn(len(edge.names), generator=generator) for edge in TINY.graph.edges}
     latencies = Latencies(TABLE)
-    free = within_ceiling(TINY, log_alpha, latencies, float("inf"))
+    free = within_ceiling(TINY, log_alpha, latencies, Ceiling(float("inf")))
     best = {edge.name: edge.names[int(log_alpha[edge.name].argmax())] for edge in TINY.graph.edges}
     assert free.choices == best
     free_us = latencies.network_us(network_spec(free))
     changes = []
     for share in (0.95, 0.85):
-        found = within_ceiling(TINY, log_alpha, latencies, share * free_us)
+        found = within_ceiling(TINY, log_alpha, latencies, Ceiling(share * free_us))
         assert latencies.network_us(network_spec(found)) <= share * free_us
         changes.append(sum(found.choices[name] != best[name] for name in best))
     assert 0 < changes[0] <= changes[1] < len(best) / 2
-    with pytest.raises(CeilingTooLow, match=r"ceiling_us: 1 given, the fastest .* takes .* raise the ceiling"):
-        within_ceiling(TINY, log_alpha, latencies, 1.0)
+
+
+@pytest.mark.parametrize("table", [TABLE, ADDITIONS], ids=["any", "additions"])
+def test_every_ceiling_that_a_network_keeps_is_reached(table: LatencyTable) -> None:
+    """Where additions cost most, a skip has to become zero, which executes as little but saves the addition."""
+    latencies = Latencies(table)
+    log_alpha = {edge.name: torch.zeros(len(edge.names)) for edge in TINY.graph.edges}
+    for edge in TINY.cell_edges:
+        log_alpha[edge.name][edge.names.index(SKIP)] = 5.0
+    fastest_us = RandomSearch(TINY, latencies).fastest_us
+    found = within_ceiling(TINY, log_alpha, latencies, Ceiling(fastest_us))
+    assert latencies.network_us(network_spec(found)) == pytest.approx(fastest_us)
+    with pytest.raises(CeilingTooLow):
+        within_ceiling(TINY, log_alpha, latencies, Ceiling(0.999 * fastest_us))
+
+
+def test_a_ceiling_that_is_too_low_is_refused_with_what_was_asked_for() -> None:
+    latencies = Latencies(TABLE, calibration())
+    fastest_us = RandomSearch(TINY, latencies).fastest_us
+    margin = latencies.margin(0.95)
+    said = rf"ceiling: 1 ms given, .* take {fastest_us / 1000:.6g} ms, so it counts as {margin * fastest_us / 1000:.6g}"
+    with pytest.raises(CeilingTooLow, match=rf"{said} ms \(margin {margin:.4g}\); raise the ceiling"):
+        Ceiling.reachable(TINY, latencies, 1000.0, 0.95)
+    assert Ceiling.reachable(TINY, latencies, 1.001 * margin * fastest_us, 0.95).margin == margin

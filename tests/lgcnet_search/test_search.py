@@ -1,17 +1,23 @@
 """The search as a whole: it learns, it trades accuracy for latency, it repeats, and it refuses what cannot be."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
 from lgcnet_search.batches import Batches
+from lgcnet_search.ceiling import CeilingTooLow
 from lgcnet_search.genotype import Genotype
 from lgcnet_search.latencies import Latencies
+from lgcnet_search.logs import SearchLog
 from lgcnet_search.network import network_spec
+from lgcnet_search.random_search import RandomSearch
 from lgcnet_search.search import SearchSettings, StepRecord, search
 from lgcnet_search.space import Aggregation, Space
 from lgcnet_search.steps import SKIP, ZERO
@@ -101,6 +107,28 @@ def test_what_does_not_fit_is_refused(proxy: Space, batches: Batches, message: s
         search(TINY, proxy, Latencies(TABLE), batches, SearchSettings(steps=2))
 
 
+def test_a_ceiling_that_no_network_keeps_comes_before_the_first_batch() -> None:
+    def batches(_: int) -> Iterator[tuple[Tensor, Tensor]]:
+        raise AssertionError("a batch was asked for")
+
+    with pytest.raises(CeilingTooLow, match=r"ceiling: 0\.001 ms given"):
+        search(TINY, PROXY, Latencies(TABLE), batches, SearchSettings(steps=2, ceiling_us=1.0))
+
+
+def test_the_log_shows_the_loss_that_is_optimized(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ceiling_us = 1.5 * RandomSearch(TINY, Latencies(TABLE)).fastest_us
+    seen: dict[str, float] = {}
+    monkeypatch.setattr(SummaryWriter, "add_scalar", lambda _, name, value, __: seen.update({name: value}))
+    with SearchLog(tmp_path, 1) as log:
+        settings = SearchSettings(steps=1, beta=0.1, ceiling_us=ceiling_us)
+        search(TINY, PROXY, Latencies(TABLE), [batch()], settings, on_step=log.step)
+    latency_us = seen["latency_us"]
+    assert latency_us > ceiling_us
+    expected = 0.1 * math.log(latency_us) + math.log(latency_us / ceiling_us)
+    assert seen["loss/latency"] == pytest.approx(expected, rel=1e-5)
+    assert seen["loss/total"] == pytest.approx(seen["loss/cross_entropy"] + expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("sampling", ["soft", "hard"])
 def test_loss_is_the_mean_over_the_pixels_that_count(sampling: Sampling) -> None:
     images, targets = batch(4)
@@ -126,6 +154,7 @@ def test_loss_is_the_mean_over_the_pixels_that_count(sampling: Sampling) -> None
         {"guide": "stars"},
         {"guide": "edge-similarity", "shared_cells": True},
         {"guide_dimension": 0},
+        {"ceiling_us": 1e4, "guide": "none", "shared_cells": True},
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, float | str]) -> None:
