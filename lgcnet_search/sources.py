@@ -77,20 +77,24 @@ class Labelled:
             return CamVid(self.root, split, views, seed=seed)
         return Cityscapes(self.root, "train_extra" if coarse else split, views, coarse=coarse, seed=seed)
 
-    def evaluation(self, split: EvaluationSplit, size: tuple[int, int]) -> SegmentationFiles:
-        """Whole pictures resized to `size`, with labels at their own. Raises DataError."""
+    def evaluation(
+        self, split: EvaluationSplit | TrainSplit, size: tuple[int, int], *, full_labels: bool = True
+    ) -> SegmentationFiles:
+        """Whole pictures resized to `size`, with `full_labels` at the labels' own size. Raises DataError."""
         if self.layout == "camvid":
-            return CamVid(self.root, split, Resized(size), full_labels=True)
-        return Cityscapes(self.root, split, Resized(size), full_labels=True)
+            return CamVid(self.root, split, Resized(size), full_labels=full_labels)
+        return Cityscapes(self.root, split, Resized(size), full_labels=full_labels)
 
 
 def crops(crop: tuple[int, int], size: tuple[int, int]) -> RandomCrop:
     """The paper's augmentation: random resize (0.5 to 2.0), random crop, random flip.
 
-    Factor 1 is the network's input `size`, or twice the crop where that is smaller: a small crop still sees from the
-    whole scene down to a quarter of its height and width.
+    Factor 1 is the network's input `size`, or less where the crop's height or width is below half of it, in the same
+    proportion and never less than the crop: a small one still sees from the whole scene down to a quarter of each side.
     """
-    return RandomCrop(crop, base=(min(size[0], 2 * crop[0]), min(size[1], 2 * crop[1])))
+    parts = [part / whole for part, whole in zip(crop, size, strict=True)]
+    share = min(1.0, max(2 * min(parts), max(parts)))
+    return RandomCrop(crop, base=(round(share * size[0]), round(share * size[1])))
 
 
 def search_batches(
@@ -100,24 +104,13 @@ def search_batches(
     batch_size: int,
     seed: int,
     workers: int,
-    *,
-    start_step: int = 0,
-    process: int = 0,
-    processes: int = 1,
 ) -> Iterator[Batch]:
-    """Shuffled batches without end of random `crops` of the proxy's size, from batch `start_step` on.
+    """Shuffled batches of `search_data` without end. Raises DataError."""
+    return endless(search_data(root, space, proxy, seed), batch_size, seed=seed, workers=workers)
 
-    Raises DataError.
-    """
+
+def search_data(root: Path, space: Space, proxy: Space, seed: int) -> SegmentationFiles:
+    """Random `crops` of the proxy's size. Raises DataError."""
     if space.classes != CITYSCAPES.classes:
         raise DataError(f"classes: {space.classes} given, {root} is read with Cityscapes' {CITYSCAPES.classes}")
-    dataset = Labelled(root).training("train", (proxy.height, proxy.width_px), (space.height, space.width_px), seed)
-    return endless(
-        dataset,
-        batch_size,
-        seed=seed,
-        workers=workers,
-        start_step=start_step,
-        process=process,
-        processes=processes,
-    )
+    return Labelled(root).training("train", (proxy.height, proxy.width_px), (space.height, space.width_px), seed)

@@ -1,7 +1,7 @@
 """One network of an ablation: searched or drawn, then trained and evaluated."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,8 @@ import torch
 from lgcnet_search.ablations.arms import Arm
 from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.scale import Scale
-from lgcnet_search.batches import Batch
 from lgcnet_search.checkpoint import Checkpoints
-from lgcnet_search.data.loading import endless
+from lgcnet_search.data.loading import shares
 from lgcnet_search.digest import space_digest
 from lgcnet_search.evaluate import Scores, evaluate
 from lgcnet_search.genotype import Genotype
@@ -23,7 +22,7 @@ from lgcnet_search.processes import Processes
 from lgcnet_search.random_search import RandomSearch
 from lgcnet_search.recalibrate import whole_network
 from lgcnet_search.search import SearchSettings, search
-from lgcnet_search.sources import Labelled, search_batches
+from lgcnet_search.sources import Labelled, search_data
 from lgcnet_search.space import Space
 from lgcnet_search.train import Schedule, train
 from lut_server.schemas import LatencyTable
@@ -134,17 +133,13 @@ def _searched(
         shared_cells=arm.shared_cells,
         amp=scale.amp,
     )
-
-    def batches(used: int) -> Iterator[Batch]:
-        share = scale.search_batch // processes.count
-        shared = {"process": processes.rank, "processes": processes.count}
-        return search_batches(study.data, space, proxy, share, seed, study.workers, start_step=used, **shared)
-
+    pictures = search_data(study.data, space, proxy, seed)
+    share = scale.search_batch // processes.count
     result = search(
         space,
         proxy,
         Latencies(study.table),
-        batches,
+        shares(pictures, share, seed=seed, workers=study.workers, processes=processes),
         settings,
         device,
         lambda record: on_progress("searching", (record.step + 1) / scale.search_steps),
@@ -172,21 +167,10 @@ def _trained(
         network = DerivedNetwork(genotype.at(learned))
     data = Labelled(study.data)
     pictures = data.training("train", scale.train_crop, scale.input_size, seed)
-
-    def batches(used: int) -> Iterator[Batch]:
-        return endless(
-            pictures,
-            scale.train_batch // processes.count,
-            seed=seed,
-            workers=study.workers,
-            start_step=used,
-            process=processes.rank,
-            processes=processes.count,
-        )
-
+    share = scale.train_batch // processes.count
     train(
         network,
-        batches,
+        shares(pictures, share, seed=seed, workers=study.workers, processes=processes),
         Schedule(scale.train_steps, scale.learning_rate),
         device=device,
         amp=scale.amp,
@@ -201,7 +185,7 @@ def _trained(
         },
         on_step=lambda record: on_progress("training", (record.step + 1) / scale.train_steps),
     )
-    uncut = data.training("train", scale.input_size, scale.input_size, seed)
+    uncut = data.evaluation("train", scale.input_size, full_labels=False)
     whole = whole_network(
         network, uncut, scale.input_size, scale.train_batch, seed=seed, workers=study.workers, device=device
     )

@@ -1,7 +1,7 @@
 """A training with its own schedule and checkpoint, followed on the screen."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from lgcnet_search.batches import Batch
 from lgcnet_search.checkpoint import Checkpoints
 from lgcnet_search.commands.common import progress_bar, share_of, usage
 from lgcnet_search.data.imagenet import ImageNet
-from lgcnet_search.data.loading import endless
+from lgcnet_search.data.loading import shares
 from lgcnet_search.data.segmentation import SegmentationFiles
 from lgcnet_search.losses import Loss
 from lgcnet_search.precision import Amp
@@ -60,18 +59,7 @@ class Phase:
         steps = math.ceil(self.epochs * len(dataset) / how.batch)
         with usage():
             schedule = Schedule(steps, self.learning_rate, weight_decay=self.weight_decay)
-
-        def batches(used: int) -> Iterator[Batch]:
-            return endless(
-                dataset,
-                share,
-                seed=how.seed,
-                workers=how.workers,
-                start_step=used,
-                process=how.processes.rank,
-                processes=how.processes.count,
-            )
-
+        batches = shares(dataset, share, seed=how.seed, workers=how.workers, processes=how.processes)
         with progress_bar(self.name, steps, shown=how.processes.first) as (progress, task):
 
             def on_step(record: TrainRecord) -> None:

@@ -1,6 +1,5 @@
 """lgcnet-search search: networks for devices, each with its own table."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lgcnet_search import jobs
-from lgcnet_search.batches import Batch
+from lgcnet_search.batches import Batches
 from lgcnet_search.ceiling import Ceiling
 from lgcnet_search.checkpoint import Checkpoints
 from lgcnet_search.commands.common import (
@@ -51,13 +50,14 @@ from lgcnet_search.commands.server import (
     connected,
     target_of,
 )
+from lgcnet_search.data.loading import shares
 from lgcnet_search.latencies import Latencies
 from lgcnet_search.logs import SearchLog
 from lgcnet_search.precision import Amp
 from lgcnet_search.processes import Processes, launched
 from lgcnet_search.report import draw_result, write_result
 from lgcnet_search.search import SearchSettings, StepRecord, search
-from lgcnet_search.sources import GENERATED, search_batches
+from lgcnet_search.sources import GENERATED, search_data
 from lgcnet_search.space import Space
 from lgcnet_search.targets import Found, Target, targets, write_summary
 from lgcnet_search.update import Sampling
@@ -145,11 +145,8 @@ def run(
         root = Path(data)
         if data == GENERATED:
             root = processes.from_first(drawn_scenes(images) if processes.first else root)
-
-        def batches(used: int) -> Iterator[Batch]:
-            shared = {"process": processes.rank, "processes": processes.count}
-            return search_batches(root, space, proxy, share, seed, workers, start_step=used, **shared)
-
+        pictures = search_data(root, space, proxy, seed)
+        batches = shares(pictures, share, seed=seed, workers=workers, processes=processes)
         lines = []
         for target in todo:
             own = replace(settings, beta=target.beta)
@@ -165,7 +162,7 @@ def _search_one(
     space: Space,
     proxy: Space,
     settings: SearchSettings,
-    batches: Callable[[int], Iterator[Batch]],
+    batches: Batches,
     data: str,
     training: torch.device,
     processes: Processes,

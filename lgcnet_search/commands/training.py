@@ -178,7 +178,7 @@ def finetune(
             phase.name: phase.run(network, dataset, how, origin, f"{source.root} {split}")
             for phase, dataset in zip(phases, datasets, strict=True)
         }
-        uncut = source.training(part, (height, width), (height, width), seed)
+        uncut = source.evaluation(part, (height, width), full_labels=False)
         share = share_of(batch, processes.count * accumulate)
         whole = whole_network(network, uncut, (height, width), share, seed=seed, workers=workers, device=device)
         if processes.first:

@@ -1,6 +1,6 @@
 """Batches that keep ahead of the step, endless for search and training, in order for evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lgcnet_search.data.errors import DataError
+from lgcnet_search.processes import Processes
 
 
 class EndlessBatches(Sampler[list[tuple[int, int]]]):
@@ -64,6 +65,25 @@ def endless(
     samples = _samples(dataset)
     keys = EndlessBatches(samples, batch_size, seed=seed, start_step=start_step, process=process, processes=processes)
     yield from _batches(dataset, workers, batch_sampler=keys)
+
+
+def shares(
+    dataset: Dataset[tuple[Tensor, Any]], batch_size: int, *, seed: int, workers: int, processes: Processes
+) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
+    """From the number of batches already used to this process's `batch_size` images of each of the others."""
+
+    def batches(used: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return endless(
+            dataset,
+            batch_size,
+            seed=seed,
+            workers=workers,
+            start_step=used,
+            process=processes.rank,
+            processes=processes.count,
+        )
+
+    return batches
 
 
 def in_order(

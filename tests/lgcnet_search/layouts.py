@@ -1,13 +1,20 @@
 """Small data sets in the published layouts, for training: a brightness for each class."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from PIL import Image
+from torch import Tensor, nn
 
+from lgcnet_search.batches import Batch
 from lgcnet_search.data.imagenet import ImageNet
 from lgcnet_search.data.labels import CAMVID, CITYSCAPES, LabelTable
+from lgcnet_search.data.loading import in_order
 from lgcnet_search.data.views import CenterCrop
+from lgcnet_search.sources import Labelled
 
 SIDE = (64, 96)
 
@@ -41,6 +48,22 @@ def imagenet(root: Path, classes: tuple[str, ...], count: int) -> ImageNet:
                 pixels = np.random.default_rng(index).integers(0, 40, (40, 56, 3)) + 80 * place
                 _save(root / split / name / f"n{index}.JPEG", pixels.astype(np.uint8))
     return ImageNet(root, "val", CenterCrop((32, 32)))
+
+
+def seen_whole(monkeypatch: pytest.MonkeyPatch, data: Path, size: tuple[int, int]) -> Callable[[], bool]:
+    """From now on, whether BatchNorm's statistics are taken, and only of whole training images."""
+    seen: list[Tensor] = []
+
+    def recalibrate(_network: nn.Module, batches: Iterable[Batch], _device: object) -> None:
+        seen.extend(image for images, _ in batches for image in images)
+
+    monkeypatch.setattr("lgcnet_search.recalibrate.recalibrate", recalibrate)
+
+    def answer() -> bool:
+        whole = [image for image, _ in in_order(Labelled(data).evaluation("train", size), 1, workers=0)]
+        return bool(seen) and all(any(torch.equal(image, one[0]) for one in whole) for image in seen)
+
+    return answer
 
 
 def _picture(labels: LabelTable, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from lgcnet_search.genotype import random_genotype
 from lgcnet_search.network import DerivedNetwork
 from lgcnet_search.weights import Weights
 from tests.lgcnet_search.helpers import TINY
-from tests.lgcnet_search.layouts import camvid, cityscapes, imagenet
+from tests.lgcnet_search.layouts import camvid, cityscapes, imagenet, seen_whole
 from tests.lgcnet_search.test_main import run
 
 GENOTYPE = random_genotype(replace(TINY, classes=19), 6)
@@ -94,6 +94,26 @@ def test_a_network_found_on_cityscapes_is_transferred_to_camvid(
     assert run(monkeypatch, *command, "--pictures", 0, "--out", tmp_path) == 0
     assert run(monkeypatch, *command[:2], "--data", cityscapes(tmp_path / "other"), "--out", tmp_path) == 2
     assert "layout: cityscapes has 19 classes, the network 11" in capsys.readouterr().err
+
+
+def test_images_that_were_trained_on_are_no_validation(
+    tmp_path: Path, genotype: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = cityscapes(tmp_path / "cityscapes"), tmp_path / "out"
+    assert finetuned(monkeypatch, genotype, data, out, "--split", "trainval") == 0
+    assert "on 4 images of val (trained on)" in capsys.readouterr().out
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["data"] == f"{data} val (trained on)"
+    assert scores["trained_on"] is True
+
+
+def test_statistics_are_of_whole_training_images(
+    tmp_path: Path, genotype: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = cityscapes(tmp_path / "cityscapes")
+    whole = seen_whole(monkeypatch, data, (65, 97))
+    assert finetuned(monkeypatch, genotype, data, tmp_path / "out") == 0
+    assert whole()
 
 
 def _fresh(folder: Path) -> Path:

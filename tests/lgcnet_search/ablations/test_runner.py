@@ -20,6 +20,7 @@ from lgcnet_search.latencies import Latencies
 from lgcnet_search.network import network_spec
 from lgcnet_search.random_search import RandomSearch, TooFast
 from lut_server.schemas import canonical_json
+from tests.lgcnet_search.layouts import seen_whole
 
 
 def genotype_of(outcome: Outcome) -> Genotype:
@@ -118,6 +119,12 @@ def test_what_is_done_is_not_done_again(study: Study, monkeypatch: pytest.Monkey
     assert again == straight
     assert set(seen) == {("edges, seed 1", "training"), ("edges, seed 1", "evaluating")}
     assert not list(study.out.rglob("*.pt"))
+
+
+def test_statistics_are_of_whole_training_images(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = seen_whole(monkeypatch, study.data, study.scale.input_size)
+    made(study, ABLATIONS["table-7"].arms[0], 0)
+    assert whole()
 
 
 class Stopped(Exception):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from lgcnet_search.data.labels import IGNORE
 from lgcnet_search.data.views import CenterCrop, RandomCrop, RandomResizedCrop, Resized, ViewRule, normalized
+from lgcnet_search.sources import crops
 
 sides = st.integers(20, 90)
 
@@ -63,3 +64,13 @@ def test_normalized_has_the_mean_at_zero() -> None:
     tensor = normalized(Image.new("RGB", (4, 2), (124, 116, 104)))
     assert tensor.shape == (3, 2, 4)
     assert tensor.abs().max() < 0.01
+
+
+@pytest.mark.parametrize("crop", [(64, 128), (384, 768), (100, 100), (33, 700), (700, 33), (769, 769), (769, 1537)])
+def test_crops_of_any_shape_keep_the_proportions_of_the_input(crop: tuple[int, int]) -> None:
+    size = (769, 1537)
+    base = crops(crop, size).base
+    assert base
+    assert base[0] / size[0] == pytest.approx(base[1] / size[1], abs=1 / size[0])
+    assert all(part <= whole for part, whole in zip(crop, base, strict=True))
+    assert all(whole <= most for whole, most in zip(base, size, strict=True))
