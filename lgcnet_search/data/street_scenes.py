@@ -98,10 +98,12 @@ def ensure(
             raise DataError(
                 f"{root} holds data that was not generated here ({MANIFEST} is missing); name another folder"
             )
-        _write(manifest, {**wanted, "complete": False})
-        if found and {key: found.get(key) for key in recipe} != recipe:
+        if found is not None and {key: found.get(key) for key in recipe} != recipe:
+            # Still of the old recipe until its pictures are gone: a run that is killed here leaves none for the new.
+            _write(manifest, {**found, "complete": False})
             for folder in ("leftImg8bit", "gtFine"):
                 shutil.rmtree(root / folder, ignore_errors=True)
+        _write(manifest, {**wanted, "complete": False})
         tasks = [_task(root, split, index, size, seed) for split, count in counts.items() for index in range(count)]
         _sweep(root, tasks)
         missing = [task for task in tasks if not task.image.exists()]

@@ -30,6 +30,34 @@ def test_a_folder_in_imagenets_layout(scenes: Path, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path, _ in train.files} == before
 
 
+def test_crops_of_other_scenes_are_made_anew(scenes: Path, tmp_path: Path) -> None:
+    old = street_scenes.ensure(tmp_path / "old", {"train": 3, "val": 1}, (192, 384), seed=1, workers=1)
+    scene_crops.cut(old, tmp_path / "classes")
+    found = pictures(scene_crops.cut(scenes, tmp_path / "classes"))
+    assert found == pictures(scene_crops.cut(scenes, tmp_path / "fresh"))
+
+
+def test_a_killed_run_leaves_no_half_picture(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def save(_: Image.Image, path: Path, *__: object, **___: object) -> None:
+        path.write_bytes(b"half")
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", save)
+        with pytest.raises(Killed):
+            scene_crops.cut(scenes, tmp_path / "classes")
+    assert pictures(scene_crops.cut(scenes, tmp_path / "classes")) == pictures(
+        scene_crops.cut(scenes, tmp_path / "fresh")
+    )
+
+
+def pictures(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.glob("*/*/*.jpg")}
+
+
 def test_the_middle_is_of_the_class(scenes: Path, tmp_path: Path) -> None:
     scene_crops.cut(scenes, tmp_path)
     (files,) = list_files(scenes, "val")
@@ -37,7 +65,7 @@ def test_the_middle_is_of_the_class(scenes: Path, tmp_path: Path) -> None:
     labels = np.asarray(Image.open(files.label))
     half = scene_crops.SIDE // 2
     for path in (tmp_path / "val").glob("*/*.jpg"):
-        value = CITYSCAPES.id_of(path.parent.name.replace("_", " "))
+        (value,) = (label.id for label in CITYSCAPES.labels if label.name == path.parent.name.replace("_", " "))
         cut = np.asarray(Image.open(path), dtype=float)
         found = min(
             np.abs(scene[row - half : row + half, column - half : column + half] - cut).mean()

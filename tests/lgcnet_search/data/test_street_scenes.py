@@ -116,6 +116,28 @@ def test_another_recipe_is_made_anew(tmp_path: Path, broken: dict[str, object]) 
     assert files(root) == whole
 
 
+def test_a_run_killed_while_it_removes_old_pictures_leaves_none_for_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    root = ensure(tmp_path / "scenes", {"train": 2}, SIZE, seed=1, workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("lgcnet_search.data.street_scenes.shutil.rmtree", killed)
+        with pytest.raises(Killed):
+            ensure(root, {"train": 2}, SIZE, workers=1)
+    whole = files(ensure(tmp_path / "whole", {"train": 2}, SIZE, workers=1))
+    assert files(ensure(root, {"train": 2}, SIZE, workers=1)) == whole
+    (root / MANIFEST).write_text("half")
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"other")
+    assert files(ensure(root, {"train": 2}, SIZE, workers=1)) == whole
+
+
 def test_fewer_pictures_leave_no_others(tmp_path: Path) -> None:
     ensure(tmp_path, {"train": 4, "val": 2}, SIZE, workers=1)
     ensure(tmp_path, {"train": 3}, SIZE, workers=1)
