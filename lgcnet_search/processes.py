@@ -41,11 +41,6 @@ class Processes:
         dist.broadcast_object_list(box)
         return box[0]
 
-    def wait(self) -> None:
-        """Until every process is here."""
-        if self.count > 1:
-            dist.barrier()
-
     def synchronize_batch_norm(self, module: nn.Module, device: torch.device) -> None:
         """BatchNorm over the global batch on CUDA. On a CPU, where torch has none, over each process's share."""
         if self.count > 1 and device.type == "cuda":

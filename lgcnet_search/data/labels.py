@@ -54,24 +54,12 @@ class LabelTable:
         known = {label.id for label in self.labels}
         return [value for value, count in enumerate(histogram) if count and value not in known]
 
-    def id_of(self, name: str) -> int:
-        """The id of a class by its name (KeyError for another data set's)."""
-        return {label.name: label.id for label in self.labels}[name]
-
     def colored(self, train_ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """Train ids of shape (...) as RGB of shape (..., 3); ignored pixels are black."""
-        return _painted({label.train_id: label.color for label in self.evaluated}, train_ids)
-
-    def colored_ids(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """Ids of shape (...), as in label files, as RGB of shape (..., 3)."""
-        return _painted({label.id: label.color for label in self.labels}, ids)
-
-
-def _painted(colors: dict[int, tuple[int, int, int]], ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-    palette = np.zeros((256, 3), dtype=np.uint8)
-    for value, color in colors.items():
-        palette[value] = color
-    return np.take(palette, ids, axis=0)
+        palette = np.zeros((256, 3), dtype=np.uint8)
+        for label in self.evaluated:
+            palette[label.train_id] = label.color
+        return np.take(palette, train_ids, axis=0)
 
 
 # Ids, train ids and colours as published with the Cityscapes data set (Cordts et al., CVPR 2016). The licence

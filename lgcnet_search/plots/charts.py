@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 
-from lgcnet_search.plots.figures import saved
+from lgcnet_search.plots.figures import arrange, saved, written
 from lut_server.schemas import LatencyTable, OperationSpec
 
 Place = tuple[float, float]
@@ -93,15 +93,14 @@ def predicted_against_measured(points: Sequence[Prediction], path: Path, title: 
     below.set_ylabel("error, %")
     axes.set_ylabel("predicted, ms")
     axes.legend(loc="lower right", frameon=False, fontsize=9)
-    written = saved(figure, path, title)
+    arrange(figure, title)
     if len(points) <= 15:
         places = list(zip(measured.tolist(), predicted.tolist(), strict=True))
         ends = [
             (x, y) for (_, y), row in zip(places, values, strict=True) for x in np.linspace(row[2], row[3], 7).tolist()
         ]
         _label(figure, axes, places, [point.name for point in points], ends)
-        figure.savefig(path)
-    return written
+    return written(figure, path)
 
 
 class Result(NamedTuple):

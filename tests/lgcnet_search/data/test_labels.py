@@ -12,7 +12,7 @@ def test_cityscapes_train_ids_are_the_published_ones() -> None:
     assert [i for i, train_id in enumerate(CITYSCAPES.train_ids) if train_id != IGNORE] == evaluated
     assert CITYSCAPES.names[:3] == ("road", "sidewalk", "building")
     assert CITYSCAPES.names[-3:] == ("train", "motorcycle", "bicycle")
-    assert CITYSCAPES.id_of("rider") == 25
+    assert {label.name: label.id for label in CITYSCAPES.labels}["rider"] == 25
 
 
 def test_classes_and_colours_are_distinct() -> None:
@@ -24,7 +24,6 @@ def test_classes_and_colours_are_distinct() -> None:
 
 def test_colours_follow_ids() -> None:
     assert CITYSCAPES.colored(np.array([[0, IGNORE]])).tolist() == [[[128, 64, 128], [0, 0, 0]]]
-    assert CITYSCAPES.colored_ids(np.array([26, 9])).tolist() == [[0, 0, 142], [250, 170, 160]]
 
 
 def test_unknown_ids_are_found() -> None:
