@@ -9,7 +9,7 @@ from lgcnet_search.genotype import Genotype, varied_genotype
 from lgcnet_search.latencies import Latencies
 from lgcnet_search.network import network_spec
 from lgcnet_search.space import Space
-from lut_server.calibration import choose
+from lut_server.calibration import MIN_NETWORKS, choose
 from lut_server.client import LutClient, NotFound
 from lut_server.schemas import (
     Calibration,
@@ -34,6 +34,7 @@ CALIBRATION_NETWORKS = 8
 """Measured with every new table; `lgcnet-search calibrate` adds more."""
 
 CANDIDATES = 200
+"""Networks that those to be measured are chosen from."""
 NETWORK_S = 12.0
 CALIBRATED_S = 60.0
 
@@ -55,6 +56,8 @@ def find_device(client: LutClient, wanted: str | None = None) -> Device:
     if not devices:
         raise AgentError("the server knows no device; start profiler-agent on the device to measure")
     known = "; ".join(f"{device.name} ({device.uuid})" for device in devices)
+    if wanted is None:
+        raise AgentError(f"several devices; name one with --device: {known}")
     what = "several devices" if found else "no device"
     raise AgentError(f"device {wanted!r}: {what} of this UUID or name; the server knows {known}")
 
@@ -91,14 +94,21 @@ def finished_table(client: LutClient, job: Job, on_job: OnJob | None = None) -> 
     return client.table(done.table_id)
 
 
+def require_calibrating(networks: int) -> None:
+    """Raises AgentError for a number of networks that no calibration is made of."""
+    if not MIN_NETWORKS <= networks <= CANDIDATES:
+        raise AgentError(f"networks: {networks} given, a calibration takes from {MIN_NETWORKS} to {CANDIDATES}")
+
+
 def calibrate(
     client: LutClient, space: Space, table: LatencyTable, count: int, on_job: OnJob | None = None
 ) -> Calibration:
     """Have random networks measured on the table's device, those that tell it the most; what it learned from them.
 
     They are the same ones for the same table: measured before, they are not measured again, and the calibration is the
-    first one that knows them all. Raises JobFailed.
+    first one that knows them all. Raises JobFailed, and AgentError as `require_calibrating` does.
     """
+    require_calibrating(count)
     candidates = [network_spec(varied_genotype(space, seed)) for seed in range(CANDIDATES)]
     chosen = tuple(choose(table, candidates, count, "median_us"))
     request = _request(table.device, table.runtime, Effort(budget_s=NETWORK_S * count), networks=chosen)

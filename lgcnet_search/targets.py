@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,8 +61,9 @@ def targets(devices: Sequence[Latencies], betas: Sequence[float], out: Path) -> 
         return [Target(devices[0], betas[0], out)]
     tables = [latencies.table for latencies in devices]
     names = [re.sub(r"[^a-z0-9]+", "-", table.device.name.lower()).strip("-") for table in tables]
+    devices_of = Counter(names)
     for index, table in enumerate(tables):
-        if names.count(names[index]) > 1:
+        if devices_of[names[index]] > 1:
             names[index] += f"-{re.sub(r'[^A-Za-z0-9]+', '-', table.device.uuid)}"
     return [
         Target(latencies, beta, out / f"{name}-beta{beta:g}")

@@ -1,7 +1,6 @@
 """lgcnet-search calibrate: what operations cost inside networks, from networks measured end to end."""
 
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
@@ -18,27 +17,31 @@ from lgcnet_search.commands.server import (
     following_job,
     target_of,
 )
+from lut_server.calibration import MIN_NETWORKS
 from lut_server.schemas import ErrorCard
 
 
 def calibrate(
     server: Server,
-    networks: Annotated[int, typer.Option(help="How many to measure.", min=3, max=256)] = 16,
+    networks: Annotated[int, typer.Option(help=f"How many to measure: {MIN_NETWORKS} to {jobs.CANDIDATES}.")] = 16,
     device: DeviceName = None,
     mode: ModeName = "pytorch",
     precision: PrecisionName = "fp32",
     threads: Threads = None,
-    table: Annotated[UUID | None, typer.Option(help="Table to calibrate; left out: the newest.")] = None,
     height: Height = 769,
     width: Width = 1537,
     channels: Channels = 8,
     classes: Classes = 19,
     token: Token = None,
 ) -> None:
-    """Have networks measured end to end and learn from them what operations cost inside one; prints the error card."""
+    """Have networks measured end to end: the device's newest table learns from them what operations cost inside one.
+
+    Prints the error card.
+    """
+    jobs.require_calibrating(networks)
     space = space_of(height, width, channels, classes)
     with connected(server, token) as client:
-        found = jobs.table_of(client, *target_of(client, device, mode, precision, threads), table)
+        found = jobs.table_of(client, *target_of(client, device, mode, precision, threads))
         with following_job(f"measuring {networks} networks on {found.device.name}") as on_job:
             calibration = jobs.calibrate(client, space, found, networks, on_job)
     typer.echo(f"table {found.id}: {card_line(calibration.card)}")

@@ -21,14 +21,11 @@ from lgcnet_search.commands.common import (
     space_of,
     usage,
 )
-from lgcnet_search.commands.server import Server, Threads, Token, connected, following_job
+from lgcnet_search.commands.server import DeviceNames, Server, Threads, Token, connected, following_job
 from lgcnet_search.space import Space
 from lut_server.client import JobFailed, LutClient
 from lut_server.schemas import Device, Effort, Job, Mode, OperationSpec, Precision, Runtime
 
-Devices = Annotated[
-    list[str] | None, typer.Option("--device", help="UUID or name; may be repeated; left out: the only one there is.")
-]
 Sizes = Annotated[
     list[str] | None, typer.Option("--size", help="HEIGHTxWIDTH; may be repeated; left out: --height and --width.")
 ]
@@ -58,7 +55,7 @@ class Wanted:
 
 def profile(
     server: Server,
-    device: Devices = None,
+    device: DeviceNames = None,
     size: Sizes = None,
     mode: Modes = ["pytorch"],  # noqa: B006 (typer reads it)
     precision: Precisions = ["fp32"],  # noqa: B006
@@ -82,6 +79,8 @@ def profile(
     Every size is measured in every mode, precision and batch size, one job each. What two of them share, and what was
     measured before under equal conditions, is measured once.
     """
+    if calibrate:
+        jobs.require_calibrating(calibrate)
     sizes = [size_of("size", text) for text in size or ()] or [(height, width)]
     spaces = [space_of(*pixels, channels, classes) for pixels in dict.fromkeys(sizes)]
     with usage():
