@@ -8,13 +8,13 @@ from lgcnet_search import plots
 from lgcnet_search.ablations.arms import GENERATED
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.outcome import Outcome
-from lgcnet_search.ablations.tables import Row, Spread, markdown, rows_of
+from lgcnet_search.ablations.tables import Row, Spread, markdown, rows_of, settings
 
 
 def write_section(study: Study, outcomes: Sequence[Outcome]) -> list[Path]:
     """Write results.md beside the tables, and sweep.png; returns their paths."""
     rows = {row.arm: row for row in rows_of(GENERATED, outcomes)}
-    swept = sweep_of(outcomes)
+    swept = _sweep(rows)
     picture = plots.latency_against_beta(
         [(f"{beta:g}", row.latency_ms.mean, row.latency_ms.deviation or 0.0) for beta, row in swept],
         study.out / "sweep.png",
@@ -25,9 +25,8 @@ def write_section(study: Study, outcomes: Sequence[Outcome]) -> list[Path]:
     return [path, picture]
 
 
-def sweep_of(outcomes: Sequence[Outcome]) -> list[tuple[float, Row]]:
+def _sweep(rows: dict[str, Row]) -> list[tuple[float, Row]]:
     """β and the row of the networks found with it, β rising; the paper's β is the arm that is compared."""
-    rows = {row.arm: row for row in rows_of(GENERATED, outcomes)}
     return sorted(
         ((arm.beta, rows[arm.name]) for arm in GENERATED.arms if arm.sweep or arm.name == "found"),
         key=lambda point: point[0],
@@ -39,15 +38,6 @@ def _section(study: Study, rows: dict[str, Row], swept: Sequence[tuple[float, Ro
     ahead = found.mean - random.mean
     latencies = [row.latency_ms.mean for _, row in swept]
     course = "falling" if all(later <= earlier for earlier, later in pairwise(latencies)) else "not falling everywhere"
-    scale, table = study.scale, study.table
-    settings = (
-        f"Latency is predicted from the table of {table.device.name} ({table.runtime.mode} {table.runtime.precision}, "
-        f"batch {table.runtime.batch_size}) at {study.space.height}×{study.space.width_px}, width {study.space.width}. "
-        f"Searches: {scale.search_steps} steps of {scale.search_batch} crops of {_size(scale.crop)} at width "
-        f"{scale.proxy_width}, {scale.sampling} sampling. Every network is then trained alike: {scale.train_steps} "
-        f"steps of {scale.train_batch} crops of {_size(scale.train_crop)} of scenes of {_size(scale.input_size)} at "
-        f"width {scale.train_width}, from scratch, and evaluated on scenes of towns that it has not seen."
-    )
     verdicts = (
         f"- Found against random networks of equal or lower predicted latency: {_points(found)} against "
         f"{_points(random)} % mIoU, {ahead:+.1f} points.",
@@ -58,7 +48,7 @@ def _section(study: Study, rows: dict[str, Row], swept: Sequence[tuple[float, Ro
     return "\n\n".join(
         (
             f"## {GENERATED.title}",
-            settings,
+            settings(study),
             markdown(GENERATED, list(rows.values())).rstrip(),
             "\n".join(verdicts),
             f"![Accuracy against predicted latency]({GENERATED.name}.png)",
@@ -74,7 +64,3 @@ def _accuracy(row: Row) -> Spread:
 
 def _points(spread: Spread) -> str:
     return f"{spread.mean:.1f}" + (f" ± {spread.deviation:.1f}" if spread.deviation is not None else "")
-
-
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]}×{size[1]}"

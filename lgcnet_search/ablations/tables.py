@@ -12,6 +12,7 @@ from lgcnet_search import plots
 from lgcnet_search.ablations.arms import Ablation, Arm, Printed
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.outcome import Outcome
+from lgcnet_search.ablations.scale import Size
 
 
 class Spread(NamedTuple):
@@ -82,12 +83,27 @@ def markdown(ablation: Ablation, rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
+def settings(study: Study) -> str:
+    """On which device, at which scale and on which data a table was made, and what its columns are of."""
+    scale, table = study.scale, study.table
+    return (
+        f"Latency and FPS are predicted from the table of {table.device.name} ({table.runtime.mode} "
+        f"{table.runtime.precision}, batch {table.runtime.batch_size}) at {study.space.height}×{study.space.width_px}. "
+        f"Searches on {study.data.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
+        f"{_size(scale.crop)} at width {scale.proxy_width}, {scale.sampling} sampling. Every network is then trained "
+        f"from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} crops of "
+        f"{_size(scale.train_crop)} of pictures at {_size(scale.input_size)}, and evaluated on the val "
+        f"split, which was not trained on. Params, latency: width {study.space.width}; mIoU: width "
+        f"{scale.train_width}. ± is the standard deviation over seeds."
+    )
+
+
 def write_tables(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) -> list[Path]:
     """Write NAME.md, NAME.csv, NAME.json and, where networks were trained, NAME.png; returns their paths."""
     rows = rows_of(ablation, outcomes)
     base = study.out / ablation.name
     text, table, everything = (base.with_name(f"{ablation.name}.{suffix}") for suffix in ("md", "csv", "json"))
-    text.write_text(f"{ablation.title}\n\n{markdown(ablation, rows)}", "utf-8")
+    text.write_text(f"{ablation.title}\n\n{settings(study)}\n\n{markdown(ablation, rows)}", "utf-8")
     with table.open("w", newline="", encoding="utf-8") as file:
         records = [_record(row) for row in rows]
         writer = csv.DictWriter(file, fieldnames=list(records[0]))
@@ -139,6 +155,10 @@ def _record(row: Row) -> dict[str, str | int | float | None]:
         record[f"{name}_mean"] = spread.mean if spread else None
         record[f"{name}_sd"] = spread.deviation if spread else None
     return record | {f"paper_{name}": value for name, value in asdict(row.paper).items()}
+
+
+def _size(size: Size) -> str:
+    return f"{size[0]}×{size[1]}"
 
 
 def _text(spread: Spread | None, digits: int) -> str:
