@@ -12,11 +12,15 @@ from lgcnet_search import plots
 from lgcnet_search.data.segmentation import SegmentationFiles, open_rgb
 from lgcnet_search.evaluate import Scores, best_classes
 
+TRAINED_ON = "trained on"
+"""How scores are named that say nothing about other images."""
 
-def write_scores(scores: Scores, data: str, out: Path) -> Path:
-    """Write scores.json, whose path is returned."""
+
+def write_scores(scores: Scores, data: str, out: Path, *, trained_on: bool = False) -> Path:
+    """Write scores.json, whose path is returned; it says whether the network was `trained_on` these images."""
     path = out / "scores.json"
-    path.write_text(json.dumps({**scores.to_dict(), "data": data}, indent=1) + "\n", "utf-8")
+    content = {**scores.to_dict(), "data": data, "trained_on": trained_on}
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     return path
 
 

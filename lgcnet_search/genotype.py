@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from lgcnet_search.space import CELL_CANDIDATES, EDGES_PER_CELL, Space
@@ -70,6 +71,16 @@ class Genotype:
     def to_json(self) -> str:
         """Canonical JSON, as NetworkSpec.genotype holds it."""
         return canonical_json(self.to_dict())
+
+    @classmethod
+    def load(cls, path: Path) -> "Genotype":
+        """Read a file of `to_json`'s form. Raises GenotypeError naming the file, OSError."""
+        try:
+            return cls.from_json(path.read_text("utf-8"))
+        except UnicodeDecodeError as error:
+            raise GenotypeError(f"{path} is no text; give a genotype.json") from error
+        except GenotypeError as error:
+            raise GenotypeError(f"{path}: {error}") from error
 
     @classmethod
     def from_json(cls, text: str) -> "Genotype":

@@ -216,7 +216,7 @@ class SearchRun:
             self.weights,
             self.alphas,
             beta=settings.beta,
-            ceiling_us=self.ceiling and self.ceiling.predicted_us,
+            ceiling_us=None if self.ceiling is None else self.ceiling.predicted_us,
             clip_norm=settings.clip_norm,
             sampling=settings.sampling,
             amp=settings.amp,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from lgcnet_search.precision import Amp
+from lgcnet_search.space import Space
 from lgcnet_search.update import Sampling
 
 Size = tuple[int, int]
@@ -37,13 +38,18 @@ class Scale:
     amp: Amp = "none"
 
     def __post_init__(self) -> None:
-        for name in ("search_steps", "search_batch", "proxy_width", "train_steps", "train_batch", "train_width"):
+        for name in ("search_steps", "search_batch", "train_steps", "train_batch"):
             least = 2 if name.endswith("batch") else 1
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: {getattr(self, name)} given, at least {least} is needed")
         for name, known in (("sampling", get_args(Sampling)), ("amp", get_args(Amp))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: {getattr(self, name)!r} given, it may be {', '.join(known)}")
+        for name in ("crop", "train_crop", "input_size"):
+            height, width_px = getattr(self, name)
+            _check(name, height=height, width_px=width_px)
+        for name in ("proxy_width", "train_width"):
+            _check(name, width=getattr(self, name))
         for name in ("alpha_lr", "learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name}: {getattr(self, name)} given, a finite number above 0 is needed")
@@ -52,6 +58,14 @@ class Scale:
         """This scale with everything that is not None in its place."""
         known = {item.name: getattr(self, item.name) for item in fields(self)}
         return Scale(**{**known, **{name: value for name, value in given.items() if value is not None}})
+
+
+def _check(name: str, **given: int) -> None:
+    """Whether a space can have that."""
+    try:
+        Space(**given)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 PAPER = Scale()

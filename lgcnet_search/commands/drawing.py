@@ -19,6 +19,7 @@ from lgcnet_search.commands.server import (
     target_of,
 )
 from lgcnet_search.digest import SPACE, space_digest
+from lgcnet_search.evaluation_report import TRAINED_ON
 from lgcnet_search.genotype import Genotype
 from lgcnet_search.report import draw_genotype, draw_table
 from lgcnet_search.weights import Weights
@@ -30,7 +31,7 @@ Out = Annotated[Path, typer.Option(help="Folder for the pictures.")]
 @cli.command()
 def network(genotype: GenotypeFile, out: Out = Path("runs")) -> None:
     """The cells and the fusion cell of a genotype as graphs: cells.png, fusion.png."""
-    for path in draw_genotype(Genotype.from_json(genotype.read_text("utf-8")), out):
+    for path in draw_genotype(Genotype.load(genotype), out):
         typer.echo(path)
 
 
@@ -71,10 +72,12 @@ def accuracy(
         for folder in folders:
             genotype = Weights.load(folder / "weights.pt").genotype
             latency_us, measured = jobs.latency_of(client, genotype, target, runtime)
-            percent = 100 * _miou(folder / "scores.json")
+            miou, trained_on = _miou(folder / "scores.json")
+            percent = 100 * miou
+            doubt = f" ({TRAINED_ON})" if trained_on else ""
             how = "measured" if measured else "predicted"
-            points.append(plots.Result(folder.name, latency_us / 1000, percent, how))
-            typer.echo(f"{folder}: {percent:.2f} % at {latency_us / 1000:.2f} ms, {how}")
+            points.append(plots.Result(f"{folder.name}{doubt}", latency_us / 1000, percent, how))
+            typer.echo(f"{folder}: {percent:.2f} %{doubt} at {latency_us / 1000:.2f} ms, {how}")
     typer.echo(plots.accuracy_against_latency(points, out / "accuracy.png", f"{target.name}, {runtime.mode}"))
 
 
@@ -113,8 +116,10 @@ def predictions(
     typer.echo(plots.predicted_against_measured(points, out / "predictions.png", f"{target.name}, {runtime.mode}"))
 
 
-def _miou(path: Path) -> float:
+def _miou(path: Path) -> tuple[float, bool]:
+    """The mIoU, and whether it is of images that were trained on."""
     try:
-        return float(json.loads(path.read_text("utf-8"))["miou"])
+        scores = json.loads(path.read_text("utf-8"))
+        return float(scores["miou"]), bool(scores.get("trained_on"))
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"folders: {path} holds no mIoU; give a folder that finetune or evaluate wrote") from error

@@ -21,6 +21,7 @@ from lgcnet_search.commands.common import (
     progress_bar,
     size_of,
     torch_device,
+    usage,
 )
 from lgcnet_search.evaluate import Scores, evaluate
 from lgcnet_search.evaluation_report import draw_predictions, write_label_file, write_scores
@@ -53,7 +54,8 @@ def run(
 
     Under torchrun, the processes share the images.
     """
-    network = Weights.load(weights).network()
+    given = Weights.load(weights)
+    network = given.network()
     part = cast(EvaluationSplit, one_of("split", split, get_args(EvaluationSplit)))
     precision = amp_of(amp)
     with launched(torch_device(train_on)) as (processes, device):
@@ -66,7 +68,8 @@ def run(
             )
         wanted = size_of("size", size) if size else (space.height, space.width_px)
         if wanted != (space.height, space.width_px):
-            network = Weights.load(weights).at(*wanted).network()
+            with usage("size: "):
+                network = given.at(*wanted).network()
         dataset = source.evaluation(part, wanted)
         out.mkdir(parents=True, exist_ok=True)
         with progress_bar("evaluating", len(dataset), shown=processes.first) as (progress, task):
@@ -96,7 +99,8 @@ def export(
 ) -> None:
     """Fold BatchNorm and write the network: network.pt (torch.load reads it) and network.onnx, checked."""
     given = Weights.load(weights)
-    folded = fold(given.at(*size_of("size", size)) if size else given)
+    with usage("size: "):
+        folded = fold(given.at(*size_of("size", size)) if size else given)
     out.mkdir(parents=True, exist_ok=True)
     folded.save(out / "network.pt")
     (out / "genotype.json").write_text(folded.genotype.to_json() + "\n", "utf-8")

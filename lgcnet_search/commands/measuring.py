@@ -31,7 +31,7 @@ def measure(
     token: Token = None,
 ) -> None:
     """Have agents measure networks end to end; prints predicted beside measured latencies."""
-    networks = [Genotype.from_json(path.read_text("utf-8")) for path in genotypes]
+    networks = [Genotype.load(path) for path in genotypes]
     wanted: list[str | None] = [*device] if device else [None]
     with connected(server, token) as client:
         on = [target_of(client, name, mode, precision, threads) for name in wanted]
@@ -42,15 +42,19 @@ def measure(
             for path, result in zip(genotypes, results, strict=True):
                 if len(genotypes) > 1:
                     typer.echo(path)
-                _show(result)
+                show(result)
 
 
-def _show(result: NetworkResult) -> None:
-    measured = result.measured
+def show(result: NetworkResult) -> None:
+    """A network's latency, and beside it what it is compared with. The median is of the state the machine was in."""
+    ran = result.measured
     typer.echo(
-        f"measured  {measured.median_us / 1000:8.2f} ms on {result.device.name} "
-        f"(95 %: {measured.low_us / 1000:.2f} to {measured.high_us / 1000:.2f}), "
-        f"{1e6 * result.runtime.batch_size / measured.median_us:.1f} FPS"
+        f"measured  {result.measured_us / 1000:8.2f} ms on {result.device.name}, "
+        f"{1e6 * result.runtime.batch_size / result.measured_us:.1f} FPS"
+    )
+    typer.echo(
+        f"as it ran {ran.median_us / 1000:8.2f} ms, the median "
+        f"(95 %: {ran.low_us / 1000:.2f} to {ran.high_us / 1000:.2f})"
     )
     if result.raw_us is None:
         typer.echo("predicted: no table of this device and runtime has all its operations; run lgcnet-search profile")

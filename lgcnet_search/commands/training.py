@@ -37,7 +37,7 @@ from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.imagenet import ImageNet
 from lgcnet_search.data.views import CenterCrop, RandomResizedCrop
 from lgcnet_search.evaluate import evaluate, top1
-from lgcnet_search.evaluation_report import write_scores
+from lgcnet_search.evaluation_report import TRAINED_ON, write_scores
 from lgcnet_search.genotype import Genotype
 from lgcnet_search.losses import CrossEntropy, HardExamples
 from lgcnet_search.network import DerivedNetwork, seeded
@@ -79,7 +79,7 @@ def pretrain(
 
     Under torchrun, the processes share each batch.
     """
-    found = Genotype.from_json(genotype.read_text("utf-8"))
+    found = Genotype.load(genotype)
     with launched(torch_device(train_on)) as (processes, device):
         _prepare(out, ["pretrain.pt"], resume, processes)
         root = Path(data)
@@ -91,7 +91,7 @@ def pretrain(
         held = ImageNet(root, "val", CenterCrop(size))
         if held.classes != dataset.classes:
             raise DataError(f"{root}: train and val have other class folders; sort both into the same ones")
-        with seeded(seed):
+        with seeded(seed), usage("side: "):
             network = Classifier(found, len(dataset.classes), *size)
         how = Computing(batch, accumulate, amp_of(amp), channels_last, workers, seed, save_every, device, processes)
         phase = Phase("pretraining", epochs, lr, decay, CrossEntropy(NO_CLASS, smoothing), out / "pretrain.pt")
@@ -140,7 +140,7 @@ def finetune(
     network that was found for Cityscapes is taken over at CamVid's size and classes. Under torchrun, the processes
     share each batch.
     """
-    found = Genotype.from_json(genotype.read_text("utf-8"))
+    found = Genotype.load(genotype)
     part = cast(TrainSplit, one_of("split", split, get_args(TrainSplit)))
     start = Weights.load(weights) if weights else None
     with launched(torch_device(train_on)) as (processes, device):
@@ -170,6 +170,7 @@ def finetune(
         }
         # Opened before anything is trained, so that a missing folder is not found after days.
         held: EvaluationSplit = "test" if source.layout == "camvid" else "val"
+        trained_on = part == "trainval" and held == "val"
         held_images = source.evaluation(held, (height, width))
         datasets = [
             source.training(part, trained_at, (height, width), seed, coarse=phase.name == "coarse") for phase in phases
@@ -194,9 +195,10 @@ def finetune(
             processes=processes,
         )
         if processes.first:
-            write_scores(scores, f"{source.root} {held}", out)
+            shown = f"{held} ({TRAINED_ON})" if trained_on else held
+            write_scores(scores, f"{source.root} {shown}", out, trained_on=trained_on)
             show_scores(scores)
-            typer.echo(f"{out / 'weights.pt'}: mIoU {scores.miou:.2%} on {scores.images} images of {held}")
+            typer.echo(f"{out / 'weights.pt'}: mIoU {scores.miou:.2%} on {scores.images} images of {shown}")
 
 
 def _prepare(out: Path, checkpoints: list[str], resume: bool, processes: Processes) -> None:

@@ -5,20 +5,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+import uuid6
 
 from lgcnet_search import plugin
 from lgcnet_search.__main__ import main
+from lgcnet_search.commands.measuring import show
 from lgcnet_search.genotype import Genotype, random_genotype, typical_genotype
 from lgcnet_search.jobs import AgentError, find_device
 from lgcnet_search.network import DerivedNetwork, network_spec
 from lgcnet_search.space import Space
 from lgcnet_search.weights import Weights
 from lut_server.client import LutClient
-from lut_server.schemas import Completion
+from lut_server.schemas import Completion, Latency, NetworkResult, Quality, Runtime
 from tests.lut_server import factories
 from tests.lut_server.processes import serving
 
@@ -263,7 +266,7 @@ def test_pictures_of_network_table_accuracy_and_predictions(
         genotype = random_genotype(SPACE, 100 + seed)
         folder.mkdir()
         (folder / "genotype.json").write_text(genotype.to_json())
-        (folder / "scores.json").write_text(f'{{"miou": 0.{seed + 5}}}')
+        (folder / "scores.json").write_text(json.dumps({"miou": 0.5 + seed / 10, "trained_on": seed == 1}))
         Weights(genotype, DerivedNetwork(genotype).state_dict()).save(folder / "weights.pt")
     assert run(monkeypatch, "draw", "network", tmp_path / "first" / "genotype.json", "--out", tmp_path) == 0
     assert run(monkeypatch, "draw", "table", *at) == 0
@@ -275,7 +278,7 @@ def test_pictures_of_network_table_accuracy_and_predictions(
         sum(item.count for item in network_spec(random_genotype(SPACE, seed)).operations) for seed in (100, 101)
     ]
     assert first.endswith(f"50.00 % at {11e-3 * executed[0]:.2f} ms, measured")
-    assert "60.00 % at " in second
+    assert "60.00 % (trained on) at " in second
     assert second.endswith(" ms, predicted")
     # By sum, or calibrated where other tests had enough networks measured.
     assert 9e-3 * executed[1] < float(second.split()[-3]) < 12e-3 * executed[1]
@@ -339,6 +342,13 @@ def test_space_lists_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["ablate", "table-7", "--fps-floor", "-3"], "fps_floor: -3.0"),
         (["ablate", "table-6", *SIZE, "--threads", "64"], "table"),
         (["search", *SIZE, "--threads", "64"], "table"),
+        (["ablate", "table-6", "--crop", "16x16"], "crop: height: 16 is not"),
+        (["ablate", "table-6", "--proxy-width", "300"], "proxy_width: width: 300 is not"),
+        (["ablate", "table-6", "--input-size", "99999x64"], "input_size: height: 99999 is not"),
+        (["profile", "--calibrate", "2"], "networks: 2 given, a calibration takes from 3 to 200"),
+        (["profile", "--calibrate", "201"], "networks: 201 given"),
+        (["calibrate", "--networks", "2"], "networks: 2 given"),
+        (["calibrate", "--networks", "201"], "networks: 201 given"),
         (["measure", "nowhere.json"], "nowhere.json"),
     ],
 )
@@ -379,8 +389,34 @@ def test_a_malformed_genotype_is_refused_before_the_server_is_asked(
 ) -> None:
     path = tmp_path / "genotype.json"
     path.write_text('{"cells": []')
+    (tmp_path / "good.json").write_text(random_genotype(SPACE, 0).to_json())
+    assert run(monkeypatch, "measure", tmp_path / "good.json", path, "--server", "http://127.0.0.1:9") == 2
+    assert f"{path}: the genotype is not JSON" in capsys.readouterr().err
+    path.write_bytes(b"PK\x03\x04\xff")
     assert run(monkeypatch, "measure", path, "--server", "http://127.0.0.1:9") == 2
-    assert "the genotype is not JSON" in capsys.readouterr().err
+    assert f"{path} is no text" in capsys.readouterr().err
+
+
+def test_what_is_measured_stands_beside_what_it_is_compared_with(capsys: pytest.CaptureFixture[str]) -> None:
+    """The percentages are of the standard state, not of the median."""
+    result = NetworkResult(
+        device=AGENT.device,
+        environment=AGENT.environment.digest,
+        runtime=Runtime(threads=1),
+        measured=Latency.of([12_500.0] * 6),
+        measured_us=10_000.0,
+        quality=Quality(converged=True),
+        measurement_id=uuid6.uuid7(),
+        measured_at=datetime.now(timezone.utc),
+        table_id=uuid6.uuid7(),
+        raw_us=9_000.0,
+    )
+    show(result)
+    measured, ran, raw = capsys.readouterr().out.splitlines()
+    assert measured == "measured     10.00 ms on Test CPU, 100.0 FPS"
+    assert ran == "as it ran    12.50 ms, the median (95 %: 12.50 to 12.50)"
+    assert raw.startswith("raw sum       9.00 ms")
+    assert raw.endswith("(-10.0%)")
 
 
 def test_devices_go_by_uuid_or_name(server: str, agent: None) -> None:  # noqa: ARG001

@@ -195,6 +195,12 @@ def test_bad_input_is_named_with_the_way_out(
     assert "damaged.pt is damaged" in fine("--weights", tmp_path / "damaged.pt")
     assert "damaged.pt is damaged" in refused("evaluate", tmp_path / "damaged.pt")
     assert "damaged.pt is damaged" in refused("export", tmp_path / "damaged.pt")
+    for more in (["evaluate", fresh, "--data", data], ["export", fresh]):
+        assert "size: height: 16 is not" in refused(*more, "--size", "16x16", "--out", tmp_path)
+    small = imagenet(tmp_path / "imagenet", ("cat", "dog"), 1)
+    assert len(small) == 2
+    command = ["pretrain", genotype, "--data", tmp_path / "imagenet", *LIGHT]
+    assert "side: height: 20000 is not" in refused(*command, "--side", 20000, "--out", out)
     assert "nothing.pt" in refused("export", tmp_path / "nothing.pt")
     assert "split: 'all' given" in refused("evaluate", fresh, "--split", "all")
 
