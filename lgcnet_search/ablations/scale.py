@@ -60,7 +60,7 @@ class Scale:
         return Scale(**{**known, **{name: value for name, value in given.items() if value is not None}})
 
 
-def _check(name: str, **given: int) -> None:
+def _check(name: str, **given: Any) -> None:
     """Whether a space can have that."""
     try:
         Space(**given)
