@@ -81,9 +81,12 @@ def submit_profile(
     device: Device,
     runtime: Runtime,
     effort: Effort | None = None,
+    *,
+    again: bool = False,
 ) -> Job:
-    """Queue a job that measures all of these operations and makes a table of them."""
-    return client.submit_job(_request(device, runtime, effort, operations=operations))
+    """Queue a job that measures all of these operations, doubtful ones `again`, and makes a table of them."""
+    request = _request(device, runtime, effort, operations=operations, repeat_doubtful=again)
+    return client.submit_job(request)
 
 
 def finished_table(client: LutClient, job: Job, on_job: OnJob | None = None) -> LatencyTable:
@@ -183,6 +186,7 @@ def _request(
     *,
     operations: tuple[OperationSpec, ...] = (),
     networks: tuple[NetworkSpec, ...] = (),
+    repeat_doubtful: bool = False,
 ) -> JobRequest:
     return JobRequest(
         device=DeviceSelector(uuid=device.uuid),
@@ -193,6 +197,7 @@ def _request(
         operations=operations,
         networks=networks,
         effort=effort or Effort(),
+        repeat_doubtful=repeat_doubtful,
     )
 
 

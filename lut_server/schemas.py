@@ -508,7 +508,8 @@ class Effort(Contract):
 class JobRequest(Contract):
     """Profile operations, or measure networks end to end; exactly one of the two.
 
-    `requirement` is what an agent without the space has to install (as pip takes it).
+    `requirement` is what an agent without the space has to install (as pip takes it). What was measured before under
+    equal conditions is not measured again; with `repeat_doubtful` only what is sound.
     """
 
     device: DeviceSelector
@@ -519,6 +520,7 @@ class JobRequest(Contract):
     operations: Annotated[tuple[OperationSpec, ...], Field(max_length=MAX_OPERATIONS)] = ()
     networks: Annotated[tuple[NetworkSpec, ...], Field(max_length=MAX_NETWORKS)] = ()
     effort: Effort = Effort()
+    repeat_doubtful: Annotated[bool, Field(description="Measure again what has no sound measurement yet.")] = False
 
     @model_validator(mode="after")
     def _check(self) -> "JobRequest":

@@ -62,6 +62,7 @@ def profile(
     batch_size: BatchSizes = [1],  # noqa: B006
     threads: Threads = None,
     budget: Annotated[float | None, typer.Option(help="Seconds for each table; left out: until converged.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure doubtful operations again.")] = False,
     calibrate: Annotated[
         int, typer.Option(help="Networks to measure end to end, so that the table knows its error; 0: none.", min=0)
     ] = jobs.CALIBRATION_NETWORKS,
@@ -77,7 +78,7 @@ def profile(
     """Have agents measure every operation of the space; prints a line for each table, with its id.
 
     Every size is measured in every mode, precision and batch size, one job each. What two of them share, and what was
-    measured before under equal conditions, is measured once.
+    measured before under equal conditions, is measured once; with --again, doubtful operations once more.
     """
     if calibrate:
         jobs.require_calibrating(calibrate)
@@ -88,7 +89,10 @@ def profile(
         effort = Effort(budget_s=budget)
     with connected(server, token) as client:
         wanted = _wanted(client, device, mode, precision, batch_size, threads, spaces, needed)
-        queued = [(one, jobs.submit_profile(client, one.operations, one.device, one.runtime, effort)) for one in wanted]
+        queued = [
+            (one, jobs.submit_profile(client, one.operations, one.device, one.runtime, effort, again=again))
+            for one in wanted
+        ]
         with _following_all([job for _, job in queued]) as on_job:
             failed = [reason for one, job in queued if (reason := _finish(client, one, job, on_job))]
         for one in wanted if calibrate and not failed else ():

@@ -59,8 +59,9 @@ class NotAccurate(LutError):
             said = (
                 f"{demanded}, and its calibrated predictions are {card.calibrated.mape:.1%} off in the mean (at most "
                 f"{card.calibrated.max_rel:.1%}; the raw sums {card.raw.mape:.1%}), over {card.networks} networks, the "
-                f"last of them measured {card.measured_at:%Y-%m-%d}. Have its device measure more networks, or its "
-                "operations again on a quieter machine; or demand less"
+                f"last of them measured {card.measured_at:%Y-%m-%d}. Have its device measure more networks, or on "
+                "a quieter machine its doubtful operations again (lgcnet-search profile --again, or a job with "
+                "repeat_doubtful); or demand less"
             )
         super().__init__(said)
         self.table_id = table_id

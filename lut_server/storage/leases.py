@@ -170,7 +170,7 @@ def expire(session: Session, now: datetime) -> None:
 
 
 def _finish(session: Session, lease: LeaseRow, job: JobRow, request: JobRequest, now: datetime) -> None:
-    missing = set(measurements.remaining(session, job, lease))
+    missing = set(measurements.remaining(session, job, lease, request))
     if missing:
         specs = [str(operation) for operation in request.operations if operation.digest in missing]
         named = specs or sorted(missing)
@@ -195,11 +195,12 @@ def _end_others(session: Session, lease: LeaseRow) -> None:
 def _hand_out(session: Session, lease: LeaseRow, job: JobRow) -> Lease:
     token = secrets.token_urlsafe(32)
     lease.token_digest = sha256(token)
+    said = jobs.read(job)
     return Lease(
         id=lease.id,
         token=token,
-        job=jobs.read(job),
-        remaining=tuple(measurements.remaining(session, job, lease)),
+        job=said,
+        remaining=tuple(measurements.remaining(session, job, lease, said.request)),
         expires_at=lease.expires_at,
         renew_every_s=RENEW_EVERY_S,
     )

@@ -6,13 +6,13 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select, true
 from sqlalchemy.orm import Session
 
 from lut_server.database import insert_missing
 from lut_server.errors import Conflict, NotFound, Unprocessable
 from lut_server.models import DeviceRow, EnvironmentRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
-from lut_server.schemas import Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
+from lut_server.schemas import JobRequest, Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
 from lut_server.storage import devices, paging
 
 Row = Mapping[str, Any]
@@ -70,9 +70,15 @@ def page(
     )
 
 
-def remaining(session: Session, job: JobRow, lease: LeaseRow) -> list[str]:
-    """Keys of a job that nobody measured yet on the lease's device, in its environment, by its method."""
+def remaining(session: Session, job: JobRow, lease: LeaseRow, request: JobRequest) -> list[str]:
+    """Keys of a job that nobody measured yet on the lease's device, in its environment, by its method.
+
+    If the job repeats what is doubtful, a doubtful measurement counts only if it is the job's own: whoever resumes it
+    repeats nothing.
+    """
+    counts = or_(MeasurementRow.sound, MeasurementRow.job_id == job.id) if request.repeat_doubtful else true()
     measured = exists().where(
+        counts,
         MeasurementRow.key == JobKeyRow.key,
         MeasurementRow.device == lease.device,
         MeasurementRow.environment == lease.environment,
