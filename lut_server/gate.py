@@ -2,7 +2,7 @@
 
 import ipaddress
 from contextlib import suppress
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
@@ -114,7 +114,7 @@ def _require_local(headers: dict[bytes, bytes]) -> None:
             "this server is reached through a proxy and has no access tokens yet; make the first one on its machine: "
             "lut-server token create --role admin"
         )
-    host = urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}").hostname or ""
+    host = _split("Host", b"//" + headers.get(b"host", b"")).hostname or ""
     if "." in host and not host.endswith(".localhost") and not _is_address(host):
         raise Forbidden(
             f"Host={host!r}: without access tokens this server answers only by address or as localhost; "
@@ -127,8 +127,15 @@ def _require_same_origin(scope: Scope, headers: dict[bytes, bytes]) -> None:
     origin = headers.get(b"origin")
     if origin is None or scope["method"] in READS:
         return
-    if urlsplit(origin.decode("latin-1")).netloc.encode("latin-1") != headers.get(b"host"):
+    if _split("Origin", origin).netloc.encode("latin-1") != headers.get(b"host"):
         raise Forbidden("Origin: a page of another site may not write here; send the token as a Bearer token")
+
+
+def _split(header: str, value: bytes) -> SplitResult:
+    try:
+        return urlsplit(value.decode("latin-1"))
+    except ValueError as error:
+        raise Malformed(f"{header}={value[:100].decode('latin-1')!r}: not an address ({error})") from error
 
 
 def _is_address(host: str) -> bool:

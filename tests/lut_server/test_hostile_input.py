@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import socket
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -265,8 +266,9 @@ def _paths_and_queries(target: Target, described: dict[str, Any]) -> None:
 
 def _headers(target: Target) -> None:
     """Header junk that a client library would not even send."""
-    host, port = target.guarded.url.removeprefix("http://").split(":")
+    host = target.guarded.url.removeprefix("http://")
     token = target.http.headers["Authorization"]
+    password = b64encode(f"anybody:{token.removeprefix('Bearer ')}".encode()).decode()
     good = f"Host: {host}\r\nAuthorization: {token}\r\n"
     smuggled = "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/tokens HTTP/1.1\r\n\r\n"
     for lines in (
@@ -285,12 +287,19 @@ def _headers(target: Target) -> None:
         f"{good}X-Junk: a\0b\r\n",
         f"{good}No colon at all\r\n",
         good + smuggled,
+        f"Host: {host}\r\nAuthorization: Basic {password}\r\nOrigin: http://[\r\n",
     ):
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(f"PUT /v1/networks/{'0' * 64} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
-            answer = connection.recv(100).decode("latin-1")
+        answer = _answer(target.guarded.url, lines)
         assert re.match(r"HTTP/1\.1 (400|401|411|413|422|429|501) ", answer), (lines, answer)
         target.tried["header junk"] += 1
+
+
+def _answer(url: str, lines: str) -> str:
+    """The first of what a server says to a request with these header lines."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(f"PUT /v1/networks/{'0' * 64} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+        return connection.recv(100).decode("latin-1")
 
 
 def _digests(target: Target) -> None:
@@ -375,6 +384,12 @@ def _lease_tokens(target: Target) -> None:
         foreign = {**JSON, "Lease-Token": target.lease.token, "Authorization": f"Bearer {agent}"}
         target.refuse(Attempt("lease tokens of others", method, url, content, foreign))
     assert target.snapshot() == before
+
+
+@pytest.mark.parametrize("lines", ["Host: [\r\n", "Host: localhost\r\nOrigin: http://[\r\n"])
+def test_an_open_server_refuses_an_address_that_is_none(database_url: str, lines: str) -> None:
+    with guarded_server(database_url, open_to_local=True) as guarded:
+        assert _answer(guarded.url, lines).startswith("HTTP/1.1 400 ")
 
 
 def test_text_that_may_be_anything_is_kept_as_text(target: Target) -> None:
