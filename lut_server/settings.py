@@ -99,11 +99,11 @@ def _key(environment: Mapping[str, str], database_url: URL, data_dir: str | None
 def _database_url(value: str) -> URL:
     try:
         url = make_url(value)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
         raise SettingsError(
-            f"LUT_DATABASE_URL={value!r}: not a database URL; "
-            "give it like sqlite:////path/lut.sqlite or postgresql://user@host/name"
-        ) from error
+            "LUT_DATABASE_URL: not a database URL; "
+            "give it like sqlite:////path/lut.sqlite or postgresql://user@host:5432/name"
+        ) from None  # what was raised has the value in it, and that the password
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("sqlite", "postgresql+psycopg"):

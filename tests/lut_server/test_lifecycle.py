@@ -193,7 +193,7 @@ def test_settings_that_cannot_work(tmp_path: Path) -> None:
         refused = {
             "access tokens": pool.submit(_refused, "--host", "0.0.0.0", "--data-dir", folder),
             "LUT_PORT='http'": pool.submit(_refused, "--data-dir", folder, LUT_PORT="http"),
-            "LUT_DATABASE_URL='x'": pool.submit(_refused, LUT_DATABASE_URL="x"),
+            "LUT_DATABASE_URL: not a database URL": pool.submit(_refused, LUT_DATABASE_URL="x"),
             "'mysql'": pool.submit(_refused, "--database-url", "mysql://host/x"),
             "give one of them": pool.submit(_refused, "--database-url", "sqlite:///x", "--data-dir", folder),
         }
@@ -206,6 +206,10 @@ def test_a_database_that_is_not_there_or_not_one(tmp_path: Path) -> None:
     said = _refused("--port", "0", "--database-url", f"postgresql://lut:{secret}@127.0.0.1:9/lut")
     assert "127.0.0.1:9" in said
     assert secret not in said
+    for wrong in (f"postgresql:lut:{secret}@host/lut", f"postgresql://lut:{secret}@host:54x2/lut"):
+        said = _refused("--port", "0", "--database-url", wrong)
+        assert "LUT_DATABASE_URL: not a database URL" in said
+        assert secret not in said
     (tmp_path / "lut.sqlite").write_bytes(b"not a database" * 1000)
     assert "not a database" in _refused("--port", "0", "--data-dir", str(tmp_path))
 
