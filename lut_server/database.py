@@ -111,6 +111,7 @@ def unavailable(error: SQLAlchemyError | OSError) -> str | None:
 
 _POSTGRESQL = {
     "08": "the connection to the database was lost",
+    "23505": "another request stored the same id at this moment",
     "25006": "the database is read-only",
     "40": "another request was writing the same rows",
     "53100": "the disk of the database is full; free some space",

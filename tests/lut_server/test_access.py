@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lut_server.__main__ import cli
 from lut_server.auth import CACHE_S
 from lut_server.credentials import mint
 from lut_server.failed_logins import MAX_FAILURES, WINDOW_S
-from lut_server.schemas import DeviceReport, Lease, Role, TokenRotation
+from lut_server.schemas import DeviceReport, Lease, Role, TokenRequest, TokenRotation
 from lut_server.storage import tokens
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
 from tests.lut_server.guarded import ROLES, Guarded, guarded_server
@@ -91,6 +92,21 @@ def test_each_role_may_do_what_the_table_says(guarded: Guarded) -> None:
                     may = least is None or ROLES.index(role) >= ROLES.index(least)
                     assert (answer.status_code != 403) == may, (role, method, path, answer.text)
                     assert answer.status_code != 401
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_two_that_store_one_id_at_once_are_not_a_defect(guarded: Guarded) -> None:
+    id = uuid6.uuid7()
+    with guarded.http(guarded.make("admin").token) as http, ThreadPoolExecutor() as pool:
+        with guarded.database.write() as session:
+            request = TokenRequest(name="x", role="read")
+            tokens.create(session, id, request, guarded.key, guarded.clock.now)
+            other = pool.submit(http.put, f"/v1/tokens/{id}", json={"name": "x", "role": "read"})
+            while not session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                assert not other.done()
+        answer = other.result()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "the same id at this moment" in answer.json()["detail"]
 
 
 def test_a_refusal_says_how_to_get_in(guarded: Guarded) -> None:
