@@ -16,10 +16,17 @@ def list_jobs(lut: Lut, state: JobState | None = None, after: After = None, limi
         return jobs.page(session, state, after, limit)
 
 
-@router.get("/{id}", operation_id="get_job", summary="One job and how far it is", responses=documented(404))
-def get_job(lut: Lut, id: UUID) -> Job:
+@router.get(
+    "/{id}",
+    operation_id="get_job",
+    summary="One job and how far it is",
+    response_model=Job,
+    responses=documented(404),
+)
+def get_job(lut: Lut, id: UUID) -> Response:
     with lut.database.read() as session:
-        return jobs.get(session, id)
+        job = jobs.get(session, id)
+    return answer(job)
 
 
 @router.put(
