@@ -1,4 +1,8 @@
-"""Leases: who works on which job, by the server's clock alone. Locks are taken device, lease, job, in this order."""
+"""Leases: who works on which job, by the server's clock alone.
+
+Two requests may lock a device, its lease and its job in another order: PostgreSQL then ends one of them, which is a 503
+and a retry.
+"""
 
 import hmac
 import secrets
