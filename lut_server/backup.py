@@ -36,14 +36,17 @@ def back_up(database: Path, copy: Path) -> None:
 def restore(copy: Path, database: Path) -> None:
     """Put a copy in the place of a database, in one transaction: whoever uses it sees the old content or the new.
 
+    A database that is not there yet is made.
+
     Raises:
         BackupFailed: the copy is no sound database, or the database cannot be written.
     """
     try:
-        with closing(_open(copy)) as source, closing(sqlite3.connect(database)) as target:
+        with closing(_open(copy)) as source:
             _require_sound(source, copy)
-            source.backup(target)
-            _require_sound(target, database)
+            with closing(sqlite3.connect(database)) as target:
+                source.backup(target)
+                _require_sound(target, database)
     except sqlite3.Error as error:
         raise BackupFailed(f"{copy} to {database}: {error}") from error
 

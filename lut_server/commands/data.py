@@ -25,8 +25,11 @@ def backup(
 ) -> None:
     """Copy the SQLite database to a new file while servers use it, and verify the copy."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
+    database = _sqlite_file(settings, f"pg_dump --format=custom --file={path}")
+    if not database.exists():
+        stop(f"{database}: there is no database; name its folder with --data-dir")
     try:
-        back_up(_sqlite_file(settings, f"pg_dump --format=custom --file={path}"), path)
+        back_up(database, path)
     except BackupFailed as error:
         stop(str(error))
     size = path.stat().st_size
@@ -38,7 +41,7 @@ def restore(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Put a backup in the place of the SQLite database, also while servers use it."""
+    """Put a backup in the place of the SQLite database, also while servers use it; make it if there is none."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     try:
         restore_copy(path, _sqlite_file(settings, "pg_restore --clean"))
@@ -108,7 +111,4 @@ def _sqlite_file(settings: Settings, instead: str) -> Path:
     url = settings.database_url
     if url.drivername != "sqlite":
         stop(f"this is for SQLite; PostgreSQL has its own: {instead} --dbname={url.database}")
-    path = Path(url.database or "")
-    if not path.exists():
-        stop(f"{path}: there is no database; name its folder with --data-dir")
-    return path
+    return Path(url.database or "")

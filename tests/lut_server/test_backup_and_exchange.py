@@ -251,6 +251,21 @@ def test_backed_up_while_it_is_written_and_restored_while_it_is_read(tmp_path: P
     assert "exists already" in refused("backup", copy, "--data-dir", source)
 
 
+def test_a_backup_is_restored_where_there_is_no_database_yet(tmp_path: Path) -> None:
+    source, copy, new = tmp_path / "source", tmp_path / "copy.sqlite", tmp_path / "new"
+    lut_server("migrate", "--data-dir", source)
+    lut_server("token", "create", "--role", "read", "--data-dir", source)
+    lut_server("backup", copy, "--data-dir", source)
+    (tmp_path / "text").write_bytes(b"no database" * 500)
+    assert "text" in refused("restore", tmp_path / "text", "--data-dir", new)
+    assert list(new.iterdir()) == []
+    restored = lut_server("restore", copy, "--data-dir", new)
+    assert restored.exit_code == 0, restored.stderr
+    listed = [lut_server("token", "list", "--data-dir", folder).stdout for folder in (source, new)]
+    assert listed[0] == listed[1]
+    assert " read " in listed[1]
+
+
 def test_a_broken_backup_is_not_restored(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     lut_server("migrate", "--data-dir", folder)
