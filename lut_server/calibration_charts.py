@@ -6,12 +6,12 @@ from textwrap import wrap
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from lut_server.charts import WELL_PREDICTED
 from lut_server.drawing import add, canvas, even_ticks, text, written
 from lut_server.formatting import NARROW, latency, latency_tick, percent, tick
 from lut_server.schemas import Calibration, Evidence
 
 MARGIN = 16
-WELL_PREDICTED = 0.05
 DOT = 3.6
 
 

@@ -11,6 +11,7 @@ from lut_server.schemas import ComparedTable, Comparison, LatencyTable, NetworkR
 from lut_server.statistics import quantile
 
 WELL_PREDICTED = 0.05
+"""The half width of the band in pictures of predictions, relative."""
 
 Item = TypeVar("Item")
 

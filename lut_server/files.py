@@ -13,6 +13,7 @@ from lut_server import formats
 from lut_server.errors import Unprocessable
 from lut_server.formats import Format
 from lut_server.schemas import Calibration, CalibrationFile, LatencyTable, NetworkSpec, TableFile
+from lut_server.validation import first_error
 
 MAX_BYTES = 64 * 2**20
 HEADER = ".header.json"
@@ -76,7 +77,7 @@ def read_table(path: Path) -> LatencyTable:
             return formats.read_csv(data, json.loads(_read(path.with_name(path.stem + HEADER))))
         return formats.read_parquet(data)
     except ValidationError as error:
-        raise _refused(path, error) from error
+        raise Unprocessable(f"{path}: {first_error(error, 'file')}") from error
     except (ValueError, RecursionError) as error:
         raise Unprocessable(f"{path}: its header is not JSON ({error})") from error
     except Unprocessable as error:
@@ -96,12 +97,7 @@ def read_calibration(table: Path) -> CalibrationFile | None:
     try:
         return CalibrationFile.model_validate_json(_read(path))
     except ValidationError as error:
-        raise _refused(path, error) from error
-
-
-def _refused(path: Path, error: ValidationError) -> Unprocessable:
-    first = error.errors()[0]
-    return Unprocessable(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+        raise Unprocessable(f"{path}: {first_error(error, 'file')}") from error
 
 
 def _is_table(path: Path) -> bool:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from lut_server.errors import Unprocessable
 from lut_server.schemas import Calibration, Costs, Latency, LatencyTable, Quality, TableRow, canonical_json
+from lut_server.validation import first_error
 
 Format = Literal["json", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -57,18 +58,6 @@ def in_network_csv(table: LatencyTable, calibration: Calibration) -> bytes:
     return out.getvalue().encode()
 
 
-def read_json(text: bytes) -> LatencyTable:
-    """A table as the server gives it.
-
-    Raises:
-        Unprocessable: it is not one.
-    """
-    try:
-        return LatencyTable.model_validate_json(text)
-    except ValidationError as error:
-        raise _refused(error) from error
-
-
 def read_csv(text: bytes, header: Mapping[str, Any]) -> LatencyTable:
     """The table of a CSV file and its header, whose digest it must have.
 
@@ -112,7 +101,7 @@ def _assemble(records: list[dict[str, Any]], header: Mapping[str, Any]) -> Laten
         rows = [_row(record, fields["space_digest"]) for record in records]
         table = LatencyTable.model_validate({**fields, "rows": rows})
     except ValidationError as error:
-        raise _refused(error) from error
+        raise Unprocessable(f"not a table: {first_error(error, 'rows')}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise Unprocessable(f"not the rows and header of a table: {type(error).__name__} {error}") from error
     require_digest(table, header.get("content_digest"))
@@ -184,11 +173,6 @@ def _pyarrow() -> tuple[Any, Any]:
             value="parquet",
         ) from error
     return pyarrow, pyarrow.parquet
-
-
-def _refused(error: ValidationError) -> Unprocessable:
-    first = error.errors()[0]
-    return Unprocessable(f"not a table: {'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
 _WRITERS: Mapping[Format, Callable[[LatencyTable], bytes]] = {

@@ -48,6 +48,7 @@ from lut_server.schemas import (
     Runtime,
     TableSummary,
 )
+from lut_server.validation import first_error
 
 Answer = TypeVar("Answer")
 Query = Mapping[str, str | int | None]
@@ -495,9 +496,8 @@ def _parse(answer: TypeAdapter[Answer], request: httpx.Request, content: bytes, 
     try:
         return answer.validate_json(content or b"null")
     except ValidationError as error:
-        first = error.errors()[0]
         raise LutError(
             f"{request.method} {request.url}: the answer is not what this client knows "
-            f"({first['msg']} at {first['loc']}); is a lut-server of this version there?",
+            f"({first_error(error, 'answer')}); is a lut-server of this version there?",
             status=status,
         ) from error

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from lut_server.client.errors import UnreadableTable
 from lut_server.schemas import LatencyTable, TableFile
+from lut_server.validation import first_error
 
 
 def load_table(path: Path | str) -> LatencyTable:
@@ -19,8 +20,6 @@ def load_table(path: Path | str) -> LatencyTable:
     except OSError as error:
         raise UnreadableTable(f"{path}: {error.strerror}; lut-server export --format json writes one") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
         raise UnreadableTable(
-            f"{path}: {where}: {first['msg']}; lut-server export --format json writes a table with its digest"
+            f"{path}: {first_error(error, 'file')}; lut-server export --format json writes a table with its digest"
         ) from error

@@ -5,11 +5,10 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lut_server.credentials import KeyUnusable
@@ -71,15 +70,6 @@ def duration(text: str, option: str) -> timedelta:
     if match is None:
         stop(f"{option} {text}: not a duration; give it like 90d, 24h, 30m or 10s")
     return timedelta(seconds=int(match[1]) * _UNITS_S[match[2]])
-
-
-def first_error(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'options'}: {first['msg']} (given: {first['input']!r})"
-
-
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 def stop(message: str) -> NoReturn:

@@ -9,21 +9,21 @@ import typer
 import uuid6
 from pydantic import ValidationError
 
+from lut_server.app import utc_now
 from lut_server.commands.common import (
     DatabaseUrl,
     DataDir,
     duration,
-    first_error,
     migrated,
     refusing,
     settings_from,
     stop,
-    utc_now,
 )
 from lut_server.credentials import write_secret
 from lut_server.schemas import NewToken, Role, TokenRequest, TokenRotation
 from lut_server.settings import Settings
 from lut_server.storage import tokens
+from lut_server.validation import first_error
 
 PAGE = 1000
 
@@ -51,7 +51,7 @@ def create(
             name=name, role=role, device=device, expires_at=now + duration(expires, "--expires") if expires else None
         )
     except ValidationError as error:
-        stop(first_error(error))
+        stop(first_error(error, "options"))
     with refusing():
         database = migrated(settings)
         with database.write() as session:
@@ -118,7 +118,7 @@ def rotate(
             expires_at=now + duration(expires, "--expires") if expires else None,
         )
     except ValidationError as error:
-        stop(first_error(error))
+        stop(first_error(error, "options"))
     with refusing():
         database = migrated(settings)
         with database.write() as session:

@@ -24,7 +24,7 @@ from lut_server.schemas import (
     canonical_json,
     sha256,
 )
-from lut_server.storage import paging, tables
+from lut_server.storage import measurements, paging, tables
 
 IDS_PER_QUERY = 500
 
@@ -172,10 +172,7 @@ def networks_of(session: Session, calibration: Calibration) -> list[NetworkSpec]
 
 
 def _choose(session: Session, table: TableRow) -> dict[str, UUID]:
-    """Of each network that was measured under a table's conditions the measurement that counts, for the newest ones.
-
-    As in a table: the newest sound measurement, or the newest if none is sound.
-    """
+    """Of each network that was measured under a table's conditions the measurement that counts, for the newest ones."""
     query = (
         select(MeasurementRow.key, MeasurementRow.id, MeasurementRow.sound, MeasurementRow.sequence)
         .join(NetworkRow, NetworkRow.digest == MeasurementRow.key)
@@ -187,7 +184,7 @@ def _choose(session: Session, table: TableRow) -> dict[str, UUID]:
             MeasurementRow.runtime == table.runtime,
             MeasurementRow.method_version == table.method_version,
         )
-        .order_by(MeasurementRow.sound, MeasurementRow.sequence)
+        .order_by(*measurements.LAST_COUNTS)
     )
     best = {key: (sound, sequence, id) for key, id, sound, sequence in session.execute(query)}
     newest = sorted(best.items(), key=lambda item: item[1][:2], reverse=True)[:MAX_NETWORKS]

@@ -16,6 +16,8 @@ from lut_server.schemas import JobRequest, Measurement, Mode, Page, Precision, R
 from lut_server.storage import devices, paging
 
 Row = Mapping[str, Any]
+LAST_COUNTS = (MeasurementRow.sound, MeasurementRow.sequence)
+"""In this order the last of several measurements counts: the newest sound one, or the newest if none is sound."""
 FEW = 50  # more keys than these are looked up by reading all of their job's
 
 

@@ -20,7 +20,7 @@ from lut_server.schemas import (
     Prediction,
     canonical_json,
 )
-from lut_server.storage import devices, operations, paging, predictions
+from lut_server.storage import devices, measurements, operations, paging, predictions
 
 
 def put(session: Session, network: NetworkSpec, now: datetime) -> NetworkRecord:
@@ -54,12 +54,8 @@ def page(session: Session, after: str | None, limit: int) -> Page[NetworkRecord]
 
 def _record(session: Session, row: NetworkRow) -> NetworkRecord:
     network = NetworkSpec.model_validate_json(row.body)
-    query = select(MeasurementRow).where(MeasurementRow.key == row.digest).order_by(MeasurementRow.sequence)
-    best: dict[tuple[str, str, str], MeasurementRow] = {}
-    for measured in session.scalars(query):
-        place = (measured.device, measured.environment, measured.runtime)
-        if measured.sound or place not in best or not best[place].sound:
-            best[place] = measured
+    query = select(MeasurementRow).where(MeasurementRow.key == row.digest).order_by(*measurements.LAST_COUNTS)
+    best = {(one.device, one.environment, one.runtime): one for one in session.scalars(query)}
     return NetworkRecord(
         id=row.digest,
         network=network,

@@ -21,7 +21,7 @@ from lut_server.schemas import (
     canonical_json,
 )
 from lut_server.schemas import TableRow as Row
-from lut_server.storage import devices, operations, paging
+from lut_server.storage import devices, measurements, operations, paging
 from lut_server.table_warnings import warnings_of
 
 # A table that was imported later may be older.
@@ -169,16 +169,16 @@ def page(session: Session, wanted: TableFilter, after: str | None, limit: int) -
 def _choose(session: Session, runtime: str, lease: LeaseRow) -> dict[str, int]:
     """For each key measured under a lease's conditions, the sequence of the measurement that counts."""
     query = (
-        select(MeasurementRow.key, MeasurementRow.sequence, MeasurementRow.sound)
+        select(MeasurementRow.key, MeasurementRow.sequence)
         .where(
             MeasurementRow.device == lease.device,
             MeasurementRow.environment == lease.environment,
             MeasurementRow.runtime == runtime,
             MeasurementRow.method_version == lease.method_version,
         )
-        .order_by(MeasurementRow.sound, MeasurementRow.sequence)
+        .order_by(*measurements.LAST_COUNTS)
     )
-    return {key: sequence for key, sequence, _ in session.execute(query)}
+    return dict(session.execute(query).all())
 
 
 def _load(session: Session, chosen: dict[str, int]) -> list[tuple[str, Measurement]]:
