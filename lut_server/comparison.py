@@ -101,7 +101,8 @@ class _Column:
 
 
 def _conditions(table: LatencyTable) -> Conditions:
-    return Conditions(table.device.uuid, table.environment, table.method_version, table.runtime.batch_size)
+    runtime = table.runtime
+    return Conditions(table.device.uuid, table.environment, table.method_version, runtime.batch_size, runtime.threads)
 
 
 def _column(side: Side, rows: Sequence[TableRow]) -> _Column:

@@ -10,12 +10,13 @@ SOFTWARE = ("python", "torch", "cuda", "cudnn", "tensorrt", "onnxruntime", "cloc
 
 
 class Conditions(NamedTuple):
-    """Under which a table was measured; `device` is a uuid."""
+    """Under which a table was measured; `device` is a uuid, `threads` None on a GPU."""
 
     device: str
     environment: Environment
     method_version: str
     batch_size: int
+    threads: int | None
 
 
 def differences(conditions: Sequence[Conditions]) -> list[str]:
@@ -29,6 +30,8 @@ def _between(first: Conditions, other: Conditions) -> list[str]:
         ("method", first.method_version, other.method_version),
         ("batch size", first.batch_size, other.batch_size),
     ]
+    if first.threads is not None and other.threads is not None:
+        pairs.append(("threads", first.threads, other.threads))
     same_device = first.device == other.device
     for name in Environment.model_fields if same_device else SOFTWARE:
         a, b = getattr(first.environment, name), getattr(other.environment, name)

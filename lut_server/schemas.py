@@ -929,7 +929,8 @@ class Comparison(Contract):
 
     A verdict is `same` if the whole interval lies within a factor 1 + `margin_rel` of 1, `slower` or `faster` if
     the whole interval lies beyond it, and `ambiguous` otherwise. `unlike` says in which conditions, other than
-    device, mode and date, the tables differ; such a comparison is made only if it was asked for.
+    device, mode, precision and date, the tables differ; such a comparison is made only if it was asked for. Precisions
+    are meant to be compared: what does fp16 save?
     """
 
     margin_rel: Positive

@@ -52,7 +52,7 @@ def compare_tables(
         float, Query(gt=0, le=1, description="A difference up to this does not matter: 0.02 is 2 %.")
     ] = MARGIN_REL,
     allow_unlike: Annotated[
-        bool, Query(description="Compare also what differs in method, batch size or software.")
+        bool, Query(description="Compare also what differs in method, batch size, threads or software.")
     ] = False,
     format: Literal["json", "html", "svg"] = "json",
 ) -> Response:
@@ -61,7 +61,8 @@ def compare_tables(
     Only operations that all of them hold are compared; those missing in one are listed. A ratio above 1 is slower than
     the first table; its 95 % interval comes from resampling the measured blocks. The verdict is `same` if the whole
     interval lies within `margin_rel` of 1, `faster` or `slower` if the whole interval lies beyond it, and
-    `ambiguous` otherwise. Tables of unlike methods, batch sizes or software are refused (422) unless `allow_unlike`.
+    `ambiguous` otherwise. Tables of unlike methods, batch sizes, numbers of threads or software are refused (422) unless
+    `allow_unlike`; of unlike precisions not, so that fp32 can be compared with fp16.
     """
     wanted = [
         TableFilter(each, space, space_digest, one, precision, batch_size, threads) for each in device for one in mode
@@ -107,8 +108,8 @@ def compared(
     if comparison.unlike and not allow_unlike:
         raise Unprocessable(
             f"allow_unlike=false: these tables are unlike ({'; '.join(comparison.unlike)}), so a difference need not "
-            "come from the devices. Compare tables of equal method, batch size and software, "
-            "or ask for this one with allow_unlike=true",
+            "come from the devices. Compare tables of equal method, batch size, threads and "
+            "software, or ask for this one with allow_unlike=true",
             field="allow_unlike",
             value="false",
             unlike=list(comparison.unlike),

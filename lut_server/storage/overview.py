@@ -81,4 +81,5 @@ def newest_networks(session: Session) -> list[NetworkRecord]:
 def conditions(session: Session, table: TableSummary) -> Conditions:
     """Under which a table was measured."""
     environment = devices.environment(session, table.environment)
-    return Conditions(table.device, environment, table.method_version, table.runtime.batch_size)
+    runtime = table.runtime
+    return Conditions(table.device, environment, table.method_version, runtime.batch_size, runtime.threads)

@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import combinations
 from uuid import UUID
@@ -21,6 +22,7 @@ from lut_server.schemas import (
     LatencyTable,
     OperationSpec,
     Quality,
+    Runtime,
     TableRow,
     TableSummary,
 )
@@ -220,7 +222,7 @@ def test_turning_a_comparison_round_turns_its_verdict_round(low: float, width: f
 
 def _conditions(**changed: object) -> Conditions:
     environment = Environment(os="Linux", python="3.11", torch="2.13.0", cuda="12.6", driver="550")
-    given = {"device": "gpu-1", "environment": environment, "method_version": "blocks-1", "batch_size": 1}
+    given = {"device": "gpu-1", "environment": environment, "method_version": "blocks-1", "batch_size": 1, "threads": 1}
     return Conditions(**{**given, **changed})  # type: ignore[arg-type]
 
 
@@ -232,6 +234,8 @@ def test_what_makes_tables_unlike_is_named() -> None:
     assert differences([first, _conditions()]) == []
     assert differences([first, _conditions(method_version="blocks-2")]) == ["method: blocks-1 against blocks-2"]
     assert differences([first, _conditions(batch_size=4)]) == ["batch size: 1 against 4"]
+    assert differences([first, _conditions(device="cpu-2", threads=4)]) == ["threads: 1 against 4"]
+    assert differences([first, _conditions(device="gpu-1", threads=None)]) == []
     assert differences([first, _conditions(environment=environment(torch="2.14.0"))]) == [
         "torch: 2.13.0 against 2.14.0"
     ]
@@ -241,6 +245,16 @@ def test_what_makes_tables_unlike_is_named() -> None:
     assert differences([first, _conditions(device="gpu-2", environment=environment(cuda="13.0"))]) == [
         "cuda: 12.6 against 13.0"
     ]
+
+
+def test_one_thread_against_four_is_unlike_and_fp16_is_not() -> None:
+    one = side(of(1))
+
+    def unlike(runtime: Runtime) -> tuple[str, ...]:
+        return compare([one, replace(one, table=one.table.model_copy(update={"runtime": runtime}))]).unlike
+
+    assert unlike(Runtime(threads=4)) == ("threads: 1 against 4",)
+    assert unlike(Runtime(threads=1, precision="fp16", mode="onnxruntime")) == ()
 
 
 @given(pairs)
