@@ -61,8 +61,8 @@ def compare_tables(
     Only operations that all of them hold are compared; those missing in one are listed. A ratio above 1 is slower than
     the first table; its 95 % interval comes from resampling the measured blocks. The verdict is `same` if the whole
     interval lies within `margin_rel` of 1, `faster` or `slower` if the whole interval lies beyond it, and
-    `ambiguous` otherwise. Tables of unlike methods, batch sizes, numbers of threads or software are refused (422) unless
-    `allow_unlike`; of unlike precisions not, so that fp32 can be compared with fp16.
+    `ambiguous` otherwise. Tables of unlike methods, batch sizes, numbers of threads or software are refused (422)
+    unless `allow_unlike`; unlike precisions are not: what does fp16 save?
     """
     wanted = [
         TableFilter(each, space, space_digest, one, precision, batch_size, threads) for each in device for one in mode

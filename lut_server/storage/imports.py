@@ -87,8 +87,7 @@ def _put_calibration(session: Session, table: LatencyTable, file: CalibrationFil
                 value=str(calibration.id),
             )
         return
-    for network in file.networks:
-        networks.put(session, network, now)
+    networks.add(session, file.networks, now)
     session.add(calibrations.new_row(calibration, calibrations.evidence_of(calibration)))
     session.flush()
 

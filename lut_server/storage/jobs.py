@@ -22,8 +22,7 @@ def submit(session: Session, id: UUID, request: JobRequest, now: datetime) -> Jo
     """
     if not session.scalar(select(JobRow.sequence).where(JobRow.id == id)):
         _require_device(session, request)
-        for network in request.networks:
-            networks.put(session, network, now)
+        networks.add(session, request.networks, now)
         operations.add(session, request.operations)
         insert_missing(session, JobRow, [_new(id, request, now)])
         keys = [{"job_id": id, "key": key, "position": place} for place, key in enumerate(request.keys)]

@@ -1,5 +1,6 @@
 """Networks, and what they cost where: the table's sum beside the end-to-end latency."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import select
@@ -18,22 +19,29 @@ from lut_server.schemas import (
     NetworkSpec,
     Page,
     Prediction,
-    canonical_json,
 )
 from lut_server.storage import devices, measurements, operations, paging, predictions
 
 
 def put(session: Session, network: NetworkSpec, now: datetime) -> NetworkRecord:
-    operations.add(session, (item.operation for item in network.operations))
-    row = {
-        "digest": network.digest,
-        "space": network.space,
-        "space_digest": network.space_digest,
-        "body": canonical_json(network.model_dump(mode="json")),
-        "created_at": now,
-    }
-    insert_missing(session, NetworkRow, [row])
+    add(session, [network], now)
     return get(session, network.digest)
+
+
+def add(session: Session, networks: Iterable[NetworkSpec], now: datetime) -> None:
+    ordered = sorted(networks, key=lambda network: network.digest)
+    operations.add(session, {item.operation for network in ordered for item in network.operations})
+    rows = [
+        {
+            "digest": network.digest,
+            "space": network.space,
+            "space_digest": network.space_digest,
+            "body": network.canonical,
+            "created_at": now,
+        }
+        for network in ordered
+    ]
+    insert_missing(session, NetworkRow, rows)
 
 
 def get(session: Session, digest: str) -> NetworkRecord:

@@ -7,6 +7,7 @@ import uuid6
 from lut_server import app
 from lut_server.client import Conflict, JobFailed, LeaseLost, NotFound
 from lut_server.schemas import Completion, DeviceReport, DeviceSelector, Lease, Progress
+from lut_server.storage import networks
 from tests.lut_server.conftest import Lut
 from tests.lut_server.factories import (
     end_to_end,
@@ -288,6 +289,21 @@ def test_a_network_job_registers_its_network_and_its_result(lut: Lut, device: De
     assert result.raw_us == 5 * 50
     assert result.table_id == table.id
     assert [record.id for record in lut.client.networks()] == [spec.digest]
+
+
+def test_submitting_a_job_predicts_none_of_its_networks(
+    lut: Lut, device: DeviceReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were measured before: to predict them would hold up every writer."""
+    specs = [network(A, B, counts=[n + 1, 2]) for n in range(3)]
+    lut.build_table(profile(A, B), device)
+    lut.run_job(end_to_end(*specs), device)
+    predicted: list[object] = []
+    monkeypatch.setattr(networks.predictions, "predictor", lambda *given: predicted.append(given))
+    lut.client.submit_job(end_to_end(*specs, network(B)))
+    assert predicted == []
+    monkeypatch.undo()
+    assert {record.id for record in lut.client.networks()} == {spec.digest for spec in (*specs, network(B))}
 
 
 def test_without_every_row_a_network_has_no_prediction(lut: Lut, device: DeviceReport) -> None:
