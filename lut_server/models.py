@@ -157,7 +157,9 @@ class JobKeyRow(Base):
 
 
 class LeaseRow(Base):
-    """A claim on a job; states: active, completed, released, expired."""
+    """A claim on a job; states: active, completed, released, expired (not renewed in time), superseded (another's
+    completion ended its job). One that expired stays so, also if it completes its job: `completion` says that it did.
+    """
 
     __tablename__ = "leases"
     __table_args__ = (

@@ -122,7 +122,7 @@ def complete(session: Session, id: UUID, token: str, completion: Completion, now
     lease = _load(session, id, token)
     job = jobs.load(session, lease.job_id, for_update=True)
     said = completion.model_dump_json()
-    if lease.state == "completed":
+    if lease.completion is not None:
         if lease.completion != said:
             raise Conflict(f"lease {id} was completed otherwise: {lease.completion}", field="error")
         return jobs.read(job)
@@ -138,7 +138,8 @@ def complete(session: Session, id: UUID, token: str, completion: Completion, now
             _finish(session, lease, job, request, now)
         job.updated_at = now
         _end_others(session, lease)
-    lease.state = "completed"
+    if lease.state == "active":
+        lease.state = "completed"
     lease.completion = said
     return jobs.read(job, request)
 
@@ -193,7 +194,7 @@ def _finish(session: Session, lease: LeaseRow, job: JobRow, request: JobRequest,
 def _end_others(session: Session, lease: LeaseRow) -> None:
     query = select(LeaseRow).where(LeaseRow.job_id == lease.job_id, LeaseRow.id != lease.id, LeaseRow.state == "active")
     for other in session.scalars(query.with_for_update()):
-        other.state = "expired"
+        other.state = "superseded"
 
 
 def _hand_out(session: Session, lease: LeaseRow, job: JobRow) -> Lease:

@@ -12,7 +12,7 @@ from uuid6 import uuid7
 from lut_server.database import Database
 from lut_server.logs import JsonFormatter
 from lut_server.observing import log as access_log
-from lut_server.schemas import DeviceReport
+from lut_server.schemas import Completion, DeviceReport
 from tests.lut_server.conftest import Lut
 from tests.lut_server.factories import measurement, operation, profile
 
@@ -48,6 +48,18 @@ def test_metrics_say_what_stands_in_the_database(lut: Lut, device: DeviceReport)
     lut.clock.advance(120)
     lut.claim(device)
     assert _metrics(lut)["lut_leases_expired_total", ()] == 1
+
+
+def test_expired_leases_are_counted_once_whatever_comes_after(lut: Lut, device: DeviceReport) -> None:
+    lut.client.submit_job(profile(A))
+    slow = lut.claim(device)
+    lut.clock.advance(121)
+    lut.claim(device)
+    assert _metrics(lut)["lut_leases_expired_total", ()] == 1
+    done = lut.finish(slow, device)
+    found = _metrics(lut)
+    assert (found["lut_leases_expired_total", ()], found["lut_leases_active", ()]) == (1, 0)
+    assert lut.client.complete(slow.id, slow.token, Completion()) == done
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -273,7 +273,7 @@ class Protocol(RuleBasedStateMachine):
         def call() -> str:
             return self.client.complete(lease.request.id, lease.token, completion).state
 
-        if lease.state == "completed":
+        if lease.completion is not None:
             if completion == lease.completion:
                 assert call() == job.state
             else:
@@ -292,9 +292,11 @@ class Protocol(RuleBasedStateMachine):
             job.state = "failed" if error else "done"
             for other in self.held:
                 if other.job == lease.job and other is not lease and other.state == "active":
-                    other.state = "expired"
+                    other.state = "superseded"
         assert call() == job.state
-        lease.state, lease.completion = "completed", completion
+        if lease.state == "active":
+            lease.state = "completed"
+        lease.completion = completion
 
     @rule(lease=leases)
     def give_back(self, lease: LeaseModel) -> None:
@@ -332,6 +334,14 @@ class Protocol(RuleBasedStateMachine):
         with self.database.read() as session:
             stored = session.scalars(select(MeasurementRow.id)).all()
         assert sorted(stored) == sorted(self.receipts)
+
+    @invariant()
+    def leases_are_what_they_should_be(self) -> None:
+        """One that expired stays so, whatever its agent sends later."""
+        assert self.database
+        with self.database.read() as session:
+            states = dict(session.execute(select(LeaseRow.id, LeaseRow.state)).all())
+        assert states == {lease.request.id: lease.state for lease in self.held}
 
     @invariant()
     def a_device_and_a_job_have_one_active_lease(self) -> None:
