@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -94,7 +94,7 @@ def _binds(
     return [(name, kind.bind_processor(dialect)) for name, kind in zip(names, types, strict=True)]
 
 
-def unavailable(error: SQLAlchemyError | OSError) -> str | None:
+def unavailable(error: Exception) -> str | None:
     """Why the database cannot serve at the moment, or None if the error is something else."""
     if isinstance(error, PoolTimeout):
         return "every connection to the database is in use"

@@ -1,4 +1,4 @@
-"""Calibrations are renewed when a job is done: fitted outside of any transaction, so that no writer waits for it."""
+"""Tables are calibrated anew when a job is done: outside of any transaction, so that no writer waits for it."""
 
 import logging
 from datetime import datetime
@@ -16,7 +16,7 @@ ATTEMPTS = 3
 log = logging.getLogger(__name__)
 
 
-def renew(database: Database, lease_id: UUID, job: Job, now: datetime) -> None:
+def recalibrate(database: Database, lease_id: UUID, job: Job, now: datetime) -> None:
     """Calibrate the newest table under the conditions of a lease whose job is done, if there is new evidence.
 
     Where networks are measured faster than this can follow, the last of their jobs to be done has the last word.

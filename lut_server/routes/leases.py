@@ -1,3 +1,4 @@
+import logging
 import time
 from typing import Annotated
 from uuid import UUID
@@ -7,13 +8,16 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from lut_server.auth import Principal
+from lut_server.database import unavailable
+from lut_server.errors import NotReady
 from lut_server.problems import documented
-from lut_server.renewal import renew
+from lut_server.renewal import recalibrate
 from lut_server.routes.state import Caller, Lut, State, answer
 from lut_server.schemas import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
 from lut_server.storage import leases
 
 router = APIRouter(prefix="/leases", tags=["leases"], responses=documented(422, 503))
+log = logging.getLogger(__name__)
 LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_length=300)]
 
 
@@ -69,7 +73,7 @@ def complete_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, 
         job = leases.complete(session, id, lease_token, completion, lut.clock())
     lut.hot_tables.built(device)
     if job.state == "done":
-        renew(lut.database, id, job, lut.clock())
+        _recalibrate(lut, id, job)
     return answer(job)
 
 
@@ -89,6 +93,17 @@ def give_back_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken)
 def _require_own(session: Session, caller: Principal, id: UUID) -> None:
     if caller.device is not None:
         caller.require_device(leases.device_of(session, id))
+
+
+def _recalibrate(lut: State, id: UUID, job: Job) -> None:
+    """The job is stored: only a database that is not available now is a reason to complete it again."""
+    try:
+        recalibrate(lut.database, id, job, lut.clock())
+    except Exception as error:
+        why = unavailable(error)
+        if why is not None:
+            raise NotReady(f"{why}. The job is done, and no table calibrated from it yet; try again") from error
+        log.exception("job %s is done, and no table calibrated from it", job.id)
 
 
 def _claim(lut: State, request: LeaseRequest) -> Response | None:

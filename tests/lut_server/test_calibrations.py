@@ -6,12 +6,15 @@ import io
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import combinations
+from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
 import uuid6
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
+from lut_server import renewal
 from lut_server.client import AsyncLutClient, NotAccurate, NotFound, Rejected
 from lut_server.database import Database
 from lut_server.models import LeaseRow
@@ -305,6 +308,33 @@ def test_latencies_that_cannot_be_computed_with_leave_the_job_done(lut: Lut) -> 
     assert job.state == "done"
     for path in ("/v1/networks", "/networks", "/", f"/tables/{lut.client.tables()[0].id}"):
         assert lut.http.get(path).status_code == 200, path
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_job_is_done_whatever_its_calibration_stumbles_over(
+    lut: Lut, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(5, seed=2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(renewal, "calibrated", Mock(side_effect=ZeroDivisionError))
+        assert truth.measure(lut, by, specs[:3]).state == "done"
+    assert "ZeroDivisionError" in caplog.text
+
+    busy = OperationalError("", {}, Exception("database is locked"))
+    with monkeypatch.context() as patch:
+        patch.setattr(renewal, "calibrated", Mock(side_effect=busy))
+        lut.client.submit_job(end_to_end(specs[3]))
+        lease = lut.claim(by)
+        lut.client.put_measurement(measurement(lease, specs[3].digest, by))
+        request = {"url": f"/v1/leases/{lease.id}/completion", "json": {}, "headers": {"Lease-Token": lease.token}}
+        refused = lut.http.post(**request)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert "The job is done" in refused.json()["detail"]
+    assert lut.http.post(**request).status_code == 200
+    assert lut.client.calibration(table.id).card.networks == 4
 
 
 def test_tables_are_marked_by_how_they_predict(lut: Lut) -> None:
