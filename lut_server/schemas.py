@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MAX_SAMPLES = 10_000
 MAX_OPERATIONS = 10_000
 MAX_NETWORKS = 256
+MAX_WARNINGS = 16
 
 Item = TypeVar("Item")
 # Nothing that ends a string or starts a tag in SQL, HTML or a shell, and no control character.
@@ -402,7 +403,7 @@ class LatencyTable(Contract):
     space: Name
     space_digest: Digest
     rows: Annotated[tuple[TableRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
-    warnings: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
+    warnings: Annotated[tuple[Text, ...], Field(max_length=MAX_WARNINGS)] = ()
 
     @cached_property
     def digest(self) -> str:

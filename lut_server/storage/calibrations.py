@@ -39,21 +39,20 @@ class Due:
 
 
 def due(session: Session, lease_id: UUID, job: Job) -> Due | None:
-    """What is to be calibrated now that a job is done: the newest table under its conditions, if there is news."""
+    """What is to be calibrated now that a job is done: the newest table under its conditions, if there is news.
+
+    A calibration that was imported stays until as many networks were measured here as it was made from.
+    """
     lease = session.get_one(LeaseRow, lease_id)
-    row = session.scalars(
-        select(TableRow)
-        .where(
-            TableRow.device == lease.device,
-            TableRow.environment == lease.environment,
-            TableRow.runtime == job.request.runtime.digest,
-            TableRow.method_version == lease.method_version,
-            TableRow.space == job.request.space,
-            TableRow.space_digest == job.request.space_digest,
-        )
-        .order_by(TableRow.created_at.desc(), TableRow.sequence.desc())
-        .limit(1)
-    ).one_or_none()
+    row = tables.newest_under(
+        session,
+        device=lease.device,
+        environment=lease.environment,
+        runtime=job.request.runtime.digest,
+        method_version=lease.method_version,
+        space=job.request.space,
+        space_digest=job.request.space_digest,
+    )
     if row is None:
         return None
     chosen = _choose(session, row)
@@ -66,7 +65,8 @@ def due(session: Session, lease_id: UUID, job: Job) -> Due | None:
     measured = [
         one for one in _load(session, chosen) if known >= {item.operation.digest for item in one.network.operations}
     ]
-    return Due(table, measured, evidence) if len(measured) >= MIN_NETWORKS else None
+    least = ErrorCard.model_validate_json(newest.card).networks if newest else MIN_NETWORKS
+    return Due(table, measured, evidence) if len(measured) >= least else None
 
 
 def add(session: Session, calibration: Calibration, evidence: str) -> bool:

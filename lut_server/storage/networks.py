@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from lut_server.database import insert_missing
 from lut_server.errors import NotFound
-from lut_server.models import MeasurementRow, NetworkRow, TableRow
+from lut_server.models import MeasurementRow, NetworkRow
 from lut_server.prediction import latency_us
 from lut_server.schemas import (
     Basis,
@@ -20,7 +20,7 @@ from lut_server.schemas import (
     Page,
     Prediction,
 )
-from lut_server.storage import devices, measurements, operations, paging, predictions
+from lut_server.storage import devices, measurements, operations, paging, predictions, tables
 
 
 def put(session: Session, network: NetworkSpec, now: datetime) -> NetworkRecord:
@@ -97,22 +97,18 @@ def _predict(
     session: Session, network: NetworkSpec, row: MeasurementRow, measurement: Measurement
 ) -> tuple[Prediction | None, Basis]:
     """By the newest table under the conditions of a measurement, and what its latencies are to be compared with."""
-    id = session.scalar(
-        select(TableRow.id)
-        .where(
-            TableRow.device == row.device,
-            TableRow.environment == row.environment,
-            TableRow.runtime == row.runtime,
-            TableRow.method_version == row.method_version,
-            TableRow.space == network.space,
-            TableRow.space_digest == network.space_digest,
-        )
-        .order_by(TableRow.created_at.desc(), TableRow.sequence.desc())
-        .limit(1)
+    table = tables.newest_under(
+        session,
+        device=row.device,
+        environment=row.environment,
+        runtime=row.runtime,
+        method_version=row.method_version,
+        space=network.space,
+        space_digest=network.space_digest,
     )
-    if id is None:
+    if table is None:
         return None, "median_us"
-    predictor = predictions.predictor(session, id).compared_with(measurement)
+    predictor = predictions.predictor(session, table.id).compared_with(measurement)
     try:
         return predictor.predict(network), predictor.basis
     except MissingRows:

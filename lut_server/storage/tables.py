@@ -12,6 +12,7 @@ from lut_server.errors import NotFound
 from lut_server.models import LeaseRow, MeasurementRow, TableRow
 from lut_server.schemas import (
     MAX_OPERATIONS,
+    MAX_WARNINGS,
     JobRequest,
     LatencyTable,
     Measurement,
@@ -50,15 +51,41 @@ def build(session: Session, request: JobRequest, runtime: str, lease: LeaseRow, 
     """Build the table of a profile job's device, environment, runtime (by digest) and space; its id.
 
     It holds every operation of the space that was measured under these conditions, so that a job for a few more
-    operations extends the table. Each row is the newest sound measurement, or the newest if none is sound. A table
-    that would hold what the newest one holds is that one.
+    operations extends the table, and what nobody measured here but stands in the table that it follows, which was
+    imported. Each row is the newest sound measurement, or the newest if none is sound. A table that would hold what
+    the newest one holds is that one.
     """
     chosen = _choose(session, runtime, lease)
     known = operations.of_space(session, request.space, request.space_digest, list(chosen))
     own = set(request.keys)
     keys = sorted((key for key in chosen if key in known), key=lambda key: (key not in own, -chosen[key]))
-    measured = _load(session, {key: chosen[key] for key in sorted(keys[:MAX_OPERATIONS])})
+    measured = _load(session, {key: chosen[key] for key in keys[:MAX_OPERATIONS]})
+    rows = [
+        Row(
+            operation=known[key],
+            latency=measurement.latency,
+            quality=measurement.quality,
+            normalized_us=measurement.normalized_us,
+            device_us=measurement.device_us,
+            costs=measurement.costs,
+            measurement_id=measurement.id,
+        )
+        for key, measurement in measured
+    ]
     environment = devices.environment(session, lease.environment)
+    warnings = warnings_of(environment, [measurement for _, measurement in measured])
+    alike = {
+        "device": lease.device,
+        "runtime": runtime,
+        "space": request.space,
+        "space_digest": request.space_digest,
+    }
+    followed = newest_under(session, environment=lease.environment, method_version=lease.method_version, **alike)
+    if followed is not None:
+        before = get(session, followed.id)
+        imported = [row for row in before.rows if row.operation.digest not in chosen][: MAX_OPERATIONS - len(rows)]
+        rows += imported
+        warnings = tuple(dict.fromkeys((*warnings, *before.warnings)))[:MAX_WARNINGS] if imported else warnings
     table = LatencyTable(
         id=uuid6.uuid7(),
         created_at=now,
@@ -68,29 +95,10 @@ def build(session: Session, request: JobRequest, runtime: str, lease: LeaseRow, 
         method_version=lease.method_version,
         space=request.space,
         space_digest=request.space_digest,
-        warnings=warnings_of(environment, [measurement for _, measurement in measured]),
-        rows=tuple(
-            Row(
-                operation=known[key],
-                latency=measurement.latency,
-                quality=measurement.quality,
-                normalized_us=measurement.normalized_us,
-                device_us=measurement.device_us,
-                costs=measurement.costs,
-                measurement_id=measurement.id,
-            )
-            for key, measurement in measured
-        ),
+        warnings=warnings,
+        rows=tuple(sorted(rows, key=lambda row: row.operation.digest)),
     )
-    newest = _newest(
-        session,
-        select(TableRow).where(
-            TableRow.device == lease.device,
-            TableRow.runtime == runtime,
-            TableRow.space == request.space,
-            TableRow.space_digest == request.space_digest,
-        ),
-    )
+    newest = newest_under(session, **alike)
     if newest is not None and newest.content_digest == table.digest:
         return newest.id
     session.add(new_row(table))
@@ -122,6 +130,11 @@ def new_row(table: LatencyTable) -> TableRow:
 
 def find(session: Session, id: UUID) -> TableSummary:
     return _summary(_load_row(session, id))
+
+
+def newest_under(session: Session, **conditions: str) -> TableRow | None:
+    """The newest table whose columns are these: device, environment and runtime (by digest), method, space."""
+    return _newest(session, select(TableRow).filter_by(**conditions))
 
 
 def find_newest(

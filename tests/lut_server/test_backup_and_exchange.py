@@ -12,11 +12,13 @@ import uuid6
 from typer.testing import CliRunner, Result
 
 from lut_server.__main__ import cli
+from lut_server.app import create_app
 from lut_server.client import LutClient
+from lut_server.database import Database
 from lut_server.formats import COLUMNS
 from lut_server.schemas import Calibration, LatencyTable, Measurement, Quality
 from tests.lut_server import truth
-from tests.lut_server.conftest import Lut
+from tests.lut_server.conftest import Lut, serving
 from tests.lut_server.factories import lease_request, measurement, operation, profile, report
 from tests.lut_server.processes import Server
 
@@ -111,6 +113,30 @@ def test_a_calibration_goes_with_its_table_and_predicts_there_as_here(
             assert client.table(table.id, max_mape=0.5) == table
     finally:
         server.kill()
+
+
+def test_an_imported_calibration_stays_until_there_are_as_many_networks_here(
+    database_url: str, lut: Lut, sqlite_template: Path, tmp_path: Path
+) -> None:
+    table = truth.build_table(lut, report())
+    specs = truth.draw_networks(6, seed=2)
+    truth.measure(lut, report(), specs)
+    there = lut.client.calibration(table.id)
+    lut_server("export", tmp_path / "out", "--database-url", database_url)
+    (tmp_path / "other").mkdir()
+    path = shutil.copy(sqlite_template, tmp_path / "other" / "lut.sqlite")
+    assert lut_server("import", tmp_path / "out", "--data-dir", path.parent).exit_code == 0
+    database = Database(f"sqlite:///{path}")
+    with serving(create_app(database, lut.clock)) as url:
+        other = Lut(url, lut.clock)
+        for few in (specs[:3], specs[3:5]):
+            truth.measure(other, report(), few)
+            assert other.client.calibration(table.id) == there
+        truth.measure(other, report(), specs[5:])
+        assert other.client.calibration(table.id).id != there.id
+        other.client.close()
+        other.http.close()
+    database.close()
 
 
 def test_a_calibration_that_was_changed_or_is_of_another_table_is_refused(

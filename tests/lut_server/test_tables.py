@@ -8,8 +8,10 @@ import uuid6
 from lut_server.client import NotFound, Rejected
 from lut_server.schemas import (
     DeviceReport,
+    Latency,
     LatencyTable,
     MissingRows,
+    OperationSpec,
     Prediction,
     PredictionRequest,
     Problem,
@@ -17,8 +19,10 @@ from lut_server.schemas import (
     TableSummary,
     sha256,
 )
+from lut_server.schemas import TableRow as Row
+from lut_server.storage import tables
 from tests.lut_server.conftest import Lut
-from tests.lut_server.factories import CPU, SPACE_DIGEST, network, operation, profile, report
+from tests.lut_server.factories import CPU, METHOD, SOUND, SPACE_DIGEST, network, operation, profile, report
 
 A, B, C = operation(8), operation(16), operation(32)
 
@@ -69,6 +73,64 @@ def test_tables_are_never_mixed(lut: Lut, device: DeviceReport) -> None:
     assert [item.id for item in lut.client.tables(device="cpu-1", threads=2)] == [built[1].id]
     with pytest.raises(MissingRows, match="another definition"):
         built[0].require([redefined])
+
+
+def imported(lut: Lut, by: DeviceReport, *specs: OperationSpec, warnings: tuple[str, ...] = ()) -> LatencyTable:
+    """A table that another server built, of rows that take 5 µs."""
+    latency = Latency.of([5.0, 5.0])
+    rows = [
+        Row(operation=spec, latency=latency, quality=SOUND, measurement_id=uuid6.uuid7())
+        for spec in sorted(specs, key=lambda spec: spec.digest)
+    ]
+    table = LatencyTable(
+        id=uuid6.uuid7(),
+        created_at=lut.clock.now,
+        device=by.device,
+        environment=by.environment,
+        runtime=CPU,
+        method_version=METHOD.version,
+        space="small",
+        space_digest=SPACE_DIGEST,
+        rows=tuple(rows),
+        warnings=warnings,
+    )
+    answer = lut.http.put(
+        f"/v1/tables/{table.id}",
+        content=table.model_dump_json(),
+        params={"digest": table.digest},
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 200, answer.text
+    lut.clock.advance(60)
+    return table
+
+
+def test_a_job_extends_an_imported_table(lut: Lut, device: DeviceReport) -> None:
+    specs = [operation(channels + 1) for channels in range(100)]
+    first = imported(lut, device, *specs, warnings=("It was hot there.",))
+    new, again = operation(500), specs[7]
+    table = lut.build_table(profile(new, again), device)
+    assert {row.operation for row in table.rows} == {*specs, new}
+    assert [table[spec].latency.median_us for spec in (new, again)] == [100, 100]
+    assert all(table[spec] == first[spec] for spec in specs if spec != again)
+    assert table.warnings == first.warnings
+    lut.clock.advance(60)
+    further = lut.build_table(profile(operation(501)), device)
+    assert {row.operation for row in further.rows} == {*specs, new, operation(501)}
+    assert lut.build_table(profile(new), device).id == further.id, "same content, same table"
+    updated = lut.build_table(profile(new), report(torch="2.14.0"))
+    assert [row.operation for row in updated.rows] == [new], "only under the same conditions"
+
+
+def test_what_was_measured_here_comes_first_where_a_table_is_full(
+    lut: Lut, device: DeviceReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(lut, device, *(operation(channels + 1) for channels in range(5)))
+    monkeypatch.setattr(tables, "MAX_OPERATIONS", 4)
+    own = {operation(100 + n) for n in range(3)}
+    found = {row.operation for row in lut.build_table(profile(*own), device).rows}
+    assert len(found) == 4
+    assert own < found
 
 
 def test_a_device_that_returns_to_an_older_environment_has_its_table_as_the_newest(
