@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lut_server.schemas import Basis, LatencyTable, NetworkSpec, OperationSpec, TableRow
 
-VERSION = "per-kind-1"
+VERSION = "per-kind-2"
 MIN_NETWORKS = 3
 """Fewer measured networks than this say nothing about the kinds of operation in them."""
 
@@ -106,23 +106,28 @@ class Calibrated:
         self._shares = [_shares(table, item.network, self._unit_us, basis) for item in observed]
         excess = np.array([item.measured_us for item in observed]) / self._raw_us - 1
         self._fits = _fits(_grams(self._shares, self._shares), excess)
-        self._held_out = _mixed([fit.leave_one_out(excess) for fit in self._fits], self._fits)
-        standardized = (excess - self._held_out.mean) / self._held_out.std
-        seen = _SCALE_SURE + float(standardized @ standardized)
-        self._scale = math.sqrt(seen / (_SCALE_SURE + len(excess)))
+        self._held_out, squares = _held_out(self._fits, excess)
+        total, count = _SCALE_SURE + float(squares.sum()), _SCALE_SURE + len(excess)
+        self._scale = math.sqrt(total / count)
+        self._held_out_scales = np.sqrt((total - squares) / (count - 1))
 
     def predict(self, network: NetworkSpec) -> Estimate:
         """Raises MissingRows."""
         raw_us = raw_sum_us(self._table, network, self._basis)
         found = self._posterior(_shares(self._table, network, self._unit_us, self._basis), noisy=True)
-        return self._estimate(raw_us, found)
+        return _estimate(raw_us, found, self._scale)
 
     def leave_one_out(self) -> list[Estimate]:
-        """Every observed network as the others predict it."""
-        pairs = zip(self._held_out.mean, self._held_out.std, strict=True)
+        """Every observed network as the others predict it.
+
+        Its own measurement has no part in the posterior, in the weights of the settings, and in the scale of its
+        interval. Two things are approximate: settings that are unlikely given all networks are left out for each, and
+        the residuals behind the scale are of the others as all but themselves predict them.
+        """
+        each = zip(self._raw_us, self._held_out.mean, self._held_out.std, self._held_out_scales, strict=True)
         return [
-            self._estimate(float(raw_us), Coefficient(float(mean), float(std)))
-            for raw_us, (mean, std) in zip(self._raw_us, pairs, strict=True)
+            _estimate(float(raw_us), Coefficient(float(mean), float(std)), float(scale))
+            for raw_us, mean, std, scale in each
         ]
 
     def in_network_us(self, operation: OperationSpec) -> float:
@@ -152,13 +157,8 @@ class Calibrated:
     def _posterior(self, shares: _Shares, noisy: bool = False) -> Coefficient:
         """Of what these shares cost beyond 1, with the noise of a measurement or without."""
         across, own = _grams([shares], self._shares), _grams([shares], [shares])
-        found = _mixed([fit.posterior(across, own, noisy) for fit in self._fits], self._fits)
+        found = _mixed([fit.posterior(across, own, noisy) for fit in self._fits], _weights(self._fits))
         return Coefficient(float(found.mean[0]), float(found.std[0]))
-
-    def _estimate(self, raw_us: float, excess: Coefficient) -> Estimate:
-        reach = Z90 * self._scale * excess.std
-        ends = (excess.mean, excess.mean - reach, excess.mean + reach)
-        return Estimate(*(raw_us * max(LEAST_SHARE, 1 + value) for value in ends))
 
 
 class _Moments(NamedTuple):
@@ -209,12 +209,35 @@ def _evidence(scatter: Scatter, kernel: Floats, excess: Floats) -> float:
     return float(likelihood - 0.5 * sum(step**2 for step in steps))
 
 
-def _mixed(found: Sequence[_Moments], fits: Sequence[_Fit]) -> _Moments:
+def _held_out(fits: Sequence[_Fit], excess: Floats) -> tuple[_Moments, Floats]:
+    """What the others say of each network, and its squared residual in standard deviations of that.
+
+    A setting is as likely given the others as it is given all, over how likely it makes the network given the others.
+    """
+    found = [fit.leave_one_out(excess) for fit in fits]
+    logs = np.array([np.log(each.std) + 0.5 * ((excess - each.mean) / each.std) ** 2 for each in found])
+    logs += np.log(_weights(fits))
+    weights = np.exp(logs - logs.max(axis=0))
+    mixed = _mixed(found, weights / weights.sum(axis=0))
+    return mixed, ((excess - mixed.mean) / mixed.std) ** 2
+
+
+def _weights(fits: Sequence[_Fit]) -> Floats:
+    """A column: one of each fit, for every network asked about."""
+    return np.array([[fit.weight] for fit in fits])
+
+
+def _mixed(found: Sequence[_Moments], weights: Floats) -> _Moments:
     """Mean and standard deviation of the mixture of the fits."""
-    weights = np.array([[fit.weight] for fit in fits])
     means, stds = np.array([each.mean for each in found]), np.array([each.std for each in found])
     mean = (weights * means).sum(axis=0)
     return _Moments(mean, np.sqrt((weights * (stds**2 + (means - mean) ** 2)).sum(axis=0)))
+
+
+def _estimate(raw_us: float, excess: Coefficient, scale: float) -> Estimate:
+    reach = Z90 * scale * excess.std
+    ends = (excess.mean, excess.mean - reach, excess.mean + reach)
+    return Estimate(*(raw_us * max(LEAST_SHARE, 1 + value) for value in ends))
 
 
 def row_us(row: TableRow, basis: Basis) -> float:

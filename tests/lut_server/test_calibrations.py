@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import combinations
+from statistics import mean, median
 from unittest.mock import Mock
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from lut_server import renewal
+from lut_server.calibration import Calibrated, Observed
 from lut_server.client import AsyncLutClient, NotAccurate, NotFound, Rejected
 from lut_server.database import Database
 from lut_server.models import LeaseRow
@@ -119,6 +121,22 @@ def test_nothing_predicts_itself(lut: Lut) -> None:
     assert result.raw_us == odd.raw_us
     (said,) = lut.client.predict([specs[11]], "cpu-1", CPU)
     assert said.predicted_us == odd.predicted_us
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_the_others_say_is_what_they_say_without_it(lut: Lut) -> None:
+    """In closed form as if it had never been measured: the prediction, and how sure it is."""
+    table = truth.build_table(lut, report())
+    off, widths = [], []
+    for seed in range(6):
+        observed = [Observed(spec, truth.network_us(spec)) for spec in truth.draw_networks(6, seed)]
+        for place, held_out in enumerate(Calibrated(table, observed, "median_us").leave_one_out()):
+            others = Calibrated(table, observed[:place] + observed[place + 1 :], "median_us")
+            expected = others.predict(observed[place].network)
+            off.append(abs(held_out.latency_us / expected.latency_us - 1))
+            widths.append((held_out.high_us - held_out.low_us) / (expected.high_us - expected.low_us))
+    assert mean(off) < 0.001
+    assert 0.9 < median(widths) < 1.1
 
 
 def test_a_new_table_is_calibrated_by_what_was_measured_before(lut: Lut) -> None:
