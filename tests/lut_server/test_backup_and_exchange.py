@@ -116,17 +116,15 @@ def test_a_calibration_goes_with_its_table_and_predicts_there_as_here(
 
 
 def test_an_imported_calibration_stays_until_there_are_as_many_networks_here(
-    database_url: str, lut: Lut, sqlite_template: Path, tmp_path: Path
+    database_url: str, lut: Lut, tmp_path: Path
 ) -> None:
     table = truth.build_table(lut, report())
     specs = truth.draw_networks(6, seed=2)
     truth.measure(lut, report(), specs)
     there = lut.client.calibration(table.id)
     lut_server("export", tmp_path / "out", "--database-url", database_url)
-    (tmp_path / "other").mkdir()
-    path = shutil.copy(sqlite_template, tmp_path / "other" / "lut.sqlite")
-    assert lut_server("import", tmp_path / "out", "--data-dir", path.parent).exit_code == 0
-    database = Database(f"sqlite:///{path}")
+    assert lut_server("import", tmp_path / "out", "--data-dir", tmp_path / "other").exit_code == 0
+    database = Database(f"sqlite:///{tmp_path}/other/lut.sqlite")
     with serving(create_app(database, lut.clock)) as url:
         other = Lut(url, lut.clock)
         for few in (specs[:3], specs[3:5]):

@@ -347,11 +347,11 @@ def test_a_job_is_done_whatever_its_calibration_stumbles_over(
         lut.client.submit_job(end_to_end(specs[3]))
         lease = lut.claim(by)
         lut.client.put_measurement(measurement(lease, specs[3].digest, by))
-        request = {"url": f"/v1/leases/{lease.id}/completion", "json": {}, "headers": {"Lease-Token": lease.token}}
-        refused = lut.http.post(**request)
+        path, token = f"/v1/leases/{lease.id}/completion", {"Lease-Token": lease.token}
+        refused = lut.http.post(path, json={}, headers=token)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert "The job is done" in refused.json()["detail"]
-    assert lut.http.post(**request).status_code == 200
+    assert lut.http.post(path, json={}, headers=token).status_code == 200
     assert lut.client.calibration(table.id).card.networks == 4
 
 

@@ -7,7 +7,7 @@ import uuid6
 from lut_server import app
 from lut_server.client import Conflict, JobFailed, LeaseLost, NotFound
 from lut_server.schemas import Completion, DeviceReport, DeviceSelector, Lease, Progress
-from lut_server.storage import networks
+from lut_server.storage import predictions
 from tests.lut_server.conftest import Lut
 from tests.lut_server.factories import (
     end_to_end,
@@ -299,7 +299,7 @@ def test_submitting_a_job_predicts_none_of_its_networks(
     lut.build_table(profile(A, B), device)
     lut.run_job(end_to_end(*specs), device)
     predicted: list[object] = []
-    monkeypatch.setattr(networks.predictions, "predictor", lambda *given: predicted.append(given))
+    monkeypatch.setattr(predictions, "predictor", lambda *given: predicted.append(given))
     lut.client.submit_job(end_to_end(*specs, network(B)))
     assert predicted == []
     monkeypatch.undo()
