@@ -157,8 +157,10 @@ class JobKeyRow(Base):
 
 
 class LeaseRow(Base):
-    """A claim on a job; states: active, completed, released, expired (not renewed in time), superseded (another's
-    completion ended its job). One that expired stays so, also if it completes its job: `completion` says that it did.
+    """A claim on a job; states: active, completed, released, expired, superseded.
+
+    One that was not renewed in time stays expired, also if it then completes its job: `completion` says that it did.
+    Superseded is one whose job another's late completion ended.
     """
 
     __tablename__ = "leases"

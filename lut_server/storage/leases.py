@@ -1,7 +1,7 @@
 """Leases: who works on which job, by the server's clock alone.
 
-Two requests may lock a device, its lease and its job in another order: PostgreSQL then ends one of them, which is a 503
-and a retry.
+Not every request locks device, lease and job in the same order: where two wait for each other, PostgreSQL ends one of
+them, which is a 503 and a retry.
 """
 
 import hmac

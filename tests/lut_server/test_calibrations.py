@@ -221,6 +221,7 @@ def test_a_table_can_be_demanded_to_predict_well(lut: Lut) -> None:
     with pytest.raises(NotAccurate, match=r"off in the mean .*over 12 networks.*Have its device measure") as bad:
         lut.client.newest_table("Xeon", "small", CPU, max_mape=card.calibrated.mape / 2)
     assert (bad.value.table_id, bad.value.card) == (table.id, card)
+    assert "lgcnet-search profile --again" in str(bad.value)
 
     async def ask() -> Calibration:
         async with AsyncLutClient(lut.url, cache=False) as client:
@@ -391,6 +392,7 @@ def test_tables_are_marked_by_how_they_predict(lut: Lut) -> None:
     state, devices, page = marked()
     assert state == "bad"
     assert "off in the mean" in page
+    assert "lgcnet-search profile --again" in page
 
 
 def _sum_us(spec: NetworkSpec) -> float:
