@@ -10,7 +10,7 @@ import pytest
 # Importable only where NVIDIA's libraries are.
 VENDOR = {"tensorrt", "pycuda"}
 # What the agent and the search may import of the server.
-SHARED = {"lut_server.calibration", "lut_server.client", "lut_server.schemas", "lut_server.statistics"}
+SHARED = {f"lut_server.{name}" for name in ("calibration", "client", "schemas", "statistics", "validation")}
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
