@@ -34,7 +34,7 @@ CONSTANT_SHARE = 0.02
 """Prior standard deviation of the constant, of the mean network."""
 
 
-class Observed(NamedTuple):
+class TimedNetwork(NamedTuple):
     """A network and its end-to-end latency in microseconds."""
 
     network: NetworkSpec
@@ -96,7 +96,7 @@ class Calibrated:
         ValueError: fewer than MIN_NETWORKS networks.
     """
 
-    def __init__(self, table: LatencyTable, observed: Sequence[Observed], basis: Basis) -> None:
+    def __init__(self, table: LatencyTable, observed: Sequence[TimedNetwork], basis: Basis) -> None:
         if len(observed) < MIN_NETWORKS:
             raise ValueError(f"observed: {len(observed)} networks; a calibration takes at least {MIN_NETWORKS}")
         self._table = table

@@ -14,7 +14,7 @@ from numpy.linalg import LinAlgError
 from pydantic import ValidationError
 
 from lut_server import calibration as posterior
-from lut_server.calibration import LEAST_SHARE, Calibrated, Estimate, Observed, raw_sum_us, row_us
+from lut_server.calibration import LEAST_SHARE, Calibrated, Estimate, TimedNetwork, raw_sum_us, row_us
 from lut_server.error_card import error_card
 from lut_server.schemas import (
     Basis,
@@ -112,7 +112,7 @@ def calibrated(table: LatencyTable, measured: Sequence[Measured], id: UUID, now:
 
 def _calibrated(table: LatencyTable, measured: Sequence[Measured], id: UUID, now: datetime) -> Calibration:
     basis = basis_of(table, (one.measurement for one in measured))
-    observed = [Observed(one.network, latency_us(one.measurement, basis)) for one in measured]
+    observed = [TimedNetwork(one.network, latency_us(one.measurement, basis)) for one in measured]
     fitted = Calibrated(table, observed, basis)
     held_out = fitted.leave_one_out()
     raw_us = [raw_sum_us(table, one.network, basis) for one in measured]

@@ -11,7 +11,7 @@ from lut_server.auth import Principal
 from lut_server.database import unavailable
 from lut_server.errors import NotReady
 from lut_server.problems import documented
-from lut_server.renewal import recalibrate
+from lut_server.recalibration import recalibrate
 from lut_server.routes.state import Caller, Lut, State, answer
 from lut_server.schemas import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
 from lut_server.storage import leases

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lut_server.calibration import Calibrated, Observed
+from lut_server.calibration import Calibrated, TimedNetwork
 from lut_server.errors import NotFound
 from lut_server.models import TableRow
 from lut_server.prediction import Predictor, basis_of
@@ -58,7 +58,9 @@ def _fit(session: Session, table_id: UUID, calibration_id: UUID | None) -> Predi
         return Predictor(table, basis_of(table))
     calibration = calibrations.get(session, calibration_id)
     networks = calibrations.networks_of(session, calibration)
-    observed = [Observed(network, one.measured_us) for network, one in zip(networks, calibration.evidence, strict=True)]
+    observed = [
+        TimedNetwork(network, one.measured_us) for network, one in zip(networks, calibration.evidence, strict=True)
+    ]
     return Predictor(table, calibration.basis, calibration, Calibrated(table, observed, calibration.basis))
 
 

@@ -23,7 +23,7 @@ from lgcnet_search.network import network_spec
 from lgcnet_search.search import SearchSettings, search
 from lgcnet_search.sources import generated_scenes, search_batches
 from lgcnet_search.space import Space
-from lut_server.calibration import Calibrated, Observed, choose, raw_sum_us
+from lut_server.calibration import Calibrated, TimedNetwork, choose, raw_sum_us
 from lut_server.error_card import figures
 from lut_server.schemas import (
     Basis,
@@ -71,12 +71,12 @@ class Subject:
 class Networks:
     """Measured networks by their part; latencies in microseconds."""
 
-    calibration: list[Observed]
-    random: list[Observed]
-    found: list[Observed]
+    calibration: list[TimedNetwork]
+    random: list[TimedNetwork]
+    found: list[TimedNetwork]
 
     @property
-    def held_out(self) -> list[Observed]:
+    def held_out(self) -> list[TimedNetwork]:
         return self.random + self.found
 
 
@@ -154,9 +154,9 @@ def _measured(subject: Subject, mode: Mode, given: argparse.Namespace, folder: P
         kept.add(agent.measure(networks=part, effort=Effort(budget_s=given.network_s * len(part))))
         print(f"{mode}: {min(start + NETWORKS_PER_JOB, len(todo))} of {len(todo)} networks", flush=True)
 
-    def observed(networks: Sequence[NetworkSpec]) -> list[Observed]:
+    def observed(networks: Sequence[NetworkSpec]) -> list[TimedNetwork]:
         measured = ((network, kept.known[network.digest]) for network in networks)
-        return [Observed(network, one.normalized_us or one.latency.median_us) for network, one in measured]
+        return [TimedNetwork(network, one.normalized_us or one.latency.median_us) for network, one in measured]
 
     return table, Networks(observed(calibration), observed(spread), observed(found))
 
@@ -231,13 +231,13 @@ def _draw(base: Path, table: LatencyTable, networks: Networks, count: int, resul
     error_by_networks(result["mape_by_networks"], base.with_name(f"{base.name}-error.png"))
 
 
-def _first(table: LatencyTable, observed: Sequence[Observed], count: int) -> list[Observed]:
+def _first(table: LatencyTable, observed: Sequence[TimedNetwork], count: int) -> list[TimedNetwork]:
     """The `count` most telling ones of the networks that were measured to calibrate."""
     by_digest = {one.network.digest: one for one in observed}
     return [by_digest[one.digest] for one in choose(table, [one.network for one in observed], count, BASIS)]
 
 
-def _line(table: LatencyTable, observed: Sequence[Observed]) -> Callable[[float], float]:
+def _line(table: LatencyTable, observed: Sequence[TimedNetwork]) -> Callable[[float], float]:
     raw_us = np.array([raw_sum_us(table, one.network, BASIS) for one in observed])
     slope, constant = np.polyfit(raw_us, [one.measured_us for one in observed], 1)
     return lambda raw: float(slope * raw + constant)

@@ -15,8 +15,8 @@ import uuid6
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from lut_server import renewal
-from lut_server.calibration import Calibrated, Observed
+from lut_server import recalibration
+from lut_server.calibration import Calibrated, TimedNetwork
 from lut_server.client import AsyncLutClient, NotAccurate, NotFound, Rejected
 from lut_server.database import Database
 from lut_server.models import LeaseRow
@@ -129,7 +129,7 @@ def test_what_the_others_say_is_what_they_say_without_it(lut: Lut) -> None:
     table = truth.build_table(lut, report())
     off, widths = [], []
     for seed in range(6):
-        observed = [Observed(spec, truth.network_us(spec)) for spec in truth.draw_networks(6, seed)]
+        observed = [TimedNetwork(spec, truth.network_us(spec)) for spec in truth.draw_networks(6, seed)]
         for place, held_out in enumerate(Calibrated(table, observed, "median_us").leave_one_out()):
             others = Calibrated(table, observed[:place] + observed[place + 1 :], "median_us")
             expected = others.predict(observed[place].network)
@@ -338,13 +338,13 @@ def test_a_job_is_done_whatever_its_calibration_stumbles_over(
     specs = truth.draw_networks(5, seed=2)
 
     with monkeypatch.context() as patch:
-        patch.setattr(renewal, "calibrated", Mock(side_effect=ZeroDivisionError))
+        patch.setattr(recalibration, "calibrated", Mock(side_effect=ZeroDivisionError))
         assert truth.measure(lut, by, specs[:3]).state == "done"
     assert "ZeroDivisionError" in caplog.text
 
     busy = OperationalError("", {}, Exception("database is locked"))
     with monkeypatch.context() as patch:
-        patch.setattr(renewal, "calibrated", Mock(side_effect=busy))
+        patch.setattr(recalibration, "calibrated", Mock(side_effect=busy))
         lut.client.submit_job(end_to_end(specs[3]))
         lease = lut.claim(by)
         lut.client.put_measurement(measurement(lease, specs[3].digest, by))
