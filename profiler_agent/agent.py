@@ -121,17 +121,17 @@ class Agent:
 
     def _work(self, lease: Lease) -> None:
         environment = self._inspected.environment.digest
-        state = (METHOD_VERSION, environment, lease.job.request.runtime.digest, str(self._threads))
+        conditions = (METHOD_VERSION, environment, lease.job.request.runtime.digest, str(self._threads))
         task = MeasureTask(
             device=self._inspected.torch_device,
             job=lease.job,
             keys=lease.remaining,
             threads=self._threads,
             environment=environment,
-            standard=self._state.standard(state),
+            standard=self._state.standard(conditions),
             trace=None if self._trace is None else str(self._trace.resolve()),
         )
-        keep = partial(self._state.keep_standard, state)
+        keep = partial(self._state.keep_standard, conditions)
         run = JobRun(lease, task, self._outbox, self._courier, self._reporter, keep)
         remaining, total = len(lease.remaining), len(lease.job.request.keys)
         if task.keys:

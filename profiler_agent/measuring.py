@@ -179,10 +179,10 @@ def _measure_with(
 
     budget_s = request.effort.budget_s or caps.max_s * len(task.keys)
     seed = secrets.randbits(32)
+    built = workers[0].ready.settings
     settings: dict[str, Scalar] = {
-        "context": "alone",
-        **workers[0].ready.settings,
-        **({"context": "alone"} if is_network else {}),
+        **built,
+        "context": "alone" if is_network else built.get("context", "alone"),
         "target_rel": rule.target_rel,
         "min_blocks": rule.min_blocks,
         "first_look": rule.first_look,
@@ -263,7 +263,11 @@ def _workers(task: WorkTask, gpu: GpuMonitor | None, send: Send) -> Iterator[lis
     remote: list[RemoteWorker] = []
     try:
         shared = {"exports": tempfile.mkdtemp(prefix="exports-"), "turns": PROCESSES}
-        remote.extend(RemoteWorker(task.model_copy(update={**shared, "turn": turn}), send) for turn in range(PROCESSES))
+        # All build the same; the first one's progress is the job's.
+        remote.extend(
+            RemoteWorker(task.model_copy(update={**shared, "turn": turn}), None if turn else send)
+            for turn in range(PROCESSES)
+        )
         yield list(remote)
     finally:
         for worker in remote:

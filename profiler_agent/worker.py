@@ -115,7 +115,7 @@ class WorkerDied(Exception):
 class RemoteWorker:
     """A workbench in a new process. It ends with this process, or when it is closed."""
 
-    def __init__(self, task: WorkTask, on_build: Callable[[Preparing], None] = lambda _: None) -> None:
+    def __init__(self, task: WorkTask, on_build: Callable[[Preparing], None] | None = None) -> None:
         self._on_build = on_build
         self._process = subprocess.Popen(
             [sys.executable, "-m", "profiler_agent.measuring"],
@@ -138,7 +138,8 @@ class RemoteWorker:
                 self._ready = said
             else:
                 self._doing = said.key
-                self._on_build(said)
+                if self._on_build:
+                    self._on_build(said)
         return self._ready
 
     def settle(self, name: str) -> int:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lut_server.credentials import KeyUnusable
@@ -16,6 +17,7 @@ from lut_server.database import Database
 from lut_server.errors import ServiceError
 from lut_server.migrations import upgrade
 from lut_server.settings import Settings, SettingsError, load_settings
+from lut_server.validation import first_error
 
 DataDir = Annotated[str | None, typer.Option(help="Folder of the SQLite database. [env: LUT_DATA_DIR]")]
 DatabaseUrl = Annotated[str | None, typer.Option(help="PostgreSQL or SQLite URL instead. [env: LUT_DATABASE_URL]")]
@@ -70,6 +72,10 @@ def duration(text: str, option: str) -> timedelta:
     if match is None:
         stop(f"{option} {text}: not a duration; give it like 90d, 24h, 30m or 10s")
     return timedelta(seconds=int(match[1]) * _UNITS_S[match[2]])
+
+
+def refuse_options(error: ValidationError) -> NoReturn:
+    stop(f"{first_error(error, 'options')} (given: {error.errors()[0]['input']!r})")
 
 
 def stop(message: str) -> NoReturn:

@@ -15,15 +15,14 @@ from lut_server.commands.common import (
     DataDir,
     duration,
     migrated,
+    refuse_options,
     refusing,
     settings_from,
-    stop,
 )
 from lut_server.credentials import write_secret
 from lut_server.schemas import NewToken, Role, TokenRequest, TokenRotation
 from lut_server.settings import Settings
 from lut_server.storage import tokens
-from lut_server.validation import first_error
 
 PAGE = 1000
 
@@ -51,7 +50,7 @@ def create(
             name=name, role=role, device=device, expires_at=now + duration(expires, "--expires") if expires else None
         )
     except ValidationError as error:
-        stop(first_error(error, "options"))
+        refuse_options(error)
     with refusing():
         database = migrated(settings)
         with database.write() as session:
@@ -118,7 +117,7 @@ def rotate(
             expires_at=now + duration(expires, "--expires") if expires else None,
         )
     except ValidationError as error:
-        stop(first_error(error, "options"))
+        refuse_options(error)
     with refusing():
         database = migrated(settings)
         with database.write() as session:

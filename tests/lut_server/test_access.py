@@ -431,3 +431,11 @@ def _register(http: httpx.Client, item: DeviceReport) -> httpx.Response:
 
 def _claim(http: httpx.Client, item: DeviceReport) -> httpx.Response:
     return http.post("/v1/leases", content=lease_request(item).model_dump_json(), headers=_JSON)
+
+
+def test_a_refused_option_is_named_with_its_value(tmp_path: Path) -> None:
+    given = ["token", "create", "--role", "read", "--name", "x" * 1000, "--data-dir", str(tmp_path)]
+    refused = CliRunner().invoke(cli, given)
+    assert refused.exit_code == 2
+    assert "name:" in refused.output
+    assert "x" * 1000 in refused.output
