@@ -33,8 +33,8 @@ rehearse: $(STAMP)  ## the steps of the images, in clean environments: downloads
 	$(BIN)/pytest -m slow $(ARGS)
 
 bench: $(STAMP)
-	for name in $$(ls tests/benchmarks | sed -n 's/^\([a-z].*\)\.py$$/\1/p'); do \
-		$(BIN)/python -m tests.benchmarks.$$name || exit 1; \
+	for name in $$(ls benchmarks | sed -n 's/^\([a-z].*\)\.py$$/\1/p'); do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 
 clean:

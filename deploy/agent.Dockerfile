@@ -21,9 +21,11 @@ ENV PATH=/opt/venv/bin:$PATH
 RUN python3 -m venv /opt/venv
 COPY pyproject.toml README.md LICENSE ./
 COPY deploy/constraints.txt deploy/constraints.txt
+COPY latency_tables latency_tables
 COPY lut_server lut_server
 COPY profiler_agent profiler_agent
 COPY lgcnet_search lgcnet_search
+COPY street_scenes street_scenes
 COPY tests tests
 # The server is there for the tests, which start one. onnxruntime and onnxruntime-gpu are the same module: one of them.
 RUN pip install --no-cache-dir --constraint ${CONSTRAINTS} \

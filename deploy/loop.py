@@ -23,15 +23,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy.services import Service, ServiceDied, service, wait_for_file
+from latency_tables.client import LutClient, LutError, ServerUnavailable
+from latency_tables.contract import Device, Effort, Job, MissingRows
 from lgcnet_search import jobs
 from lgcnet_search.data.errors import DataError
-from lgcnet_search.latencies import Latencies
-from lgcnet_search.report import draw_result, write_result
-from lgcnet_search.search import SearchError, SearchSettings, StepRecord, search
-from lgcnet_search.sources import generated_scenes, search_batches
-from lgcnet_search.space import Space
-from lut_server.client import LutClient, LutError, ServerUnavailable
-from lut_server.schemas import Device, Effort, Job, MissingRows
+from lgcnet_search.data.sources import generated_scenes, search_batches
+from lgcnet_search.search.report import draw_result, write_result
+from lgcnet_search.search.search import SearchError, SearchSettings, StepRecord, search
+from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.space import Space
 
 BIN = Path(sys.executable).parent
 REGISTRATION_S = 120.0

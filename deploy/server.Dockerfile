@@ -4,6 +4,7 @@ RUN useradd --create-home --uid 10001 lut && install --directory --owner=lut --m
 WORKDIR /opt/lgcnet
 COPY pyproject.toml README.md LICENSE ./
 COPY deploy/constraints.txt deploy/constraints.txt
+COPY latency_tables latency_tables
 COPY lut_server lut_server
 RUN pip install --no-cache-dir --constraint deploy/constraints.txt ".[server,postgres,parquet]"
 USER lut

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import typer
 from rich.console import Console
 
+from latency_tables.client import LutError
+from latency_tables.contract import MissingRows
 from lgcnet_search import jobs
-from lgcnet_search.ceiling import CeilingTooLow
-from lgcnet_search.checkpoint import CheckpointError
 from lgcnet_search.commands import (
     ablating,
     calibrating,
@@ -21,15 +21,15 @@ from lgcnet_search.commands import (
     training,
 )
 from lgcnet_search.commands.common import UsageError
+from lgcnet_search.computing.checkpoint import CheckpointError
 from lgcnet_search.data.errors import DataError
-from lgcnet_search.export import ExportError
-from lgcnet_search.genotype import GenotypeError
-from lgcnet_search.random_search import TooFast
-from lgcnet_search.search import SearchError
-from lgcnet_search.train import TrainingError
-from lgcnet_search.weights import WeightsError
-from lut_server.client import LutError
-from lut_server.schemas import MissingRows
+from lgcnet_search.search.ceiling import CeilingTooLow
+from lgcnet_search.search.random_search import TooFast
+from lgcnet_search.search.search import SearchError
+from lgcnet_search.space.genotype import GenotypeError
+from lgcnet_search.training.export import ExportError
+from lgcnet_search.training.train import TrainingError
+from lgcnet_search.training.weights import WeightsError
 
 EXIT_REFUSED = 2
 REFUSALS = (

@@ -4,14 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from lgcnet_search.digest import REQUIREMENT, SPACE, space_digest
-from lgcnet_search.genotype import Genotype, varied_genotype
-from lgcnet_search.latencies import Latencies
-from lgcnet_search.network import network_spec
-from lgcnet_search.space import Space
-from lut_server.calibration import MIN_NETWORKS, choose
-from lut_server.client import LutClient, NotFound
-from lut_server.schemas import (
+from latency_tables.calibration import MIN_NETWORKS, choose
+from latency_tables.client import LutClient, NotFound
+from latency_tables.contract import (
     Calibration,
     Device,
     DeviceSelector,
@@ -27,6 +22,11 @@ from lut_server.schemas import (
     Precision,
     Runtime,
 )
+from lgcnet_search.space.digest import REQUIREMENT, SPACE, space_digest
+from lgcnet_search.space.genotype import Genotype, varied_genotype
+from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.network import network_spec
+from lgcnet_search.space.space import Space
 
 OnJob = Callable[[Job], None]
 

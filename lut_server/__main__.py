@@ -12,14 +12,14 @@ import typer
 import uvicorn
 
 from lut_server import logs
+from lut_server.access.auth import Access
 from lut_server.app import create_app, utc_now
-from lut_server.auth import Access
 from lut_server.commands import data, token
 from lut_server.commands.common import DatabaseUrl, DataDir, migrated, settings_from, stop
 from lut_server.credentials import KeyUnusable
-from lut_server.database import Database
 from lut_server.settings import Settings
 from lut_server.storage import tokens
+from lut_server.storage.database import Database
 
 SHUTDOWN_S = 1
 BACKLOG = 2048

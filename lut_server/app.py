@@ -17,15 +17,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
 from lut_server import problems
-from lut_server.access_docs import describe_access
-from lut_server.auth import Access
+from lut_server.access.auth import Access
+from lut_server.access.gate import Gate
+from lut_server.access.openapi import describe_access
 from lut_server.credentials import ServerKey
-from lut_server.database import READ_THREADS, THREADS, Database
-from lut_server.gate import Gate
-from lut_server.hot_tables import AnswerHotTables, HotTables
-from lut_server.metrics import Requests, ServiceCollector
-from lut_server.observing import Observed
-from lut_server.readiness import Readiness
 from lut_server.routes import (
     TAGS,
     calibrations,
@@ -43,9 +38,14 @@ from lut_server.routes import (
     tokens,
 )
 from lut_server.routes.state import Clock, State
+from lut_server.service.hot_tables import AnswerHotTables, HotTables
+from lut_server.service.metrics import Requests, ServiceCollector
+from lut_server.service.observing import Observed
+from lut_server.service.readiness import Readiness
+from lut_server.service.waiting import WaitingRoom
 from lut_server.storage import figures
 from lut_server.storage import leases as lease_storage
-from lut_server.waiting import WaitingRoom
+from lut_server.storage.database import READ_THREADS, THREADS, Database
 
 SWEEP_EVERY_S = 5.0
 DESCRIPTION = """Latency tables for neural architecture search, measured on real devices.
@@ -112,7 +112,7 @@ def create_app(
         app.include_router(noun.router, prefix="/v1")
     app.include_router(health.router)
     app.include_router(pages.router)
-    app.mount("/static", StaticFiles(packages=[("lut_server", "static")]))
+    app.mount("/static", StaticFiles(packages=[("lut_server.pages", "static")]))
     describe_access(app)
     docs.install(app, database)
     return app

@@ -12,10 +12,10 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from lut_server.database import unavailable
+from latency_tables.contract import MissingRows
 from lut_server.errors import ServiceError
 from lut_server.logs import request_id
-from lut_server.schemas import MissingRows
+from lut_server.storage.database import unavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1

@@ -9,15 +9,15 @@ from platformdirs import user_state_path
 from rich.console import Console
 from rich.table import Table
 
-from lut_server.client import LutError
-from profiler_agent.agent import Agent
-from profiler_agent.job import DeviceGone, EnvironmentChanged
+from latency_tables.client import LutError
+from profiler_agent.agent.job import DeviceGone, EnvironmentChanged
+from profiler_agent.agent.loop import Agent
+from profiler_agent.agent.noise_report import show_noise
+from profiler_agent.agent.process import ProcessFailed, inspect_device, tell
+from profiler_agent.agent.reporter import Reporter
+from profiler_agent.agent.signals import StopSignal
+from profiler_agent.agent.state import DeviceInUse, DeviceState, lock_device
 from profiler_agent.messages import Capability, Checked, Inspected, InspectTask, Noise, NoiseTask
-from profiler_agent.noise_report import show_noise
-from profiler_agent.process import ProcessFailed, inspect_device, tell
-from profiler_agent.reporter import Reporter
-from profiler_agent.state import DeviceInUse, DeviceState, lock_device
-from profiler_agent.stop import StopSignal
 
 EXIT_FAILED = 1
 EXIT_IN_USE = 2

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from lut_server.schemas import (
+from latency_tables.contract import (
     Contract,
     Count,
     Device,
@@ -20,7 +20,7 @@ from lut_server.schemas import (
     Scalar,
     Size,
 )
-from profiler_agent.trace import Doubt
+from profiler_agent.measuring.trace import Doubt
 
 
 class InspectTask(Contract):

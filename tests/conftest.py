@@ -8,7 +8,12 @@ import pytest
 from hypothesis import settings
 from sqlalchemy.engine import URL
 
-from tests.databases import execute, migrate, postgresql_server
+from latency_tables.contract import DeviceReport
+from lut_server.app import create_app
+from lut_server.storage.database import Database
+from tests.support import factories
+from tests.support.databases import execute, migrate, postgresql_server
+from tests.support.lut import Clock, Lut, serving
 
 TEMPLATE = "lut_template"
 
@@ -49,3 +54,23 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     execute(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     yield server.set(database=name).render_as_string(hide_password=False)
     execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def lut(database_url: str) -> Iterator[Lut]:
+    clock = Clock()
+    database = Database(database_url)
+    with serving(create_app(database, clock)) as url:
+        lut = Lut(url, clock)
+        yield lut
+        lut.client.close()
+        lut.http.close()
+    database.close()
+
+
+@pytest.fixture
+def device(lut: Lut) -> DeviceReport:
+    """One registered device."""
+    report = factories.report()
+    lut.client.register_device(report)
+    return report

@@ -11,8 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lut_server.client import LutClient
-from lut_server.schemas import (
+from examples.mobile_space import plugin
+from examples.mobile_space.blocks import Operation, build, deploy
+from examples.mobile_space.digest import REQUIREMENT, SPACE, space_digest
+from examples.mobile_space.genotype import Genotype, random_genotype
+from examples.mobile_space.network import network_spec
+from examples.mobile_space.space import SKIP, Space, specify
+from latency_tables.client import LutClient
+from latency_tables.contract import (
     DeviceSelector,
     Effort,
     JobRequest,
@@ -22,17 +28,11 @@ from lut_server.schemas import (
     OperationSpec,
     Runtime,
 )
-from profiler_agent.workload import load_space
-from tests.installing import install
-from tests.lut_server.processes import Server
-from tests.mobile_space import plugin
-from tests.mobile_space.blocks import Operation, build, deploy
-from tests.mobile_space.digest import REQUIREMENT, SPACE, space_digest
-from tests.mobile_space.genotype import Genotype, random_genotype
-from tests.mobile_space.network import network_spec
-from tests.mobile_space.space import SKIP, Space, specify
+from profiler_agent.measuring.workload import load_space
 from tests.profiler_agent import conftest as processes
-from tests.profiler_agent.conftest import Agents, wait_until
+from tests.support.agents import Agents, wait_until
+from tests.support.installing import install
+from tests.support.processes import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = (ROOT / "docs" / "search-spaces.md").read_text("utf-8")

@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass, replace
 
-from lgcnet_search.graph import DIMENSION, Guide
-from lgcnet_search.latency import BETA
-from lgcnet_search.space import Aggregation, Space
-from lut_server.schemas import OperationSpec
+from latency_tables.contract import OperationSpec
+from lgcnet_search.search.guide import DIMENSION, Guide
+from lgcnet_search.search.latency import BETA
+from lgcnet_search.space.space import Aggregation, Space
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,24 @@ from typing import Any
 
 import torch
 
+from latency_tables.contract import LatencyTable
 from lgcnet_search.ablations.arms import Arm
 from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.scale import Scale
-from lgcnet_search.checkpoint import Checkpoints
+from lgcnet_search.computing.checkpoint import Checkpoints
+from lgcnet_search.computing.processes import Processes
 from lgcnet_search.data.loading import shares
-from lgcnet_search.digest import space_digest
-from lgcnet_search.evaluate import Scores, evaluate
-from lgcnet_search.genotype import Genotype
-from lgcnet_search.latencies import Latencies
-from lgcnet_search.network import DerivedNetwork, count_parameters, network_spec, seeded
-from lgcnet_search.processes import Processes
-from lgcnet_search.random_search import RandomSearch
-from lgcnet_search.recalibrate import whole_network
-from lgcnet_search.search import SearchSettings, search
-from lgcnet_search.sources import Labelled, search_data
-from lgcnet_search.space import Space
-from lgcnet_search.train import Schedule, train
-from lut_server.schemas import LatencyTable
+from lgcnet_search.data.sources import Labelled, search_data
+from lgcnet_search.search.random_search import RandomSearch
+from lgcnet_search.search.search import SearchSettings, search
+from lgcnet_search.space.digest import space_digest
+from lgcnet_search.space.genotype import Genotype
+from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.network import DerivedNetwork, count_parameters, network_spec, seeded
+from lgcnet_search.space.space import Space
+from lgcnet_search.training.evaluate import Scores, evaluate
+from lgcnet_search.training.recalibrate import whole_network
+from lgcnet_search.training.train import Schedule, train
 
 SAVE_EVERY = 100
 

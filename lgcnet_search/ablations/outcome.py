@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lgcnet_search.checkpoint import CheckpointError, require_same
-from lut_server.schemas import canonical_json
+from latency_tables.contract import canonical_json
+from lgcnet_search.computing.checkpoint import CheckpointError, require_same
 
 RESULT = "result.json"
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from latency_tables.children import end_with_parent
 from lgcnet_search.ablations.arms import Ablation, Arm
 from lgcnet_search.ablations.network import OnProgress, Study, made
 from lgcnet_search.ablations.outcome import Outcome
-from lgcnet_search.children import end_with_parent
-from lgcnet_search.processes import Processes
+from lgcnet_search.computing.processes import Processes
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
-from lgcnet_search.precision import Amp
-from lgcnet_search.space import Space
-from lgcnet_search.update import Sampling
+from lgcnet_search.computing.precision import Amp
+from lgcnet_search.search.update import Sampling
+from lgcnet_search.space.space import Space
 
 Size = tuple[int, int]
 """Height, width in pixels."""

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from latency_tables.client import load_table
+from latency_tables.contract import LatencyTable, MissingRows
 from lgcnet_search import jobs
 from lgcnet_search.ablations.arms import ABLATIONS, GENERATED, Ablation, ablation_named
 from lgcnet_search.ablations.comparison import write_section
@@ -34,12 +36,10 @@ from lgcnet_search.commands.common import (
     usage,
 )
 from lgcnet_search.commands.server import DeviceName, ModeName, PrecisionName, Threads, Token, connected, target_of
-from lgcnet_search.processes import launched
-from lgcnet_search.sources import GENERATED as GENERATED_DATA
-from lgcnet_search.sources import GENERATED_SIZE
-from lgcnet_search.space import Space
-from lut_server.client import load_table
-from lut_server.schemas import LatencyTable, MissingRows
+from lgcnet_search.computing.processes import launched
+from lgcnet_search.data.sources import GENERATED as GENERATED_DATA
+from lgcnet_search.data.sources import GENERATED_SIZE
+from lgcnet_search.space.space import Space
 
 ServerOrFile = Annotated[
     str | None, typer.Option("--server", help="URL of the lookup-table server.", envvar="LUT_SERVER")

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from latency_tables.calibration import MIN_NETWORKS
+from latency_tables.contract import ErrorCard
 from lgcnet_search import jobs
 from lgcnet_search.commands.common import Channels, Classes, Height, Width, space_of
 from lgcnet_search.commands.server import (
@@ -17,8 +19,6 @@ from lgcnet_search.commands.server import (
     following_job,
     target_of,
 )
-from lut_server.calibration import MIN_NETWORKS
-from lut_server.schemas import ErrorCard
 
 
 def calibrate(

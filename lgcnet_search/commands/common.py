@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from lgcnet_search.precision import Amp
-from lgcnet_search.sources import GENERATED_SIZE, generated_scenes
-from lgcnet_search.space import Space
+from lgcnet_search.computing.precision import Amp
+from lgcnet_search.data.sources import GENERATED_SIZE, generated_scenes
+from lgcnet_search.space.space import Space
 
 Height = Annotated[int, typer.Option(help="Input height in pixels.")]
 Width = Annotated[int, typer.Option(help="Input width in pixels.")]

@@ -18,11 +18,11 @@ from lgcnet_search.commands.server import (
     connected,
     target_of,
 )
-from lgcnet_search.digest import SPACE, space_digest
-from lgcnet_search.evaluation_report import TRAINED_ON
-from lgcnet_search.genotype import Genotype
-from lgcnet_search.report import draw_genotype, draw_table
-from lgcnet_search.weights import Weights
+from lgcnet_search.search.report import draw_genotype, draw_table
+from lgcnet_search.space.digest import SPACE, space_digest
+from lgcnet_search.space.genotype import Genotype
+from lgcnet_search.training.report import TRAINED_ON
+from lgcnet_search.training.weights import Weights
 
 cli = typer.Typer(help="Pictures of networks, tables, accuracies and predictions.", no_args_is_help=True)
 Out = Annotated[Path, typer.Option(help="Folder for the pictures.")]

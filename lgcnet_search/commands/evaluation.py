@@ -23,12 +23,12 @@ from lgcnet_search.commands.common import (
     torch_device,
     usage,
 )
-from lgcnet_search.evaluate import Scores, evaluate
-from lgcnet_search.evaluation_report import draw_predictions, write_label_file, write_scores
-from lgcnet_search.export import export_onnx, fold
-from lgcnet_search.processes import Processes, launched
-from lgcnet_search.sources import GENERATED, EvaluationSplit, Labelled, Layout
-from lgcnet_search.weights import Weights
+from lgcnet_search.computing.processes import Processes, launched
+from lgcnet_search.data.sources import GENERATED, EvaluationSplit, Labelled, Layout
+from lgcnet_search.training.evaluate import Scores, evaluate
+from lgcnet_search.training.export import export_onnx, fold
+from lgcnet_search.training.report import draw_predictions, write_label_file, write_scores
+from lgcnet_search.training.weights import Weights
 
 DataFolder = Annotated[str, typer.Option(help="A folder of the layout, or 'generated' for street scenes.")]
 LayoutName = Annotated[str, typer.Option(help="Layout and classes of the folder: cityscapes or camvid.")]

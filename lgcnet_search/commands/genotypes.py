@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lgcnet_search.commands.common import Channels, Classes, Height, Seed, Width, space_of
-from lgcnet_search.digest import space_digest
-from lgcnet_search.genotype import random_genotype, typical_genotype
-from lgcnet_search.network import count_parameters, network_spec
+from lgcnet_search.space.digest import space_digest
+from lgcnet_search.space.genotype import random_genotype, typical_genotype
+from lgcnet_search.space.network import count_parameters, network_spec
 
 
 def show(height: Height = 769, width: Width = 1537, channels: Channels = 8, classes: Classes = 19) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from latency_tables.contract import NetworkResult
 from lgcnet_search import jobs
 from lgcnet_search.commands.server import (
     DeviceNames,
@@ -17,8 +18,7 @@ from lgcnet_search.commands.server import (
     following_job,
     target_of,
 )
-from lgcnet_search.genotype import Genotype
-from lut_server.schemas import NetworkResult
+from lgcnet_search.space.genotype import Genotype
 
 
 def measure(

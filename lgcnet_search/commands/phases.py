@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from lgcnet_search.checkpoint import Checkpoints
 from lgcnet_search.commands.common import progress_bar, share_of, usage
+from lgcnet_search.computing.checkpoint import Checkpoints
+from lgcnet_search.computing.precision import Amp
+from lgcnet_search.computing.processes import Processes
 from lgcnet_search.data.imagenet import ImageNet
 from lgcnet_search.data.loading import shares
 from lgcnet_search.data.segmentation import SegmentationFiles
-from lgcnet_search.losses import Loss
-from lgcnet_search.precision import Amp
-from lgcnet_search.processes import Processes
-from lgcnet_search.train import Schedule, TrainRecord, train
+from lgcnet_search.training.losses import Loss
+from lgcnet_search.training.train import Schedule, TrainRecord, train
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Annotated, cast
 
 import typer
 
+from latency_tables.client import JobFailed, LutClient
+from latency_tables.contract import Device, Effort, Job, Mode, OperationSpec, Precision, Runtime
 from lgcnet_search import jobs
 from lgcnet_search.ablations.arms import ABLATIONS, ablation_named
 from lgcnet_search.commands.calibrating import card_line
@@ -22,9 +24,7 @@ from lgcnet_search.commands.common import (
     usage,
 )
 from lgcnet_search.commands.server import DeviceNames, Server, Threads, Token, connected, following_job
-from lgcnet_search.space import Space
-from lut_server.client import JobFailed, LutClient
-from lut_server.schemas import Device, Effort, Job, Mode, OperationSpec, Precision, Runtime
+from lgcnet_search.space.space import Space
 
 Sizes = Annotated[
     list[str] | None, typer.Option("--size", help="HEIGHTxWIDTH; may be repeated; left out: --height and --width.")

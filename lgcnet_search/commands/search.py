@@ -11,9 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from lgcnet_search import jobs
-from lgcnet_search.batches import Batches
-from lgcnet_search.ceiling import Ceiling
-from lgcnet_search.checkpoint import Checkpoints
 from lgcnet_search.commands.common import (
     Accumulate,
     AmpName,
@@ -50,17 +47,20 @@ from lgcnet_search.commands.server import (
     connected,
     target_of,
 )
+from lgcnet_search.computing.batches import Batches
+from lgcnet_search.computing.checkpoint import Checkpoints
+from lgcnet_search.computing.precision import Amp
+from lgcnet_search.computing.processes import Processes, launched
 from lgcnet_search.data.loading import shares
-from lgcnet_search.latencies import Latencies
-from lgcnet_search.logs import SearchLog
-from lgcnet_search.precision import Amp
-from lgcnet_search.processes import Processes, launched
-from lgcnet_search.report import draw_result, write_result
-from lgcnet_search.search import SearchSettings, StepRecord, search
-from lgcnet_search.sources import GENERATED, search_data
-from lgcnet_search.space import Space
-from lgcnet_search.targets import Found, Target, targets, write_summary
-from lgcnet_search.update import Sampling
+from lgcnet_search.data.sources import GENERATED, search_data
+from lgcnet_search.search.ceiling import Ceiling
+from lgcnet_search.search.logs import SearchLog
+from lgcnet_search.search.report import draw_result, write_result
+from lgcnet_search.search.search import SearchSettings, StepRecord, search
+from lgcnet_search.search.targets import Found, Target, targets, write_summary
+from lgcnet_search.search.update import Sampling
+from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.space import Space
 
 
 def run(

@@ -6,10 +6,10 @@ from typing import Annotated, cast
 
 import typer
 
+from latency_tables.client import LutClient
+from latency_tables.contract import Device, Job, Mode, Precision, Runtime
 from lgcnet_search import jobs
 from lgcnet_search.commands.common import progress_bar, usage
-from lut_server.client import LutClient
-from lut_server.schemas import Device, Job, Mode, Precision, Runtime
 
 Server = Annotated[str, typer.Option(help="URL of the lookup-table server.", envvar="LUT_SERVER")]
 Token = Annotated[str | None, typer.Option(help="Access token.", envvar="LUT_TOKEN")]

@@ -8,7 +8,6 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from lgcnet_search.classifier import Classifier
 from lgcnet_search.commands.common import (
     Accumulate,
     AmpName,
@@ -33,19 +32,20 @@ from lgcnet_search.commands.common import (
 )
 from lgcnet_search.commands.evaluation import DataFolder, LayoutName, show_scores, source_of
 from lgcnet_search.commands.phases import Computing, Phase
+from lgcnet_search.computing.processes import Processes, launched
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.imagenet import ImageNet
+from lgcnet_search.data.sources import CAMVID_SIZE, GENERATED, EvaluationSplit, TrainSplit, generated_classes
 from lgcnet_search.data.views import CenterCrop, RandomResizedCrop
-from lgcnet_search.evaluate import evaluate, top1
-from lgcnet_search.evaluation_report import TRAINED_ON, write_scores
-from lgcnet_search.genotype import Genotype
-from lgcnet_search.losses import CrossEntropy, HardExamples
-from lgcnet_search.network import DerivedNetwork, seeded
-from lgcnet_search.processes import Processes, launched
-from lgcnet_search.recalibrate import whole_network
-from lgcnet_search.sources import CAMVID_SIZE, GENERATED, EvaluationSplit, TrainSplit, generated_classes
-from lgcnet_search.train import TrainRecord
-from lgcnet_search.weights import Weights
+from lgcnet_search.space.classifier import Classifier
+from lgcnet_search.space.genotype import Genotype
+from lgcnet_search.space.network import DerivedNetwork, seeded
+from lgcnet_search.training.evaluate import evaluate, top1
+from lgcnet_search.training.losses import CrossEntropy, HardExamples
+from lgcnet_search.training.recalibrate import whole_network
+from lgcnet_search.training.report import TRAINED_ON, write_scores
+from lgcnet_search.training.train import TrainRecord
+from lgcnet_search.training.weights import Weights
 
 NO_CLASS = -100
 """No target of ImageNet: its class 255 is one."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lgcnet_search.computing.processes import Processes
 from lgcnet_search.data.errors import DataError
-from lgcnet_search.processes import Processes
 
 
 class EndlessBatches(Sampler[list[tuple[int, int]]]):

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 
+from latency_tables.contract import LatencyTable, OperationSpec
 from lgcnet_search.plots.figures import arrange, saved, written
-from lut_server.schemas import LatencyTable, OperationSpec
 
 Place = tuple[float, float]
 

@@ -12,12 +12,12 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from latency_tables.validation import first_error
 from lut_server.credentials import KeyUnusable
-from lut_server.database import Database
 from lut_server.errors import ServiceError
 from lut_server.migrations import upgrade
 from lut_server.settings import Settings, SettingsError, load_settings
-from lut_server.validation import first_error
+from lut_server.storage.database import Database
 
 DataDir = Annotated[str | None, typer.Option(help="Folder of the SQLite database. [env: LUT_DATA_DIR]")]
 DatabaseUrl = Annotated[str | None, typer.Option(help="PostgreSQL or SQLite URL instead. [env: LUT_DATABASE_URL]")]

@@ -7,11 +7,11 @@ from uuid import UUID
 import typer
 
 from lut_server.app import utc_now
-from lut_server.backup import BackupFailed, back_up
-from lut_server.backup import restore as restore_copy
 from lut_server.commands.common import DatabaseUrl, DataDir, migrated, refusing, settings_from, stop
-from lut_server.files import find_tables, read_calibration, read_table, write_calibration, write_table
-from lut_server.formats import Format
+from lut_server.exchange.backup import BackupFailed, back_up
+from lut_server.exchange.backup import restore as restore_copy
+from lut_server.exchange.files import find_tables, read_calibration, read_table, write_calibration, write_table
+from lut_server.exchange.formats import Format
 from lut_server.settings import Settings
 from lut_server.storage import calibrations, imports, tables
 from lut_server.storage.tables import TableFilter

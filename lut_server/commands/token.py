@@ -9,6 +9,7 @@ import typer
 import uuid6
 from pydantic import ValidationError
 
+from latency_tables.contract import NewToken, Role, TokenRequest, TokenRotation
 from lut_server.app import utc_now
 from lut_server.commands.common import (
     DatabaseUrl,
@@ -20,7 +21,6 @@ from lut_server.commands.common import (
     settings_from,
 )
 from lut_server.credentials import write_secret
-from lut_server.schemas import NewToken, Role, TokenRequest, TokenRotation
 from lut_server.settings import Settings
 from lut_server.storage import tokens
 

@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from lut_server.database import Database
+from lut_server.storage.database import Database
 
 
 @cache

@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection, text
 
-from lut_server.models import Base
+from lut_server.storage.models import Base
 
 MIGRATION_LOCK = 0x4C5554  # any number that nothing else in the database uses
 

@@ -3,13 +3,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from lut_server import drawing, formats, templating
-from lut_server.calibration_charts import calibration_chart
-from lut_server.hot_tables import knows
+from latency_tables.contract import Calibration, CalibrationSummary, Page
+from lut_server.exchange import formats
+from lut_server.pages import drawing, templating
+from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut, State
 from lut_server.routes.tables import ASK_AGAIN, FOR_EVER, IfNoneMatch
-from lut_server.schemas import Calibration, CalibrationSummary, Page
+from lut_server.service.hot_tables import knows
 from lut_server.storage import calibrations, tables
 
 router = APIRouter(tags=["calibrations"], responses=documented(404, 422, 503))

@@ -4,12 +4,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from lut_server import charts, drawing, templating
-from lut_server.comparison import MARGIN_REL, compare
+from latency_tables.contract import Comparison, Digest, Mode, Name, Precision, Text
+from lut_server.analysis.comparison import MARGIN_REL, compare
 from lut_server.errors import Unprocessable
+from lut_server.pages import charts, drawing, templating
 from lut_server.problems import documented
 from lut_server.routes.state import Lut, State
-from lut_server.schemas import Comparison, Digest, Mode, Name, Precision, Text
 from lut_server.storage import comparisons, tables
 from lut_server.storage.tables import TableFilter
 

@@ -1,9 +1,9 @@
 from fastapi import APIRouter
 
+from latency_tables.contract import DeviceRecord, DeviceReport, DeviceUuid, Page
 from lut_server.errors import Unprocessable
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, Caller, Limit, Lut
-from lut_server.schemas import DeviceRecord, DeviceReport, DeviceUuid, Page
 from lut_server.storage import devices, health
 
 router = APIRouter(prefix="/devices", tags=["devices"], responses=documented(422, 503))

@@ -8,12 +8,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
-from lut_server.database import Database
-from lut_server.examples import with_examples
-from lut_server.gate import PRINCIPAL
+from lut_server.access.gate import PRINCIPAL
+from lut_server.pages.templating import page
+from lut_server.routes.examples import with_examples
 from lut_server.storage import examples
+from lut_server.storage.database import Database
 from lut_server.storage.examples import Found
-from lut_server.templating import page
 
 log = logging.getLogger(__name__)
 

@@ -1,10 +1,10 @@
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from latency_tables.contract import Problem
 from lut_server.errors import NotReady
 from lut_server.problems import documented
 from lut_server.routes.state import Lut
-from lut_server.schemas import Problem
 
 router = APIRouter(tags=["health"])
 

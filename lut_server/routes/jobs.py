@@ -2,9 +2,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
+from latency_tables.contract import Job, JobRequest, JobState, Page
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut, answer
-from lut_server.schemas import Job, JobRequest, JobState, Page
 from lut_server.storage import jobs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=documented(422, 503))

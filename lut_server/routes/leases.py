@@ -7,14 +7,14 @@ from fastapi import APIRouter, Header, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from lut_server.auth import Principal
-from lut_server.database import unavailable
+from latency_tables.contract import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
+from lut_server.access.auth import Principal
 from lut_server.errors import NotReady
 from lut_server.problems import documented
-from lut_server.recalibration import recalibrate
 from lut_server.routes.state import Caller, Lut, State, answer
-from lut_server.schemas import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
+from lut_server.service.recalibration import recalibrate
 from lut_server.storage import leases
+from lut_server.storage.database import unavailable
 
 router = APIRouter(prefix="/leases", tags=["leases"], responses=documented(422, 503))
 log = logging.getLogger(__name__)

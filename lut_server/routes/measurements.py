@@ -4,10 +4,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field, TypeAdapter
 
+from latency_tables.contract import Digest, Measurement, Page, Receipt
 from lut_server.errors import Unprocessable
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, DeviceQuery, Limit, Lut, answer, parse
-from lut_server.schemas import Digest, Measurement, Page, Receipt
 from lut_server.storage import measurements
 
 MAX_BATCH = 1000

@@ -2,10 +2,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from latency_tables.contract import Digest, NetworkRecord, NetworkSpec, Page
 from lut_server.errors import Unprocessable
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut
-from lut_server.schemas import Digest, NetworkRecord, NetworkSpec, Page
 from lut_server.storage import networks
 
 router = APIRouter(prefix="/networks", tags=["networks"], responses=documented(422, 503))

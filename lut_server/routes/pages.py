@@ -8,16 +8,16 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from lut_server.calibration_charts import calibration_chart
-from lut_server.charts import comparison_chart, networks_chart, table_chart
-from lut_server.comparison import MARGIN_REL
+from latency_tables.contract import TableSummary
+from lut_server.analysis.comparison import MARGIN_REL
+from lut_server.analysis.likeness import differences
 from lut_server.errors import NotFound, ServiceError
-from lut_server.likeness import differences
+from lut_server.pages.calibration_charts import calibration_chart
+from lut_server.pages.charts import comparison_chart, networks_chart, table_chart
+from lut_server.pages.templating import page, picture
 from lut_server.routes.comparisons import MAX_TABLES, compared
 from lut_server.routes.state import Lut
-from lut_server.schemas import TableSummary
 from lut_server.storage import calibrations, devices, health, overview, tables
-from lut_server.templating import page, picture
 
 TABLES_OF_A_DEVICE = 100
 

@@ -1,8 +1,8 @@
 from fastapi import APIRouter
 
+from latency_tables.contract import Prediction, PredictionRequest
 from lut_server.problems import documented
 from lut_server.routes.state import Lut
-from lut_server.schemas import Prediction, PredictionRequest
 from lut_server.storage import predictions
 
 router = APIRouter(prefix="/predictions", tags=["predictions"], responses=documented(422, 503))

@@ -11,13 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from pydantic import TypeAdapter, ValidationError
 
-from lut_server.auth import Access, Principal
-from lut_server.database import Database
-from lut_server.gate import PRINCIPAL
-from lut_server.hot_tables import HotTables
-from lut_server.readiness import Readiness
-from lut_server.schemas import Contract, Mode, Precision, Runtime, Text
-from lut_server.waiting import WaitingRoom
+from latency_tables.contract import Contract, Mode, Precision, Runtime, Text
+from lut_server.access.auth import Access, Principal
+from lut_server.access.gate import PRINCIPAL
+from lut_server.service.hot_tables import HotTables
+from lut_server.service.readiness import Readiness
+from lut_server.service.waiting import WaitingRoom
+from lut_server.storage.database import Database
 
 Parsed = TypeVar("Parsed")
 Clock = Callable[[], datetime]

@@ -6,13 +6,13 @@ from uuid import UUID
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 
-from lut_server import formats
+from latency_tables.contract import Digest, LatencyTable, Mode, Name, Page, Precision, TableSummary
 from lut_server.errors import Unprocessable
-from lut_server.formats import MEDIA_TYPES, Format
-from lut_server.hot_tables import NEWEST_FOR_S, HotAnswer, Place, place_of
+from lut_server.exchange import formats
+from lut_server.exchange.formats import MEDIA_TYPES, Format
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, DeviceQuery, Limit, Lut, RuntimeQuery, State
-from lut_server.schemas import Digest, LatencyTable, Mode, Name, Page, Precision, TableSummary
+from lut_server.service.hot_tables import NEWEST_FOR_S, HotAnswer, Place, place_of
 from lut_server.storage import imports, tables
 
 FOR_EVER = "private, max-age=31536000, immutable"

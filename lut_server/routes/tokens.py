@@ -2,11 +2,11 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from lut_server.auth import Principal
+from latency_tables.contract import NewToken, Page, TokenRecord, TokenRequest, TokenRotation
+from lut_server.access.auth import Principal
 from lut_server.errors import Conflict, Forbidden
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, Caller, Limit, Lut
-from lut_server.schemas import NewToken, Page, TokenRecord, TokenRequest, TokenRotation
 from lut_server.storage import tokens
 
 router = APIRouter(prefix="/tokens", tags=["tokens"], responses=documented(422, 503))

@@ -7,11 +7,8 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from lut_server.calibration import MIN_NETWORKS, VERSION
-from lut_server.errors import NotFound
-from lut_server.models import CalibrationRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
-from lut_server.prediction import Measured
-from lut_server.schemas import (
+from latency_tables.calibration import MIN_NETWORKS, VERSION
+from latency_tables.contract import (
     MAX_NETWORKS,
     Calibration,
     CalibrationSummary,
@@ -24,7 +21,10 @@ from lut_server.schemas import (
     canonical_json,
     sha256,
 )
+from lut_server.analysis.prediction import Measured
+from lut_server.errors import NotFound
 from lut_server.storage import measurements, paging, tables
+from lut_server.storage.models import CalibrationRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
 
 IDS_PER_QUERY = 500
 

@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lut_server.comparison import Side
+from lut_server.analysis.comparison import Side
 from lut_server.errors import NotFound
-from lut_server.formatting import runtime
-from lut_server.models import MeasurementRow, TableRow
+from lut_server.pages.formatting import runtime
 from lut_server.storage import tables
+from lut_server.storage.models import MeasurementRow, TableRow
 
 IDS_PER_QUERY = 500
 SHOWN = 20

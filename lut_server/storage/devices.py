@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lut_server.database import insert_missing
+from latency_tables.contract import Device, DeviceRecord, DeviceReport, Environment, Page
 from lut_server.errors import NotFound, Unprocessable
-from lut_server.models import DeviceRow, EnvironmentRow, TableRow
-from lut_server.schemas import Device, DeviceRecord, DeviceReport, Environment, Page
+from lut_server.storage.database import insert_missing
+from lut_server.storage.models import DeviceRow, EnvironmentRow, TableRow
 
 SHOWN = 20
 

@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lut_server.likeness import differences
-from lut_server.models import CalibrationRow, JobRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
-from lut_server.schemas import DeviceRecord, LatencyTable, Runtime
+from latency_tables.contract import DeviceRecord, LatencyTable, Runtime
+from lut_server.analysis.likeness import differences
 from lut_server.storage import devices, networks, overview, tables
+from lut_server.storage.models import CalibrationRow, JobRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
 
 CANDIDATES = 20
 

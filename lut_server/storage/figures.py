@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lut_server.models import DeviceRow, JobRow, LeaseRow, MeasurementRow, TableRow
+from lut_server.storage.models import DeviceRow, JobRow, LeaseRow, MeasurementRow, TableRow
 
 
 @dataclass(frozen=True)

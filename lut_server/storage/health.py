@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lut_server.models import TableRow
-from lut_server.schemas import CardState, DeviceRecord, ErrorCard, Runtime, TableHealth
+from latency_tables.contract import CardState, DeviceRecord, ErrorCard, Runtime, TableHealth
 from lut_server.storage import calibrations, tables
+from lut_server.storage.models import TableRow
 
 MAX_REMEMBERED = 20_000
 BAD_MAPE = 0.05

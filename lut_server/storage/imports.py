@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lut_server.database import insert_missing
+from latency_tables.contract import CalibrationFile, LatencyTable, TableSummary
 from lut_server.errors import Conflict, Unprocessable
-from lut_server.models import CalibrationRow, DeviceRow, EnvironmentRow, TableRow
-from lut_server.schemas import CalibrationFile, LatencyTable, TableSummary
 from lut_server.storage import calibrations, networks, operations, tables
+from lut_server.storage.database import insert_missing
+from lut_server.storage.models import CalibrationRow, DeviceRow, EnvironmentRow, TableRow
 
 CLOCKS_DIFFER = timedelta(days=1)
 

@@ -6,11 +6,11 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lut_server.database import insert_missing
+from latency_tables.contract import Job, JobRequest, JobState, Page, Progress
 from lut_server.errors import Conflict, NotFound
-from lut_server.models import DeviceRow, JobKeyRow, JobRow
-from lut_server.schemas import Job, JobRequest, JobState, Page, Progress
 from lut_server.storage import devices, networks, operations, paging
+from lut_server.storage.database import insert_missing
+from lut_server.storage.models import DeviceRow, JobKeyRow, JobRow
 
 
 def submit(session: Session, id: UUID, request: JobRequest, now: datetime) -> Job:

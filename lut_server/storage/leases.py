@@ -13,9 +13,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from lut_server.errors import Conflict, LeaseEnded, NotFound
-from lut_server.models import DeviceRow, JobRow, LeaseRow
-from lut_server.schemas import (
+from latency_tables.contract import (
     Completion,
     Job,
     JobRequest,
@@ -25,7 +23,9 @@ from lut_server.schemas import (
     Progress,
     sha256,
 )
+from lut_server.errors import Conflict, LeaseEnded, NotFound
 from lut_server.storage import devices, jobs, measurements, tables
+from lut_server.storage.models import DeviceRow, JobRow, LeaseRow
 
 LEASE = timedelta(seconds=120)
 RENEW_EVERY_S = 20.0

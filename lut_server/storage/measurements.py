@@ -9,11 +9,11 @@ from uuid import UUID
 from sqlalchemy import exists, or_, select, true
 from sqlalchemy.orm import Session
 
-from lut_server.database import insert_missing
+from latency_tables.contract import JobRequest, Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
 from lut_server.errors import Conflict, NotFound, Unprocessable
-from lut_server.models import DeviceRow, EnvironmentRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
-from lut_server.schemas import JobRequest, Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
 from lut_server.storage import devices, paging
+from lut_server.storage.database import insert_missing
+from lut_server.storage.models import DeviceRow, EnvironmentRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
 
 Row = Mapping[str, Any]
 LAST_COUNTS = (MeasurementRow.sound, MeasurementRow.sequence)

@@ -6,11 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lut_server.database import insert_missing
-from lut_server.errors import NotFound
-from lut_server.models import MeasurementRow, NetworkRow
-from lut_server.prediction import latency_us
-from lut_server.schemas import (
+from latency_tables.contract import (
     Basis,
     Measurement,
     MissingRows,
@@ -20,7 +16,11 @@ from lut_server.schemas import (
     Page,
     Prediction,
 )
+from lut_server.analysis.prediction import latency_us
+from lut_server.errors import NotFound
 from lut_server.storage import devices, measurements, operations, paging, predictions, tables
+from lut_server.storage.database import insert_missing
+from lut_server.storage.models import MeasurementRow, NetworkRow
 
 
 def put(session: Session, network: NetworkSpec, now: datetime) -> NetworkRecord:

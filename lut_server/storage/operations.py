@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lut_server.database import insert_missing
-from lut_server.models import OperationRow
-from lut_server.schemas import OperationSpec
+from latency_tables.contract import OperationSpec
+from lut_server.storage.database import insert_missing
+from lut_server.storage.models import OperationRow
 
 KEYS_PER_QUERY = 500
 

@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lut_server.likeness import Conditions
-from lut_server.models import DeviceRow, JobRow, LeaseRow, NetworkRow, TableRow
-from lut_server.schemas import DeviceRecord, Job, NetworkRecord, TableSummary
+from latency_tables.contract import DeviceRecord, Job, NetworkRecord, TableSummary
+from lut_server.analysis.likeness import Conditions
 from lut_server.storage import devices, health, jobs, networks, tables
+from lut_server.storage.models import DeviceRow, JobRow, LeaseRow, NetworkRow, TableRow
 
 ACTIVE_JOBS = 50
 ENDED_JOBS = 20

@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from lut_server.schemas import Contract, Page
+from latency_tables.contract import Contract, Page
 
 Row = TypeVar("Row")
 Item = TypeVar("Item", bound=Contract)

@@ -6,12 +6,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lut_server.calibration import Calibrated, TimedNetwork
+from latency_tables.calibration import Calibrated, TimedNetwork
+from latency_tables.contract import Prediction, PredictionRequest
+from lut_server.analysis.prediction import Predictor, basis_of
 from lut_server.errors import NotFound
-from lut_server.models import TableRow
-from lut_server.prediction import Predictor, basis_of
-from lut_server.schemas import Prediction, PredictionRequest
 from lut_server.storage import calibrations, tables
+from lut_server.storage.models import TableRow
 
 MAX_REMEMBERED = 64
 

@@ -8,9 +8,7 @@ import uuid6
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from lut_server.errors import NotFound
-from lut_server.models import LeaseRow, MeasurementRow, TableRow
-from lut_server.schemas import (
+from latency_tables.contract import (
     MAX_OPERATIONS,
     MAX_WARNINGS,
     JobRequest,
@@ -21,9 +19,11 @@ from lut_server.schemas import (
     TableSummary,
     canonical_json,
 )
-from lut_server.schemas import TableRow as Row
+from latency_tables.contract import TableRow as Row
+from lut_server.analysis.table_warnings import warnings_of
+from lut_server.errors import NotFound
 from lut_server.storage import devices, measurements, operations, paging
-from lut_server.table_warnings import warnings_of
+from lut_server.storage.models import LeaseRow, MeasurementRow, TableRow
 
 # A table that was imported later may be older.
 NEWEST_FIRST = (TableRow.created_at.desc(), TableRow.sequence.desc())

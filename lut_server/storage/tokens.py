@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
+from latency_tables.contract import NewToken, Page, TokenRecord, TokenRequest, TokenRotation
 from lut_server.credentials import ServerKey, mint
 from lut_server.errors import Conflict, NotFound, Unprocessable
-from lut_server.models import TokenRow
-from lut_server.schemas import NewToken, Page, TokenRecord, TokenRequest, TokenRotation
+from lut_server.storage.models import TokenRow
 
 USE_NOTED_EVERY = timedelta(seconds=60)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lut_server.schemas import Precision
+from latency_tables.contract import Precision
 
 TOLERANCE_REL: dict[Precision, float] = {"fp32": 1e-4, "tf32": 2e-2, "fp16": 2e-2, "bf16": 1e-1, "int8": 1e-1}
 """Largest error relative to the output's largest magnitude. tf32 and fp16 keep 10 bits of mantissa, bf16 keeps 7;

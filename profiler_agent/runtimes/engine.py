@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorrt as trt
 
-from lut_server.schemas import Precision, Scalar
+from latency_tables.contract import Precision, Scalar
 
 OPTIMIZATION_LEVEL = 3
 """TensorRT's default, written down because it decides how long engines are searched for and how fast they are."""

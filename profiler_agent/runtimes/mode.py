@@ -6,9 +6,9 @@ from typing import Protocol, cast, get_args
 
 import torch
 
-from lut_server.schemas import Mode, Precision, Runtime, Scalar
-from profiler_agent.exports import Share, alone
+from latency_tables.contract import Mode, Precision, Runtime, Scalar
 from profiler_agent.messages import Capability
+from profiler_agent.runtimes.exports import Share, alone
 from profiler_agent.runtimes.inputs import Shapes
 from profiler_agent.runtimes.pytorch import Unsupported
 from profiler_agent.timing.block import Clock, Execute

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from profiler_agent.exports import Share, alone
 from profiler_agent.runtimes.agreement import outputs_of
+from profiler_agent.runtimes.exports import Share, alone
 
 OPSET = 18
 """The newest that ONNX Runtime 1.18 and TensorRT 8.6 both read, and the exporter's own since torch 2.6."""

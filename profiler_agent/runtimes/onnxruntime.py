@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import onnxruntime as ort
 import torch
 
-from lut_server.schemas import Precision, Runtime, Scalar
-from profiler_agent.exports import Share, alone
+from latency_tables.contract import Precision, Runtime, Scalar
 from profiler_agent.runtimes.agreement import require_agreement
 from profiler_agent.runtimes.blocked_layout import BLOCKED, between_convolutions, block_channels, from_blocks, to_blocks
+from profiler_agent.runtimes.exports import Share, alone
 from profiler_agent.runtimes.inputs import RandomInputs, Shapes
 from profiler_agent.runtimes.onnx_export import Exported, export
 from profiler_agent.runtimes.onnx_session import Provider, open_session, quiet_options

@@ -4,8 +4,8 @@ import os
 
 import torch
 
-from lut_server.schemas import Runtime, Scalar
-from profiler_agent.exports import Share, alone
+from latency_tables.contract import Runtime, Scalar
+from profiler_agent.runtimes.exports import Share, alone
 from profiler_agent.runtimes.inputs import RandomInputs, Shapes
 from profiler_agent.timing.block import Clock, Execute
 from profiler_agent.timing.cuda import CudaEventClock

@@ -2,9 +2,9 @@
 
 import torch
 
-from lut_server.schemas import Runtime
-from profiler_agent.exports import Share, alone
+from latency_tables.contract import Runtime
 from profiler_agent.runtimes.agreement import outputs_of, require_agreement
+from profiler_agent.runtimes.exports import Share, alone
 from profiler_agent.runtimes.inputs import Shapes
 from profiler_agent.runtimes.pytorch import PyTorchMode, Unsupported
 from profiler_agent.timing.block import Execute

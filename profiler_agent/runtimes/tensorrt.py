@@ -9,10 +9,10 @@ import tensorrt as trt
 import torch
 from platformdirs import user_cache_path
 
-from lut_server.schemas import Precision, Runtime, Scalar
-from profiler_agent.exports import Share, alone
+from latency_tables.contract import Precision, Runtime, Scalar
 from profiler_agent.runtimes.agreement import require_agreement
 from profiler_agent.runtimes.engine import EngineBuilder
+from profiler_agent.runtimes.exports import Share, alone
 from profiler_agent.runtimes.inputs import RandomInputs, Shapes
 from profiler_agent.runtimes.onnx_export import export
 from profiler_agent.runtimes.pytorch import Unsupported, require_runtime

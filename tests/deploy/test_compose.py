@@ -13,7 +13,7 @@ import yaml
 from deploy.make_secrets import MADE, TO_COME, make
 from lut_server.credentials import MIN_KEY_LENGTH
 from lut_server.settings import load_settings
-from tests.lut_server.guarded import guarded_server
+from tests.support.guarded import guarded_server
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"

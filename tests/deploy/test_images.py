@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lut_server.processes import Server
+from tests.support.processes import Server
 
 ROOT = Path(__file__).parents[2]
 NOT_HERE = (

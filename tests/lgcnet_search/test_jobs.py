@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lgcnet_search.jobs import AgentError, calibrate, find_device
-from tests.lgcnet_search.helpers import TINY, make_table
+from tests.support.tiny_spaces import TINY, make_table
 
 
 def knowing(*uuids: str) -> Any:

@@ -7,9 +7,9 @@ import pytest
 from lgcnet_search.ablations.arms import ABLATIONS
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.scale import Scale
-from lgcnet_search.data import street_scenes
-from lgcnet_search.space import Space
-from tests.lgcnet_search.helpers import make_table
+from lgcnet_search.space.space import Space
+from street_scenes import files as street_scenes
+from tests.support.tiny_spaces import make_table
 
 SPACE = Space(height=65, width_px=97, width=1)
 SCALE = Scale(

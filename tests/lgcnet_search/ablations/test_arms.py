@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from lgcnet_search.ablations.arms import ABLATIONS, Ablation, Arm, ablation_named
-from lgcnet_search.graph import DIMENSION
-from lgcnet_search.space import Space
+from lgcnet_search.search.guide import DIMENSION
+from lgcnet_search.space.space import Space
 
 FUSED = [(0, 5, 13), (0, 6, 13), (0, 7, 13), (0, 7, 10), (0, 7, 11), (0, 7, 12)]
 

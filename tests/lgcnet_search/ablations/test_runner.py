@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from latency_tables.contract import canonical_json
 from lgcnet_search.ablations import network
 from lgcnet_search.ablations.arms import ABLATIONS, Ablation, Arm
 from lgcnet_search.ablations.comparison import write_section
@@ -14,13 +15,12 @@ from lgcnet_search.ablations.network import Study, made
 from lgcnet_search.ablations.outcome import RESULT, Outcome
 from lgcnet_search.ablations.runner import Run, run_all, runs_of
 from lgcnet_search.ablations.tables import rows_of, write_tables
-from lgcnet_search.checkpoint import CheckpointError
-from lgcnet_search.genotype import Genotype
-from lgcnet_search.latencies import Latencies
-from lgcnet_search.network import network_spec
-from lgcnet_search.random_search import RandomSearch, TooFast
-from lut_server.schemas import canonical_json
-from tests.lgcnet_search.layouts import seen_whole
+from lgcnet_search.computing.checkpoint import CheckpointError
+from lgcnet_search.search.random_search import RandomSearch, TooFast
+from lgcnet_search.space.genotype import Genotype
+from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.network import network_spec
+from tests.support.layouts import seen_whole
 
 
 def genotype_of(outcome: Outcome) -> Genotype:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lgcnet_search.data.labels import IGNORE
+from lgcnet_search.data.sources import crops
 from lgcnet_search.data.views import CenterCrop, RandomCrop, RandomResizedCrop, Resized, ViewRule, normalized
-from lgcnet_search.sources import crops
 
 sides = st.integers(20, 90)
 

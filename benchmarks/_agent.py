@@ -1,0 +1,115 @@
+"""The agent's measuring on this CPU, without a server between."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import uuid6
+
+from latency_tables.contract import (
+    DeviceSelector,
+    Effort,
+    JobRequest,
+    LatencyTable,
+    Measurement,
+    NetworkSpec,
+    OperationSpec,
+    Runtime,
+    TableRow,
+)
+from profiler_agent.agent.process import MeasuringProcess, inspect_device
+from profiler_agent.measuring.procedure import METHOD_VERSION
+from profiler_agent.messages import Failed, Measured, MeasureTask, Standard
+from tests.support.factories import leased_job
+
+
+class LocalAgent:
+    """Does jobs of one runtime and space, each in processes of its own; the first one's standard state is kept.
+
+    `traces`: folder for every block. `standard`: file of the standard state, for an agent that goes on later.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        space: str,
+        space_digest: str,
+        requirement: str,
+        *,
+        traces: Path | None = None,
+        standard: Path | None = None,
+    ) -> None:
+        self._inspected = inspect_device("cpu")
+        self._runtime = runtime
+        self._space = {"space": space, "space_digest": space_digest, "requirement": requirement}
+        self._traces = traces
+        self._file = standard
+        self._standard: dict[str, float] | None = None
+        if standard is not None and standard.exists():
+            self._standard = json.loads(standard.read_text("utf-8"))
+
+    def measure(
+        self,
+        operations: Sequence[OperationSpec] = (),
+        networks: Sequence[NetworkSpec] = (),
+        effort: Effort | None = None,
+    ) -> dict[str, Measurement]:
+        """By key. Raises RuntimeError with what the agent says of a job that it cannot do."""
+        request = JobRequest.model_validate(
+            {
+                "device": DeviceSelector(kind="cpu"),
+                "runtime": self._runtime,
+                **self._space,
+                "operations": tuple(operations),
+                "networks": tuple(networks),
+                "effort": effort or Effort(),
+            }
+        )
+        task = MeasureTask(
+            device="cpu",
+            job=leased_job(request),
+            keys=request.keys,
+            threads=self._runtime.threads,
+            environment=self._inspected.environment.digest,
+            standard=self._standard,
+            trace=None if self._traces is None else str(self._traces),
+        )
+        measured = {}
+        for message in MeasuringProcess(task).messages():
+            if isinstance(message, Measured):
+                measured[message.measurement.key] = message.measurement
+            elif isinstance(message, Standard):
+                self._standard = message.references
+                if self._file is not None:
+                    self._file.write_text(json.dumps(self._standard), "utf-8")
+            elif isinstance(message, Failed):
+                raise RuntimeError(message.error)
+        return measured
+
+    def table(self, operations: Iterable[OperationSpec], measured: dict[str, Measurement]) -> LatencyTable:
+        """The measurements of these operations as the server puts them together."""
+        rows = [
+            TableRow(
+                operation=operation,
+                latency=one.latency,
+                quality=one.quality,
+                normalized_us=one.normalized_us,
+                measurement_id=one.id,
+            )
+            for operation in operations
+            if (one := measured[operation.digest])
+        ]
+        return LatencyTable.model_validate(
+            {
+                "id": uuid6.uuid7(),
+                "created_at": datetime.now(timezone.utc),
+                "device": self._inspected.device,
+                "environment": self._inspected.environment,
+                "runtime": self._runtime,
+                "method_version": METHOD_VERSION,
+                "space": self._space["space"],
+                "space_digest": self._space["space_digest"],
+                "rows": rows,
+            }
+        )

@@ -1,0 +1,294 @@
+"""How far predictions of whole networks are from what the agent measures: raw sums, a line through them, calibrated.
+
+A table and the networks are measured in processes of their own. Of the networks, some are chosen to calibrate the
+table; the others, random ones and found ones, are predicted and never used in fitting. What was measured is kept in
+`--folder` and not measured again.
+"""
+
+import argparse
+import os
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from benchmarks._agent import LocalAgent
+from benchmarks._common import finish, show
+from benchmarks._prediction_pictures import Point, error_by_networks, predicted_and_residuals
+from examples.mobile_space import plugin as mobile
+from examples.mobile_space.digest import REQUIREMENT as MOBILE_REQUIREMENT
+from examples.mobile_space.digest import SPACE as MOBILE
+from examples.mobile_space.digest import space_digest as mobile_digest
+from examples.mobile_space.genotype import random_genotype as mobile_genotype
+from examples.mobile_space.network import network_spec as mobile_spec
+from examples.mobile_space.space import Space as MobileSpace
+from latency_tables.calibration import Calibrated, TimedNetwork, choose, raw_sum_us
+from latency_tables.contract import (
+    Basis,
+    Effort,
+    LatencyTable,
+    Measurement,
+    Mode,
+    NetworkSpec,
+    OperationSpec,
+    PredictionFigures,
+    Runtime,
+)
+from lgcnet_search.data.sources import generated_scenes, search_batches
+from lgcnet_search.search.search import SearchSettings, search
+from lgcnet_search.space import digest as lgcnet
+from lgcnet_search.space.genotype import Genotype, varied_genotype
+from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.network import network_spec
+from lgcnet_search.space.space import Space
+from lut_server.analysis.error_card import figures
+from tests.support.installing import install
+
+BASIS: Basis = "normalized_us"
+COUNTS = (4, 8, 16, 32)
+POOL = 400
+NETWORKS_PER_JOB = 26
+"""More of them share what the machine goes through; ONNX Runtime takes some 80 MB for each in every process."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A search space at an input size: what the agent installs, its operations, networks of it."""
+
+    name: str
+    space_digest: str
+    requirement: str
+    operations: tuple[OperationSpec, ...]
+    sample: Callable[[int], NetworkSpec]
+    find: Callable[[LatencyTable, int], list[NetworkSpec]]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Measured networks by their part; latencies in microseconds."""
+
+    calibration: list[TimedNetwork]
+    random: list[TimedNetwork]
+    found: list[TimedNetwork]
+
+    @property
+    def held_out(self) -> list[TimedNetwork]:
+        return self.random + self.found
+
+
+class Kept:
+    """Measurements in a file of JSON lines, each written when its job ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        self.known = {one.key: one for one in map(Measurement.model_validate_json, lines)}
+
+    def add(self, measured: dict[str, Measurement]) -> None:
+        self.known.update(measured)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.writelines(one.model_dump_json() + "\n" for one in measured.values())
+
+
+def main() -> None:
+    given = _parsed()
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder: Path = given.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        if given.space == "lgcnet":
+            subject = _lgcnet(given.height or 385, given.width or 769)
+        else:
+            subject = _mobile(given.height or 224, folder / "site")
+        for mode in given.mode or ("pytorch", "onnxruntime"):
+            table, networks = _measured(subject, cast(Mode, mode), given, folder)
+            result[mode] = _report(mode, table, networks, given.calibration)
+            if given.folder:
+                _draw(folder / f"{subject.name}-{mode}", table, networks, given.calibration, result[mode])
+    finish(result)
+
+
+def _parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", choices=("lgcnet", "mobile"), default="lgcnet")
+    parser.add_argument("--mode", action="append", help="a runtime mode; may be repeated (pytorch and onnxruntime)")
+    parser.add_argument("--height", type=int, help="of the input (default 385; mobile 224)")
+    parser.add_argument("--width", type=int, help="of LGCNet's input (default 769)")
+    parser.add_argument("--calibration", type=int, default=16, help="networks to calibrate with (default 16)")
+    parser.add_argument("--most", type=int, default=32, help="networks to choose them from, measured too (default 32)")
+    parser.add_argument("--held-out", type=int, default=50, help="random networks to predict (default 50)")
+    parser.add_argument("--found", type=int, default=10, help="found networks to predict (default 10)")
+    parser.add_argument("--network-s", type=float, default=6.0, help="seconds for each network (default 6)")
+    parser.add_argument("--folder", type=Path, help="keep measurements and pictures here, and go on from them")
+    return parser.parse_args()
+
+
+def _measured(subject: Subject, mode: Mode, given: argparse.Namespace, folder: Path) -> tuple[LatencyTable, Networks]:
+    kept = Kept(folder / f"{subject.name}-{mode}.jsonl")
+    runtime = Runtime(mode=mode, threads=1)
+    standard = folder / f"standard-{mode}.json"
+    agent = LocalAgent(runtime, subject.name, subject.space_digest, subject.requirement, standard=standard)
+    missing = [operation for operation in subject.operations if operation.digest not in kept.known]
+    if missing:
+        kept.add(agent.measure(missing))
+    table = agent.table(subject.operations, kept.known)
+
+    draw_from = random.Random(0)
+    pool = [subject.sample(seed) for seed in range(POOL)]
+    draw_from.shuffle(pool)
+    calibration = choose(table, pool[: POOL // 2], given.most, BASIS)
+    others = sorted(pool[POOL // 2 :], key=lambda network: raw_sum_us(table, network, BASIS))
+    places = np.linspace(0, len(others) - 1, given.held_out).round().astype(int)
+    spread = [others[place] for place in places]
+    found = subject.find(table, given.found)
+
+    todo = list({network.digest: network for network in calibration + spread + found}.values())
+    todo = [network for network in todo if network.digest not in kept.known]
+    draw_from.shuffle(todo)
+    for start in range(0, len(todo), NETWORKS_PER_JOB):
+        part = todo[start : start + NETWORKS_PER_JOB]
+        kept.add(agent.measure(networks=part, effort=Effort(budget_s=given.network_s * len(part))))
+        print(f"{mode}: {min(start + NETWORKS_PER_JOB, len(todo))} of {len(todo)} networks", flush=True)
+
+    def observed(networks: Sequence[NetworkSpec]) -> list[TimedNetwork]:
+        measured = ((network, kept.known[network.digest]) for network in networks)
+        return [TimedNetwork(network, one.normalized_us or one.latency.median_us) for network, one in measured]
+
+    return table, Networks(observed(calibration), observed(spread), observed(found))
+
+
+def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> dict[str, Any]:
+    held_out = networks.held_out
+    measured_us = [one.measured_us for one in held_out]
+    raw_us = [raw_sum_us(table, one.network, BASIS) for one in held_out]
+    rows: list[tuple[str, PredictionFigures, float | None]] = [("raw sum", figures(raw_us, measured_us), None)]
+    chosen = _first(table, networks.calibration, count)
+    affine = _line(table, chosen)
+    rows.append((f"line through {count}", figures([affine(raw) for raw in raw_us], measured_us), None))
+    for number in COUNTS:
+        if number <= len(networks.calibration):
+            fitted = Calibrated(table, _first(table, networks.calibration, number), BASIS)
+            estimates = [fitted.predict(one.network) for one in held_out]
+            inside = [
+                estimate.low_us <= one.measured_us <= estimate.high_us
+                for estimate, one in zip(estimates, held_out, strict=True)
+            ]
+            found = figures([estimate.latency_us for estimate in estimates], measured_us)
+            rows.append((f"calibrated by {number}", found, sum(inside) / len(inside)))
+    span = max(measured_us) / min(measured_us)
+    show(
+        f"{mode}: {len(networks.random)} random and {len(networks.found)} found networks held out, "
+        f"{min(measured_us) / 1000:.1f} to {max(measured_us) / 1000:.1f} ms (factor {span:.2f})",
+        ["prediction", "MAPE", "worst", "within 5 %", "tau", "in 90 % interval"],
+        [
+            [
+                name,
+                f"{one.mape:.2%}",
+                f"{one.max_rel:.2%}",
+                f"{one.within_5:.0%}",
+                "" if one.tau is None else f"{one.tau:.3f}",
+                "" if inside is None else f"{inside:.0%}",
+            ]
+            for name, one, inside in rows
+        ],
+    )
+    by_name = {name: (one, inside) for name, one, inside in rows}
+    calibrated, coverage = by_name[f"calibrated by {count}"]
+    return {
+        **_short(calibrated),
+        "coverage90": None if coverage is None else round(coverage, 4),
+        "span": round(span, 3),
+        "raw": _short(by_name["raw sum"][0]),
+        "affine": _short(by_name[f"line through {count}"][0]),
+        "mape_by_networks": {
+            "0": round(by_name["raw sum"][0].mape, 5),
+            **{
+                str(number): round(by_name[name][0].mape, 5)
+                for number in COUNTS
+                if (name := f"calibrated by {number}") in by_name
+            },
+        },
+    }
+
+
+def _draw(base: Path, table: LatencyTable, networks: Networks, count: int, result: dict[str, Any]) -> None:
+    fitted = Calibrated(table, _first(table, networks.calibration, count), BASIS)
+    points = [
+        Point(
+            group="random" if one in networks.random else "found",
+            measured_us=one.measured_us,
+            raw_us=raw_sum_us(table, one.network, BASIS),
+            predicted=fitted.predict(one.network),
+            launches=sum(item.count for item in one.network.operations),
+        )
+        for one in networks.held_out
+    ]
+    predicted_and_residuals(points, base.with_name(f"{base.name}-networks.png"))
+    error_by_networks(result["mape_by_networks"], base.with_name(f"{base.name}-error.png"))
+
+
+def _first(table: LatencyTable, observed: Sequence[TimedNetwork], count: int) -> list[TimedNetwork]:
+    """The `count` most telling ones of the networks that were measured to calibrate."""
+    by_digest = {one.network.digest: one for one in observed}
+    return [by_digest[one.digest] for one in choose(table, [one.network for one in observed], count, BASIS)]
+
+
+def _line(table: LatencyTable, observed: Sequence[TimedNetwork]) -> Callable[[float], float]:
+    raw_us = np.array([raw_sum_us(table, one.network, BASIS) for one in observed])
+    slope, constant = np.polyfit(raw_us, [one.measured_us for one in observed], 1)
+    return lambda raw: float(slope * raw + constant)
+
+
+def _short(found: PredictionFigures) -> dict[str, float | None]:
+    return {
+        "mape": round(found.mape, 5),
+        "max_rel": round(found.max_rel, 5),
+        "tau": None if found.tau is None else round(found.tau, 4),
+    }
+
+
+def _lgcnet(height: int, width: int) -> Subject:
+    space = Space(height=height, width_px=width)
+
+    def sample(seed: int) -> NetworkSpec:
+        return network_spec(varied_genotype(space, seed))
+
+    def find(table: LatencyTable, count: int) -> list[NetworkSpec]:
+        """By short searches with different weights of the latency."""
+        proxy = replace(space, height=64, width_px=128, width=4)
+        scenes = generated_scenes(32)
+        found: list[Genotype] = []
+        for number in range(count):
+            settings = SearchSettings(
+                steps=20, seed=number, sampling="hard", beta=0.02 * number / max(1, count - 1), alpha_lr=0.2
+            )
+            batches = search_batches(scenes, space, proxy, 2, number, 0)
+            found.append(search(space, proxy, Latencies(table), batches, settings).genotype)
+        return [network_spec(genotype) for genotype in found]
+
+    return Subject(lgcnet.SPACE, lgcnet.space_digest(), lgcnet.REQUIREMENT, space.operations, sample, find)
+
+
+def _mobile(side: int, site: Path) -> Subject:
+    """The space of examples/mobile_space, installed for the agent's processes in the folder `site`."""
+    install(Path(mobile.__file__).parent, site)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    space = MobileSpace(side=side, widths=(1.0,))
+
+    def sample(seed: int) -> NetworkSpec:
+        return mobile_spec(mobile_genotype(space, seed))
+
+    def find(table: LatencyTable, count: int) -> list[NetworkSpec]:
+        """The fastest of many, by the table."""
+        drawn = [sample(seed) for seed in range(POOL, 2 * POOL)]
+        return sorted(drawn, key=lambda network: raw_sum_us(table, network, BASIS))[:count]
+
+    return Subject(MOBILE, mobile_digest(), MOBILE_REQUIREMENT, space.operations, sample, find)
+
+
+if __name__ == "__main__":
+    main()

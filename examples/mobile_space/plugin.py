@@ -1,0 +1,49 @@
+"""The space as a profiling agent finds it (entry-point group `profiler_agent.spaces`)."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from latency_tables.contract import NetworkSpec, OperationSpec
+
+from .blocks import Operation, build, deploy
+from .digest import REQUIREMENT, SPACE, space_digest
+from .genotype import Genotype
+from .network import chain, network_spec
+
+name: str = SPACE
+digest: str = space_digest()
+requirement: str = REQUIREMENT
+
+
+def build_operation(spec: OperationSpec) -> nn.Module:
+    """A deployed operation, equal weights for equal specs. Raises ValueError for a spec that is not of this space."""
+    _check(spec)
+    (operation,) = _deployed([spec])
+    return operation
+
+
+def build_network(spec: NetworkSpec) -> nn.Module:
+    """A deployed network. ValueError if it would execute other operations than `spec.operations` lists."""
+    _check(spec)
+    genotype = Genotype.model_validate_json(spec.genotype)
+    expected = network_spec(genotype)
+    for field in ("input_shape", "operations"):
+        if getattr(spec, field) != getattr(expected, field):
+            raise ValueError(f"{field}: not what the network of this genotype has; make it with network_spec")
+    return nn.Sequential(*_deployed(chain(genotype)))
+
+
+def _deployed(specs: Iterable[OperationSpec]) -> list[Operation]:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return [deploy(build(spec)) for spec in specs]
+
+
+def _check(spec: OperationSpec | NetworkSpec) -> None:
+    if (spec.space, spec.space_digest) != (name, digest):
+        raise ValueError(
+            f"space {spec.space!r} with definition {spec.space_digest[:12]}… is not the one installed here "
+            f"({name!r}, {digest[:12]}…): install the same version of {requirement} on both machines"
+        )

@@ -1,0 +1,1 @@
+"""What server, agent and search share: the contract, the client, and the arithmetic of latencies."""

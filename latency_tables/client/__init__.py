@@ -1,0 +1,32 @@
+"""Talk to a lookup-table server, blocking or not, or read its tables from files without one."""
+
+from latency_tables.client.cache import Cache
+from latency_tables.client.errors import (
+    Conflict,
+    JobFailed,
+    LeaseLost,
+    LutError,
+    NotAccurate,
+    NotFound,
+    Rejected,
+    ServerUnavailable,
+    UnreadableTable,
+)
+from latency_tables.client.methods import AsyncLutClient, LutClient
+from latency_tables.client.offline import load_table
+
+__all__ = [
+    "AsyncLutClient",
+    "Cache",
+    "Conflict",
+    "JobFailed",
+    "LeaseLost",
+    "LutClient",
+    "LutError",
+    "NotAccurate",
+    "NotFound",
+    "Rejected",
+    "ServerUnavailable",
+    "UnreadableTable",
+    "load_table",
+]

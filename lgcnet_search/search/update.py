@@ -1,0 +1,108 @@
+"""One update of weights and architecture from one backward pass (Eq. 10)."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import SGD, Adam
+
+from lgcnet_search.computing.batches import Batch
+from lgcnet_search.computing.precision import Amp, autocast, scaler
+from lgcnet_search.computing.processes import Processes
+from lgcnet_search.data.labels import IGNORE
+from lgcnet_search.search.architecture import Architecture, EdgeTensors
+from lgcnet_search.search.gumbel import one_hot
+from lgcnet_search.search.latency import LatencyModel, latency_loss
+from lgcnet_search.search.supernet import Supernet
+
+Sampling = Literal["soft", "hard"]
+
+
+class Measures(NamedTuple):
+    """Before the update: mean cross-entropy over the global batch, LAT of the sample, the loss term of LAT."""
+
+    cross_entropy: float
+    latency_us: float
+    latency_loss: float
+
+
+class Update:
+    """Draws z, runs the batch, and steps both optimizers.
+
+    soft: z as Eq. 4 gives it; every candidate of positive weight runs. hard: straight-through Gumbel-softmax (Jang
+    et al. 2017): one-hot z in the forward pass, and the gradient at it taken as the gradient at the relaxed z. Only
+    the sampled candidates run, as in GDAS (Dong & Yang 2019): ∂CE/∂z is known for them and taken as 0 for the
+    others, while LAT reaches every candidate. Both are one computation: the supernet and LAT are differentiated at
+    a leaf (z, or its one-hot), whose gradient is then handed to z.
+
+    The cross-entropy is the mean over all pixels of all `batches` of all processes, so it depends neither on how
+    many processes share a global batch nor on the parts it is accumulated from. Every process draws the same z.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        architecture: Architecture,
+        latency: LatencyModel,
+        weights: SGD,
+        alphas: Adam,
+        *,
+        beta: float,
+        ceiling_us: float | None = None,
+        clip_norm: float,
+        sampling: Sampling = "soft",
+        amp: Amp = "none",
+        channels_last: bool = False,
+        processes: Processes | None = None,
+    ) -> None:
+        self.supernet = supernet
+        self.parameters = list(supernet.parameters())
+        self.architecture = architecture
+        self.latency = latency
+        self.weights = weights
+        self.alphas = alphas
+        self.beta = beta
+        self.ceiling_us = ceiling_us
+        self.clip_norm = clip_norm
+        self.sampling = sampling
+        self.amp = amp
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.processes = processes or Processes()
+        self.device = latency.constant_us.device
+        self.scaler = scaler(self.device, amp)
+
+    def __call__(self, batches: Sequence[Batch], temperature: float, noise: torch.Generator) -> Measures:
+        """One update from the mean over `batches`, each run on its own."""
+        z = self.architecture.sample(temperature, noise)
+        leaf = (z if self.sampling == "soft" else z.map(one_hot)).map(lambda rows: rows.detach().requires_grad_())
+        self.weights.zero_grad()
+        self.alphas.zero_grad()
+        pixels = torch.stack([(targets != IGNORE).sum() for _, targets in batches]).sum().to(self.device).float()
+        self.processes.add_up([pixels])
+        total = torch.zeros((), device=self.device)
+        for images, targets in batches:
+            loss = self._cross_entropy_sum(images, targets, leaf) / pixels.clamp(min=1)
+            torch.autograd.backward(self.scaler.scale(loss))
+            total += loss.detach()
+        learned = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        self.processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
+        latency_us = self.latency(leaf)
+        of_latency = latency_loss(latency_us, self.beta, self.ceiling_us)
+        torch.autograd.backward(self.scaler.scale(of_latency))
+        torch.autograd.backward(z, [rows.grad for rows in leaf])
+        self.scaler.unscale_(self.weights)
+        self.scaler.unscale_(self.alphas)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        self.scaler.step(self.weights)
+        self.scaler.step(self.alphas)
+        self.scaler.update()
+        return Measures(*torch.stack((total, latency_us.detach(), of_latency.detach())).tolist())
+
+    def _cross_entropy_sum(self, images: Tensor, targets: Tensor, z: EdgeTensors) -> Tensor:
+        images = images.to(self.device, non_blocking=True, memory_format=self.layout)
+        targets = targets.to(self.device, non_blocking=True)
+        with autocast(self.device, self.amp):
+            logits: Tensor = self.supernet(images, z)
+        return F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum")

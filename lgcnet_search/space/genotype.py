@@ -1,0 +1,161 @@
+"""A genotype: which candidate each of the 83 edges is, and the space it belongs to."""
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from latency_tables.contract import canonical_json
+from lgcnet_search.space.graph import SKIP, ZERO, Edge
+from lgcnet_search.space.space import CELL_CANDIDATES, EDGES_PER_CELL, Space
+
+LIGHT = ("max_pool_3x3", SKIP, ZERO)
+"""What the paper calls light-weight operations (Fig. 9)."""
+
+
+class GenotypeError(ValueError):
+    """A genotype that names no network of its space; the message names the edge or field, the value, the way out."""
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """Candidate names: five for each cell, then those of the fusion cell, in the order of `space.graph.edges`."""
+
+    cells: tuple[tuple[str, ...], ...]
+    fusion: tuple[str, ...]
+    space: Space = field(default_factory=Space)
+
+    def __post_init__(self) -> None:
+        cell_edges, fusion_edges = _edges(self.space)
+        if len(self.cells) != self.space.cells:
+            raise GenotypeError(f"cells: {len(self.cells)} given, the space has {self.space.cells}")
+        for index, names in enumerate(self.cells):
+            if len(names) != EDGES_PER_CELL:
+                raise GenotypeError(f"cells[{index}]: {len(names)} edges given, a cell has {EDGES_PER_CELL}")
+        if len(self.fusion) != len(fusion_edges):
+            raise GenotypeError(f"fusion: {len(self.fusion)} edges given, the fusion cell has {len(fusion_edges)}")
+        given = [name for cell in self.cells for name in cell] + list(self.fusion)
+        for edge, name in zip(cell_edges + fusion_edges, given, strict=True):
+            if name not in edge.names:
+                raise GenotypeError(f"{edge.name}: {name!r} is not a candidate; it may be {', '.join(edge.names)}")
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Edge name → candidate name."""
+        cell_edges, fusion_edges = _edges(self.space)
+        given = [name for cell in self.cells for name in cell] + list(self.fusion)
+        return {edge.name: name for edge, name in zip(cell_edges + fusion_edges, given, strict=True)}
+
+    @classmethod
+    def of(cls, space: Space, choices: Mapping[str, str]) -> "Genotype":
+        """From edge name → candidate name, every edge given."""
+        cell_edges, fusion_edges = _edges(space)
+        missing = [edge.name for edge in space.graph.edges if edge.name not in choices]
+        if missing:
+            raise GenotypeError(f"no candidate given for {', '.join(missing)}")
+        names = [choices[edge.name] for edge in cell_edges]
+        cells = tuple(tuple(names[at : at + EDGES_PER_CELL]) for at in range(0, len(names), EDGES_PER_CELL))
+        return cls(cells, tuple(choices[edge.name] for edge in fusion_edges), space)
+
+    def at(self, space: Space) -> "Genotype":
+        """The same choices in another space (other input size, width or classes)."""
+        return replace(self, space=space)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values. The paper's own aggregation is not written: agents older than the others read it too."""
+        space = {name: value for name, value in asdict(self.space).items() if (name, value) != ("aggregation", "dense")}
+        return {"cells": self.cells, "fusion": self.fusion, "space": space}
+
+    def to_json(self) -> str:
+        """Canonical JSON, as NetworkSpec.genotype holds it."""
+        return canonical_json(self.to_dict())
+
+    @classmethod
+    def load(cls, path: Path) -> "Genotype":
+        """Read a file of `to_json`'s form. Raises GenotypeError naming the file, OSError."""
+        try:
+            return cls.from_json(path.read_text("utf-8"))
+        except UnicodeDecodeError as error:
+            raise GenotypeError(f"{path} is no text; give a genotype.json") from error
+        except GenotypeError as error:
+            raise GenotypeError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_json(cls, text: str) -> "Genotype":
+        """Read `to_json`'s form, spaces and line breaks allowed. Raises GenotypeError."""
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise GenotypeError(f"the genotype is not JSON: {error}") from error
+        given = _members("the genotype", value, {"cells", "fusion", "space"})
+        names = {item.name for item in fields(Space)}
+        space = _members("space", given["space"], names - {"aggregation"}, names)
+        cells = tuple(_texts(f"cells[{index}]", names) for index, names in enumerate(_list("cells", given["cells"])))
+        lists = {name: tuple(_list(f"space.{name}", space[name])) for name in ("reductions", "fused")}
+        try:
+            return cls(cells, _texts("fusion", given["fusion"]), Space(**{**space, **lists}))
+        except GenotypeError:
+            raise
+        except ValueError as error:
+            raise GenotypeError(f"space.{error}") from error
+
+
+def random_genotype(space: Space, seed: int) -> Genotype:
+    """Every candidate of every edge equally likely (Table VII)."""
+    generator = random.Random(seed)
+    return Genotype.of(space, {edge.name: generator.choice(edge.names) for edge in space.graph.edges})
+
+
+def typical_genotype(space: Space, seed: int, light: tuple[float, float] = (0.6, 0.2)) -> Genotype:
+    """Random, but like the network the paper found (Fig. 9).
+
+    A light operation has probability `light[0]` in cells 0 to 7 and `light[1]` behind; all else is uniform.
+    """
+    generator = random.Random(seed)
+    heavy = tuple(name for name in CELL_CANDIDATES if name not in LIGHT)
+    choices: dict[str, str] = {}
+    for index, edge in enumerate(space.cell_edges):
+        is_light = generator.random() < light[0 if index // EDGES_PER_CELL <= 7 else 1]
+        choices[edge.name] = generator.choice(LIGHT if is_light else heavy)
+    choices.update((edge.name, generator.choice(edge.names)) for edge in _edges(space)[1])
+    return Genotype.of(space, choices)
+
+
+def varied_genotype(space: Space, seed: int) -> Genotype:
+    """Random, between networks of light operations and networks of heavy ones, so that latencies spread."""
+    share = random.Random(seed).uniform(0.05, 0.95)
+    return typical_genotype(space, seed, (share, share))
+
+
+def _edges(space: Space) -> tuple[tuple[Edge, ...], tuple[Edge, ...]]:
+    """Edges of the cells, and all others."""
+    others = tuple(edge for edge in space.graph.edges if edge.names != CELL_CANDIDATES)
+    return space.cell_edges, others
+
+
+def _members(what: str, value: object, names: set[str], known: set[str] | None = None) -> dict[str, Any]:
+    """A JSON object with all of `names` and nothing beyond `known`."""
+    known = known or names
+    if not isinstance(value, dict):
+        raise GenotypeError(f"{what}: a JSON object with {', '.join(sorted(names))} is expected, not {value!r:.80}")
+    if missing := names - value.keys():
+        raise GenotypeError(f"{what}: {', '.join(sorted(missing))} missing")
+    if unknown := value.keys() - known:
+        raise GenotypeError(f"{what}: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+    return value
+
+
+def _list(what: str, value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise GenotypeError(f"{what}: a list is expected, not {value!r:.80}")
+    return value
+
+
+def _texts(what: str, value: object) -> tuple[str, ...]:
+    names = _list(what, value)
+    for index, name in enumerate(names):
+        if not isinstance(name, str):
+            raise GenotypeError(f"{what}[{index}]: a candidate's name is expected, not {name!r:.80}")
+    return tuple(names)

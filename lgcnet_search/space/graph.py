@@ -1,0 +1,127 @@
+"""The one description of a network: fixed steps, searchable edges and nodes that sum, in order of execution.
+
+The supernet, the derived network, its multiset of operations, the keys of a latency table and the latency loss
+all read the same Graph; nothing else walks the network.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from latency_tables.contract import OperationSpec
+
+INPUT = "input"
+ZERO = "zero"
+SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation that is always executed, on the values named by `inputs`."""
+
+    name: str
+    operation: OperationSpec
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What an edge may be. Without `operation` it executes nothing: `zero` is no edge, `skip` its source itself."""
+
+    name: str
+    operation: OperationSpec | None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A searchable edge: exactly one of its candidates, applied to the value named `source`."""
+
+    name: str
+    source: str
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(candidate.name for candidate in self.candidates)
+
+
+@dataclass(frozen=True)
+class Node:
+    """Eq. 2: the sum of those `inputs` that are there. k of them cost k - 1 additions, none cost `zeros`."""
+
+    name: str
+    inputs: tuple[str, ...]
+    addition: OperationSpec
+    zeros: Step | None
+
+
+Part = Step | Edge | Node
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Parts in order of execution; the value of the last one is the network's output."""
+
+    parts: tuple[Part, ...]
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Edge))
+
+    @cached_property
+    def operations(self) -> tuple[OperationSpec, ...]:
+        """Everything that some derived network executes, each once, in order of first appearance."""
+        found: dict[OperationSpec, None] = {}
+        for part in self.parts:
+            if isinstance(part, Step):
+                found[part.operation] = None
+            elif isinstance(part, Edge):
+                found.update((candidate.operation, None) for candidate in part.candidates if candidate.operation)
+            else:
+                found[part.addition] = None
+                if part.zeros:
+                    found[part.zeros.operation] = None
+        return tuple(found)
+
+    def derive(self, choices: Mapping[str, str]) -> tuple[Step, ...]:
+        """The steps of the network that takes `choices[edge.name]` for each edge.
+
+        Edges that execute nothing leave no step behind. The last step gives the output.
+        """
+        steps: list[Step] = []
+        values: dict[str, str | None] = {INPUT: INPUT}
+
+        def run(step: Step) -> str:
+            steps.append(step)
+            return step.name
+
+        def resolved(step: Step) -> Step:
+            return replace(step, inputs=tuple(values[name] or name for name in step.inputs))
+
+        for part in self.parts:
+            if isinstance(part, Step):
+                values[part.name] = run(resolved(part))
+            elif isinstance(part, Edge):
+                candidate = part.candidates[part.names.index(choices[part.name])]
+                source = values[part.source]
+                if candidate.operation is None or source is None:
+                    values[part.name] = None if candidate.name == ZERO else source
+                else:
+                    values[part.name] = run(Step(part.name, candidate.operation, (source,)))
+            else:
+                present = [value for name in part.inputs if (value := values[name]) is not None]
+                if not present:
+                    if part.zeros is None:
+                        raise ValueError(f"{part.name}: none of {', '.join(part.inputs)} is there to sum")
+                    present = [run(resolved(part.zeros))]
+                total = present[0]
+                for count, value in enumerate(present[1:], start=1):
+                    total = run(Step(f"{part.name}.add{count}", part.addition, (total, value)))
+                values[part.name] = total
+        return tuple(steps)
+
+
+def multiset(steps: tuple[Step, ...]) -> Counter[OperationSpec]:
+    """How often each operation is executed."""
+    return Counter(step.operation for step in steps)

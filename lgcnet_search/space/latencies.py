@@ -1,0 +1,82 @@
+"""What operations and networks cost on a device: by a table, and by its calibration where there is one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist, median
+
+from latency_tables.calibration import Z90
+from latency_tables.contract import Calibration, LatencyTable, NetworkSpec, OperationSpec, canonical_json, sha256
+from lgcnet_search.space.graph import Graph, Node, Step
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """The rows of `table`, in microseconds: inside a network if there is a `calibration`, else as measured alone.
+
+    Raises:
+        ValueError: the calibration is of another table.
+    """
+
+    table: LatencyTable
+    calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        if self.calibration is not None and self.calibration.table_digest != self.table.digest:
+            raise ValueError(
+                f"calibration: {self.calibration.id} is of table {self.calibration.table_id}, not of {self.table.id}"
+            )
+
+    @cached_property
+    def digest(self) -> str:
+        """Of everything that a latency depends on."""
+        calibration = self.calibration
+        return sha256(canonical_json([self.table.digest, calibration and calibration.digest]))
+
+    def operation_us(self, operation: OperationSpec | None) -> float:
+        """0 for None, what executes nothing. Raises MissingRows."""
+        if operation is None:
+            return 0.0
+        row = self.table[operation]
+        return self._inside.get(operation.digest, row.latency.median_us)
+
+    @property
+    def constant_us(self) -> float:
+        """What a network costs beside its operations."""
+        return self.calibration.constant_us.mean if self.calibration else 0.0
+
+    def fixed_us(self, graph: Graph) -> float:
+        """What every network of a space costs: its steps, the additions it always makes, the constant.
+
+        Raises MissingRows.
+        """
+        fixed = [node for node in graph.parts if isinstance(node, Node) and node.zeros is None]
+        steps_us = sum(self.operation_us(part.operation) for part in graph.parts if isinstance(part, Step))
+        return self.constant_us + steps_us + sum(self.operation_us(n.addition) * (len(n.inputs) - 1) for n in fixed)
+
+    def network_us(self, network: NetworkSpec) -> float:
+        """The sum over the operations that a network executes (Eq. 9), and the constant. Raises MissingRows."""
+        self.table.require(item.operation for item in network.operations)
+        return self.constant_us + sum(item.count * self.operation_us(item.operation) for item in network.operations)
+
+    def margin(self, quantile: float) -> float:
+        """How many times its prediction a network takes at most, with about this probability.
+
+        By the intervals of the calibration's own networks; 1 at the median.
+
+        Raises:
+            ValueError: without a calibration nothing is known but the sum.
+        """
+        if quantile == 0.5:
+            return 1.0
+        if self.calibration is None:
+            raise ValueError(
+                f"quantile: {quantile} given, table {self.table.id} has no calibration that says how sure it is; "
+                "have networks measured (lgcnet-search calibrate), or take 0.5"
+            )
+        deviations = [(one.high_us - one.low_us) / (2 * Z90 * one.predicted_us) for one in self.calibration.evidence]
+        return 1 + NormalDist().inv_cdf(quantile) * median(deviations)
+
+    @cached_property
+    def _inside(self) -> Mapping[str, float]:
+        return {row.key: row.latency_us for row in self.calibration.rows} if self.calibration else {}

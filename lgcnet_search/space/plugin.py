@@ -1,0 +1,61 @@
+"""The LGCNet space as a profiling agent finds it (entry-point group `profiler_agent.spaces`)."""
+
+from torch import Tensor, nn
+
+from latency_tables.contract import NetworkSpec, OperationSpec
+from lgcnet_search.space.digest import REQUIREMENT, SPACE, space_digest
+from lgcnet_search.space.fold import deploy
+from lgcnet_search.space.genotype import Genotype
+from lgcnet_search.space.network import DerivedNetwork, network_spec, seeded
+from lgcnet_search.space.operations import build_operation as build
+
+name: str = SPACE
+digest: str = space_digest()
+requirement: str = REQUIREMENT
+
+
+def build_operation(spec: OperationSpec) -> nn.Module:
+    """A deployed operation (evaluation mode, BatchNorm folded), equal weights for equal specs.
+
+    Raises ValueError for a spec that this definition of the space does not know.
+    """
+    _check(spec)
+    with seeded(0):
+        return deploy(build(spec))
+
+
+def build_network(spec: NetworkSpec) -> nn.Module:
+    """A deployed network that executes what `spec.operations` lists; ValueError if its genotype has others."""
+    _check(spec)
+    genotype = Genotype.from_json(spec.genotype)
+    expected = network_spec(genotype)
+    if expected.input_shape != spec.input_shape:
+        raise ValueError(f"input_shape: {spec.input_shape} given, the genotype's space has {expected.input_shape}")
+    if expected.operations != spec.operations:
+        ours = {item.operation: item.count for item in expected.operations}
+        theirs = {item.operation: item.count for item in spec.operations}
+        wrong = next(operation for operation in (*ours, *theirs) if ours.get(operation) != theirs.get(operation))
+        raise ValueError(
+            f"operations: {theirs.get(wrong, 0)} × {wrong} listed, the genotype executes it {ours.get(wrong, 0)} times"
+        )
+    with seeded(0):
+        return Whole(deploy(DerivedNetwork(genotype)))
+
+
+class Whole(nn.Module):
+    """Gives everything that nothing else uses beside the logits, so that no engine leaves out what Eq. 9 sums."""
+
+    def __init__(self, network: DerivedNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.network.execute(images)
+
+
+def _check(spec: OperationSpec | NetworkSpec) -> None:
+    if (spec.space, spec.space_digest) != (name, digest):
+        raise ValueError(
+            f"space {spec.space!r} with definition {spec.space_digest[:12]}… is not the one installed here "
+            f"({name!r}, {digest[:12]}…): install the same version of {requirement} on both machines"
+        )

@@ -1,0 +1,120 @@
+"""How good a network is: mean intersection over union at the labels' own resolution."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from lgcnet_search.computing.precision import Amp, autocast
+from lgcnet_search.computing.processes import Processes
+from lgcnet_search.data.imagenet import ImageNet
+from lgcnet_search.data.labels import IGNORE
+from lgcnet_search.data.loading import in_order
+from lgcnet_search.data.segmentation import SegmentationFiles
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Shares from 0 to 1. A class that is neither in truth nor in prediction has no IoU and is not in the mean."""
+
+    miou: float
+    pixel_accuracy: float
+    iou: dict[str, float | None]
+    images: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+OnImage = Callable[[int, Tensor], None]
+"""Given an image's index in the data set and its prediction: train ids, H×W, at the label's resolution."""
+
+
+def evaluate(
+    network: nn.Module,
+    dataset: SegmentationFiles,
+    device: torch.device | str = "cpu",
+    *,
+    amp: Amp = "none",
+    channels_last: bool = False,
+    workers: int = 0,
+    processes: Processes | None = None,
+    on_image: OnImage | None = None,
+) -> Scores:
+    """Evaluate on all of `dataset`, image by image, in evaluation mode; the network's mode is restored.
+
+    `dataset` gives images at the network's size and, with `full_labels`, labels at theirs: logits are resized to the
+    label before the best class is taken. Each of several `processes` takes its share of the images; all return the
+    same. Raises DataError.
+    """
+    processes = processes or Processes()
+    device = torch.device(device)
+    labels = dataset.labels
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    confusion = MulticlassConfusionMatrix(
+        labels.classes, ignore_index=IGNORE, validate_args=False, sync_on_compute=processes.count > 1
+    ).to(device)
+    training = network.training
+    network.to(device).eval()
+    try:
+        shares = in_order(dataset, 1, workers=workers, process=processes.rank, processes=processes.count)
+        for count, (image, target) in enumerate(shares):
+            with torch.inference_mode(), autocast(device, amp):
+                logits = network(image.to(device, memory_format=layout))
+                predicted = best_classes(logits, target.shape[1:])
+            confusion.update(predicted, target.to(device))
+            if on_image:
+                on_image(processes.rank + count * processes.count, predicted[0].cpu())
+    finally:
+        network.train(training)
+    return _scores(confusion.compute().cpu(), labels.names, len(dataset))
+
+
+def best_classes(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """N×classes×h×w to the best class of every pixel at `size`: N×height×width."""
+    # The image was resized with pixels as areas, so its prediction is resized back in the same way.
+    resized = F.interpolate(logits.float(), tuple(size), mode="bilinear", align_corners=False)
+    return resized.argmax(dim=1)
+
+
+def top1(
+    network: nn.Module,
+    dataset: ImageNet,
+    device: torch.device,
+    *,
+    batch_size: int = 32,
+    amp: Amp = "none",
+    workers: int = 0,
+    processes: Processes | None = None,
+) -> float:
+    """The share of images whose class is given the highest logit, over all processes. Raises DataError."""
+    processes = processes or Processes()
+    metric = MulticlassAccuracy(
+        len(dataset.classes), average="micro", validate_args=False, sync_on_compute=processes.count > 1
+    ).to(device)
+    network.to(device).eval()
+    shares = in_order(dataset, batch_size, workers=workers, process=processes.rank, processes=processes.count)
+    for images, targets in shares:
+        with torch.inference_mode(), autocast(device, amp):
+            logits = network(images.to(device))
+        metric.update(logits.float(), targets.to(device))
+    return float(metric.compute())
+
+
+def _scores(confusion: Tensor, names: tuple[str, ...], images: int) -> Scores:
+    """From pixels by true class (rows) and predicted class (columns)."""
+    counts = confusion.double()
+    right = counts.diag()
+    union = counts.sum(dim=0) + counts.sum(dim=1) - right
+    iou = [float(hit / all_) if all_ else None for hit, all_ in zip(right, union, strict=True)]
+    present = [value for value in iou if value is not None]
+    return Scores(
+        miou=sum(present) / max(1, len(present)),
+        pixel_accuracy=float(right.sum() / counts.sum().clamp(min=1)),
+        iou=dict(zip(names, iou, strict=True)),
+        images=images,
+    )

@@ -1,0 +1,55 @@
+"""BatchNorm statistics for the input that a network is deployed at, where it was trained on smaller crops."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+import torch
+from torch import nn
+
+from lgcnet_search.computing.batches import Batch
+from lgcnet_search.data.loading import endless
+from lgcnet_search.data.segmentation import SegmentationFiles
+from lgcnet_search.space.network import DerivedNetwork
+
+BATCHES = 16
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> None:
+    """Replace the running statistics of every BatchNorm by the mean over `batches`, weights untouched.
+
+    Borders weigh more in small maps, and a dilated convolution or a global average sees other values there: crops'
+    statistics mislead a network on whole images (Wu & Johnson 2021, "precise" statistics). Ends in evaluation mode.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # PyTorch's cumulative mean
+    network.to(device).train()
+    for images, _ in batches:
+        network(images.to(device))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.eval()
+
+
+def whole_network(
+    network: DerivedNetwork,
+    pictures: SegmentationFiles,
+    size: tuple[int, int],
+    batch_size: int,
+    *,
+    seed: int = 0,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> DerivedNetwork:
+    """A network that was trained on crops, for inputs of `size`, in evaluation mode.
+
+    `pictures` are what it was trained on, at `size`; the same in every process, which then has the same network.
+    """
+    space = network.genotype.space
+    whole = network.at(*size)
+    if (space.height, space.width_px) != size:
+        recalibrate(whole, islice(endless(pictures, batch_size, seed=seed, workers=workers), BATCHES), device)
+    return whole.eval()

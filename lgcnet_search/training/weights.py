@@ -1,0 +1,141 @@
+"""Weights in files that say whose they are: readable by torch.load, and checked before they are used."""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lgcnet_search.space.digest import space_digest
+from lgcnet_search.space.fold import deploy
+from lgcnet_search.space.genotype import Genotype, GenotypeError
+from lgcnet_search.space.network import DerivedNetwork, StepNetwork
+
+Part = Literal["backbone", "network"]
+_MEMBERS = {"genotype", "definition", "part", "folded", "state_dict", "sha256"}
+_BACKBONE = ("stem.", "cell")
+_HEAD = "head."
+
+
+class WeightsError(RuntimeError):
+    """Weights that cannot be used; the message says why, and the way out."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The state of a network, or of its backbone alone, with the genotype that it belongs to.
+
+    `folded`: the deployed form, BatchNorm folded into the convolutions, for inference only.
+    """
+
+    genotype: Genotype
+    state: Mapping[str, Tensor]
+    part: Part = "network"
+    folded: bool = False
+
+    def save(self, path: Path) -> None:
+        """Write a dictionary of genotype (JSON), definition, part, folded, state_dict and sha256, whole or not."""
+        state = {name: value.detach().cpu().contiguous() for name, value in self.state.items()}
+        content = {
+            "genotype": self.genotype.to_json(),
+            "definition": space_digest(),
+            "part": self.part,
+            "folded": self.folded,
+            "state_dict": state,
+            "sha256": _sha256(self.genotype.to_json(), state),
+        }
+        unfinished = path.with_name(path.name + ".part")
+        torch.save(content, unfinished)
+        os.replace(unfinished, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Weights":
+        """Read what `save` wrote. Raises WeightsError, OSError."""
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+            raise WeightsError(f"{path} is damaged or holds no weights; copy it again or train again") from error
+        if not isinstance(content, dict) or content.keys() != _MEMBERS or content["part"] not in get_args(Part):
+            raise WeightsError(f"{path} holds other things than lgcnet-search's weights; give a weights.pt of it")
+        if content["sha256"] != _sha256(content["genotype"], content["state_dict"]):
+            raise WeightsError(f"{path} is damaged: its content has another digest; copy it again or train again")
+        if content["definition"] != space_digest():
+            raise WeightsError(
+                f"{path} was trained with definition {content['definition'][:12]}… of the operations, here they are "
+                f"{space_digest()[:12]}…; train again, or use the version that trained it"
+            )
+        try:
+            genotype = Genotype.from_json(content["genotype"])
+        except GenotypeError as error:
+            raise WeightsError(f"{path}: {error}; train again") from error
+        return cls(genotype, content["state_dict"], content["part"], content["folded"])
+
+    def at(self, height: int, width_px: int) -> "Weights":
+        """The same for another input size."""
+        space = replace(self.genotype.space, height=height, width_px=width_px)
+        return replace(self, genotype=self.genotype.at(space))
+
+    def network(self) -> DerivedNetwork:
+        """The network in evaluation mode, deployed where the weights are. Raises WeightsError for a backbone."""
+        if self.part != "network":
+            raise WeightsError("these are weights of a backbone alone; finetune it first: lgcnet-search finetune")
+        network = DerivedNetwork(self.genotype).eval()
+        if self.folded:
+            deploy(network)
+        network.load_state_dict(dict(self.state))
+        return network
+
+    def initialize(self, network: StepNetwork) -> None:
+        """Give a network that is to be trained these weights, where it has the same part.
+
+        Fusion cell and head stay as they are where a backbone is given, the head also where it has other classes.
+        Raises WeightsError naming what differs.
+        """
+        if self.folded:
+            raise WeightsError(
+                "these weights are folded for deployment; train from a weights.pt of pretrain or finetune"
+            )
+        self._require(network.genotype)
+        own = network.state_dict()
+        kept: tuple[str, ...] = _BACKBONE if self.part == "backbone" else (*_BACKBONE, "fusion.", _HEAD)
+        if self.genotype.space.classes != network.genotype.space.classes:
+            kept = tuple(prefix for prefix in kept if prefix != _HEAD)
+        wanted = {name: self.state[name] for name in own if name.startswith(kept) and name in self.state}
+        lacking = [name for name in own if name.startswith(kept) and name not in wanted]
+        if lacking:
+            raise WeightsError(f"weights: {lacking[0]} and {len(lacking) - 1} others are missing; train again")
+        network.load_state_dict({**own, **wanted})
+
+    def _require(self, genotype: Genotype) -> None:
+        ours, theirs = (
+            replace(item.space, height=769, width_px=1537, classes=19) for item in (genotype, self.genotype)
+        )
+        if ours != theirs:
+            raise WeightsError(f"weights: they are of {theirs}, the genotype is of {ours}; give those of this genotype")
+        given = self.genotype.choices
+        wrong = [
+            f"{edge} is {given[edge]} there, {name} here"
+            for edge, name in genotype.choices.items()
+            if given[edge] != name
+        ]
+        if self.part == "backbone":
+            wrong = [text for text in wrong if text.startswith(_BACKBONE)]
+        if wrong:
+            raise WeightsError(
+                f"weights: they are of another genotype ({len(wrong)} edges differ: {'; '.join(wrong[:3])}"
+                f"{'; …' if len(wrong) > 3 else ''}); give those of this genotype, or train it anew"
+            )
+
+
+def _sha256(genotype: str, state: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(genotype.encode())
+    for name in sorted(state):
+        value = state[name]
+        digest.update(f"\0{name} {value.dtype} {tuple(value.shape)}\0".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,243 @@
+"""Who gets in, and what each role may do. Knows tokens and addresses, nothing of routes or answers."""
+
+import asyncio
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+
+from latency_tables.contract import Role, TokenRecord
+from lut_server.access.failed_logins import FailedLogins
+from lut_server.credentials import KeyUnusable, ServerKey, is_well_formed
+from lut_server.errors import Forbidden, NotReady, TooManyFailures, Unauthorized
+from lut_server.storage import tokens
+from lut_server.storage.database import Database
+
+# What the least role is that may read (GET, HEAD, OPTIONS) and that may write (any other method) each noun.
+# Each role may also do what the roles before it may: read, search, agent, admin.
+RIGHTS: Mapping[str, tuple[Role, Role]] = {
+    "devices": ("read", "agent"),
+    "jobs": ("read", "search"),
+    "leases": ("agent", "agent"),
+    "measurements": ("read", "agent"),
+    "networks": ("read", "search"),
+    "predictions": ("read", "read"),
+    "comparisons": ("read", "read"),
+    "tokens": ("admin", "admin"),
+}
+ANYTHING_ELSE: tuple[Role, Role] = ("read", "admin")
+# A token for one device writes these, for its device, and nothing else.
+OF_A_DEVICE = frozenset({"devices", "leases", "measurements"})
+
+CACHE_S = 5.0  # so long may a token that was revoked, or a server that got its first token, go on as before
+REFRESH_S = 2.5  # a token that is in use is looked up again that early: nobody waits for it
+MAX_CACHED = 10_000
+LOOK_UP_THREADS = 2
+_RANK: Mapping[Role, int] = {"read": 0, "search": 1, "agent": 2, "admin": 3}
+_CREATE = "`lut-server token create` on the server's machine makes one"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whose request it is; `token` is None where no tokens exist yet and the server listens on loopback only."""
+
+    role: Role
+    device: str | None = None
+    token: UUID | None = None
+
+    def require(self, noun: str, *, writes: bool) -> None:
+        """Raise Forbidden unless this role may read, or write, a noun."""
+        rights = RIGHTS.get(noun, ANYTHING_ELSE)
+        verb, needed = ("write", rights[1]) if writes else ("read", rights[0])
+        if _RANK[self.role] < _RANK[needed]:
+            raise Forbidden(f"a token of role {self.role} may not {verb} {noun}; it takes {needed}", needed=needed)
+        if writes and self.device is not None and needed != "read" and noun not in OF_A_DEVICE:
+            raise Forbidden(f"this token is for device {self.device} only; it may not write {noun}")
+
+    def require_device(self, uuid: str) -> None:
+        """Raise Forbidden if this token is for another device."""
+        if self.device is not None and self.device != uuid:
+            raise Forbidden(f"device={uuid!r}: this token is for device {self.device} only", field="device", value=uuid)
+
+
+LOCAL = Principal("admin")
+
+
+class _Known(NamedTuple):
+    """A token that was looked up: it holds until `until_s`, and is looked up again from `refresh_s` on."""
+
+    principal: Principal
+    until_s: float
+    refresh_s: float
+
+
+class Access:
+    """Tells whose request it is, from an Authorization header.
+
+    Tokens that were just checked are kept for CACHE_S by their keyed hash, so that most requests cost one HMAC and
+    no query. `open_to_local`: without any token in the database everybody is let in, because only this machine can
+    reach the server.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        load_key: Callable[[], ServerKey],
+        clock: Callable[[], datetime],
+        *,
+        open_to_local: bool,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._load_key = load_key
+        self._clock = clock
+        self._monotonic = monotonic
+        self._closed = not open_to_local
+        self._open_until_s = 0.0
+        self._known: dict[str, _Known] = {}
+        self._asked: dict[str, asyncio.Task[TokenRecord | None]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._failures = FailedLogins()
+        # Threads of their own: whoever only reads does not wait behind those that write.
+        self._threads = CapacityLimiter(LOOK_UP_THREADS)
+
+    @cached_property
+    def key(self) -> ServerKey:
+        """The server key; read when it is first needed, so that a server without tokens needs none."""
+        try:
+            return self._load_key()
+        except KeyUnusable as error:
+            log.error("%s", error)
+            raise NotReady("this server cannot check tokens; its log says why") from error
+
+    async def is_open(self) -> bool:
+        """Whether no token is needed: none was ever made, and only this machine reaches the server."""
+        if self._closed:
+            return False
+        if self._monotonic() >= self._open_until_s:
+            self._closed = await run_sync(self._any_exist, limiter=self._threads)
+            self._open_until_s = self._monotonic() + CACHE_S
+        return not self._closed
+
+    async def identify(self, authorization: bytes | None, address: str) -> Principal:
+        """Whose token this is.
+
+        Raises:
+            Unauthorized: there is none, or it is wrong, expired or revoked.
+            TooManyFailures: this address presented too many wrong ones.
+        """
+        if authorization is None:
+            raise Unauthorized(f"a token is needed: send `Authorization: Bearer lut_…`. {_CREATE}")
+        token = _token(authorization)
+        digest = self.key.digest(token)
+        known = self._known.get(digest)
+        now_s = self._monotonic()
+        if known is not None and now_s < known.until_s:
+            if now_s >= known.refresh_s and digest not in self._asked:
+                self._in_background(self._refresh(digest))
+            return known.principal
+        # Whoever got in before may come back, whatever others behind the same address do.
+        blocked_for_s = self._failures.blocked_for_s(address, self._monotonic())
+        if blocked_for_s and known is None:
+            raise TooManyFailures(
+                f"too many wrong tokens from {address}; try again in {blocked_for_s:.0f} s",
+                headers={"Retry-After": str(int(blocked_for_s) + 1)},
+            )
+        if not is_well_formed(token):
+            raise self._failed(address, "this is not a token: its checksum is wrong; was it cut off or mistyped?")
+        asked_s = self._monotonic()
+        record = await self._find(digest)
+        now = self._clock()
+        if record is None:
+            raise self._failed(address, f"this token is not known here; {_CREATE}")
+        if _has_ended(record, now):
+            self._known.pop(digest, None)
+            said = "was revoked" if record.revoked_at else f"expired at {record.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+            raise self._failed(address, f"this token ({record.id}) {said}; {_CREATE}")
+        return self._remember(digest, record, now, asked_s)
+
+    async def _refresh(self, digest: str) -> None:
+        """Look a token up before what is known of it ends; where that fails, its next request finds out."""
+        asked_s = self._monotonic()
+        with suppress(SQLAlchemyError, OSError):
+            record = await self._find(digest)
+            now = self._clock()
+            if record is None or _has_ended(record, now):
+                self._known.pop(digest, None)
+            else:
+                self._remember(digest, record, now, asked_s)
+
+    def _remember(self, digest: str, record: TokenRecord, now: datetime, asked_s: float) -> Principal:
+        principal = Principal(record.role, record.device, record.id)
+        for_s = min(CACHE_S, (record.expires_at - now).total_seconds()) if record.expires_at else CACHE_S
+        if len(self._known) >= MAX_CACHED:
+            self._known.clear()
+        self._known[digest] = _Known(principal, until_s=asked_s + for_s, refresh_s=asked_s + min(for_s, REFRESH_S))
+        if tokens.is_use_due(record, now):
+            self._in_background(run_in_threadpool(self._note_use, record.id, now))
+        return principal
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _find(self, digest: str) -> TokenRecord | None:
+        """Ask the database once, however many requests with this token wait for the answer."""
+        asked = self._asked.get(digest)
+        if asked is None:
+            asked = asyncio.create_task(run_sync(self._read, digest, limiter=self._threads))
+            self._asked[digest] = asked
+            asked.add_done_callback(lambda _: self._asked.pop(digest, None))
+        return await asyncio.shield(asked)
+
+    def _failed(self, address: str, why: str) -> Unauthorized:
+        self._failures.count(address, self._monotonic())
+        return Unauthorized(why, invalid=True)
+
+    def _read(self, digest: str) -> TokenRecord | None:
+        with self._database.read() as session:
+            return tokens.find(session, digest)
+
+    def _any_exist(self) -> bool:
+        with self._database.read() as session:
+            return tokens.any_exist(session)
+
+    def _note_use(self, id: UUID, now: datetime) -> None:
+        try:
+            with self._database.write() as session:
+                tokens.note_use(session, id, now)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("the last use of token %s was not noted: %s", id, error)
+
+
+def _has_ended(record: TokenRecord, now: datetime) -> bool:
+    return record.revoked_at is not None or (record.expires_at is not None and record.expires_at <= now)
+
+
+def _token(authorization: bytes) -> bytes:
+    """The token of a Bearer header, or of a Basic one, where browsers send it as the password."""
+    scheme, _, value = authorization.partition(b" ")
+    value = value.strip()
+    if scheme.lower() == b"bearer":
+        return value
+    if scheme.lower() == b"basic":
+        try:
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return b""

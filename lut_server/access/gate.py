@@ -1,0 +1,154 @@
+"""What every request passes before anything else looks at it: who asks, may they, and how much do they send."""
+
+import ipaddress
+from contextlib import suppress
+from urllib.parse import SplitResult, urlsplit
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lut_server import problems
+from lut_server.access.auth import LOCAL, Access, Principal
+from lut_server.access.bodies import MAX_BYTES, MAX_BYTES_ELSE, read_body, replaying
+from lut_server.errors import Forbidden, Malformed, NotJson, ServiceError, Unauthorized
+
+PRINCIPAL = "lut.principal"
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+# No data in these: is the server there, and what can it be asked.
+PUBLIC = frozenset(
+    {"healthz", "readyz", "docs", "redoc", "openapi.json", "static", "static-offline-docs", "favicon.ico"}
+)
+# Of these, whoever may read gets a fuller answer: examples from the database.
+FULLER = frozenset({"openapi.json"})
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+
+
+class Gate:
+    """ASGI middleware; the Principal of a request is then in its scope."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self.app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_typed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), NOSNIFF]}
+            await send(message)
+
+        try:
+            receive = await self._admit(scope, receive)
+        except ServiceError as error:
+            await problems.refusal(error)(scope, receive, send_typed)
+        except SQLAlchemyError as error:
+            await problems.database_error(Request(scope), error)(scope, receive, send_typed)
+        else:
+            await self.app(scope, receive, send_typed)
+
+    async def _admit(self, scope: Scope, receive: Receive) -> Receive:
+        """Who may come in: what they send is what this returns."""
+        method: str = scope["method"]
+        noun = noun_of(scope["path"])
+        headers = _headers(scope)
+        if b"%00" in scope["query_string"] or b"\0" in scope["query_string"] or "\0" in scope["path"]:
+            raise Malformed("the address has a NUL character (%00); leave it out")
+        if needs_token(noun, method):
+            try:
+                principal = await self._principal(scope, headers)
+            except Unauthorized as error:
+                error.headers = _challenge(scope, headers, error)
+                raise
+            principal.require(noun, writes=method not in READS)
+            scope[PRINCIPAL] = principal
+        elif noun in FULLER:
+            with suppress(ServiceError):
+                scope[PRINCIPAL] = await self._principal(scope, headers)
+        if method in READS:
+            return receive
+        limit = MAX_BYTES.get(noun, MAX_BYTES_ELSE)
+        body = await read_body(receive, headers.get(b"content-length"), limit)
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        # Whatever a form or a script of another page can send without asking is something else.
+        if body and media_type != b"application/json":
+            raise NotJson(f"Content-Type={media_type.decode('latin-1')!r}: send application/json")
+        return replaying(body, receive)
+
+    async def _principal(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
+        authorization = headers.get(b"authorization")
+        if await self._access.is_open():
+            _require_local(headers)
+            _require_same_origin(scope, headers)
+            return LOCAL
+        principal = await self._access.identify(authorization, (scope.get("client") or ("unknown",))[0])
+        if authorization is not None and authorization[:5].lower() == b"basic":
+            _require_same_origin(scope, headers)
+        return principal
+
+
+def needs_token(noun: str, method: str) -> bool:
+    return noun not in PUBLIC or method not in READS
+
+
+def noun_of(path: str) -> str:
+    """The first part of a path after /v1."""
+    parts = path.split("/", 3)
+    return parts[2] if len(parts) > 2 and parts[1] == "v1" else parts[1] if len(parts) > 1 else ""
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if len(headers) < len(scope["headers"]) and [name for name, _ in scope["headers"]].count(b"authorization") > 1:
+        raise Malformed("Authorization: stands twice; send it once")
+    return headers
+
+
+def _require_local(headers: dict[bytes, bytes]) -> None:
+    """Without tokens only this machine is let in: no proxy, and no page whose name was pointed at 127.0.0.1."""
+    if headers.keys() & {b"forwarded", b"x-forwarded-for", b"x-real-ip"}:
+        raise Unauthorized(
+            "this server is reached through a proxy and has no access tokens yet; make the first one on its machine: "
+            "lut-server token create --role admin"
+        )
+    host = _split("Host", b"//" + headers.get(b"host", b"")).hostname or ""
+    if "." in host and not host.endswith(".localhost") and not _is_address(host):
+        raise Forbidden(
+            f"Host={host!r}: without access tokens this server answers only by address or as localhost; "
+            "make a token on its machine: lut-server token create --role admin"
+        )
+
+
+def _require_same_origin(scope: Scope, headers: dict[bytes, bytes]) -> None:
+    """A browser sends what it remembers, or what nobody asked it for, also for pages of others."""
+    origin = headers.get(b"origin")
+    if origin is None or scope["method"] in READS:
+        return
+    if _split("Origin", origin).netloc.encode("latin-1") != headers.get(b"host"):
+        raise Forbidden("Origin: a page of another site may not write here; send the token as a Bearer token")
+
+
+def _split(header: str, value: bytes) -> SplitResult:
+    try:
+        return urlsplit(value.decode("latin-1"))
+    except ValueError as error:
+        raise Malformed(f"{header}={value[:100].decode('latin-1')!r}: not an address ({error})") from error
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _challenge(scope: Scope, headers: dict[bytes, bytes], error: Unauthorized) -> dict[str, str]:
+    """How to get in: people's browsers ask for a name and a password (any name, the token), programs do not."""
+    if not scope["path"].startswith("/v1/") and b"text/html" in headers.get(b"accept", b""):
+        return {"WWW-Authenticate": 'Basic realm="lut-server: any name, the token as password", charset="UTF-8"'}
+    invalid = ', error="invalid_token"' if error.extra.get("invalid") else ""
+    return {"WWW-Authenticate": f'Bearer realm="lut-server"{invalid}'}

@@ -1,0 +1,190 @@
+"""Two or more tables side by side, over the operations that all of them hold. Pure functions."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from latency_tables.contract import (
+    ComparedOperation,
+    ComparedTable,
+    Comparison,
+    LatencyTable,
+    OperationSpec,
+    Ratio,
+    TableRow,
+    TableSummary,
+    Verdict,
+    VerdictCounts,
+)
+from latency_tables.statistics import Interval
+from lut_server.analysis.bootstrap import MIN_SAMPLES, RESAMPLES, interval, log_medians, log_medians_within
+from lut_server.analysis.likeness import Conditions, differences
+from lut_server.analysis.ranking import kendall_tau, proxy_in_words
+
+MARGIN_REL = 0.02
+MAX_UNJUDGED = 0.1
+"""Over this share of operations that allow no verdict, there is none over all of them either."""
+
+_EXACTLY_ONE = Ratio(value=1, low=1, high=1, verdict="same")
+
+
+@dataclass(frozen=True)
+class Side:
+    """A table and the block samples of its rows by measurement, in microseconds, as far as this server has them."""
+
+    summary: TableSummary
+    table: LatencyTable
+    samples_us: Mapping[UUID, tuple[float, ...]]
+
+
+def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL) -> Comparison:
+    """Compare tables (at least two) with the first of them.
+
+    The intervals say how far the medians would scatter if the blocks were drawn again. They do not cover what changes
+    from one session on a device to the next: that is what `margin_rel` is for.
+    """
+    rows = [{row.operation: row for row in side.table.rows} for side in sides]
+    every = sorted({operation for table in rows for operation in table}, key=_order)
+    shared = [operation for operation in every if all(operation in table for table in rows)]
+    columns = [
+        _column(side, [table[operation] for operation in shared]) for side, table in zip(sides, rows, strict=True)
+    ]
+    ratios = [_ratios(column, columns[0], margin_rel) for column in columns]
+    return Comparison(
+        margin_rel=margin_rel,
+        unlike=tuple(differences([_conditions(side.table) for side in sides])),
+        tables=tuple(
+            ComparedTable(
+                table=side.summary,
+                overall=_overall(column, columns[0], margin_rel),
+                verdicts=_verdict_counts(own),
+                doubtful=sum(not row.quality.sound for row in column.rows),
+                **_ranking(column, columns[0], missing=len(every) - len(table)),
+                missing=tuple(operation for operation in every if operation not in table),
+            )
+            for side, table, column, own in zip(sides, rows, columns, ratios, strict=True)
+        ),
+        operations=tuple(
+            ComparedOperation(
+                operation=operation,
+                latencies_us=tuple(column.medians_us[place] for column in columns),
+                sound=tuple(column.rows[place].quality.sound for column in columns),
+                ratios=tuple(own[place] for own in ratios),
+            )
+            for place, operation in enumerate(shared)
+        ),
+    )
+
+
+def verdict(bounds: Interval, margin_rel: float) -> Verdict:
+    """`same` if the whole interval of a ratio lies within a factor 1 + margin of 1, `slower` (`faster`) if the whole
+    interval lies above (below) that band, `ambiguous` otherwise: so neither verdict is reached by chance or by a
+    difference that does not matter."""
+    above = 1 + margin_rel
+    if bounds.low > above:
+        return "slower"
+    if bounds.high < 1 / above:
+        return "faster"
+    return "same" if bounds.low >= 1 / above and bounds.high <= above else "ambiguous"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The shared operations of one table: rows, medians, and resampled logarithms of the medians."""
+
+    rows: Sequence[TableRow]
+    medians_us: Sequence[float]
+    log_draws: Sequence[Sequence[float]]
+
+
+def _conditions(table: LatencyTable) -> Conditions:
+    runtime = table.runtime
+    return Conditions(table.device.uuid, table.environment, table.method_version, runtime.batch_size, runtime.threads)
+
+
+def _column(side: Side, rows: Sequence[TableRow]) -> _Column:
+    return _Column(rows, [row.latency.median_us for row in rows], [_draws(row, side.samples_us) for row in rows])
+
+
+def _draws(row: TableRow, samples_us: Mapping[UUID, tuple[float, ...]]) -> Sequence[float]:
+    # Seeded by the measurement: rows of two tables that share a measurement differ by exactly nothing.
+    seed = str(row.measurement_id)
+    samples = samples_us.get(row.measurement_id)
+    latency = row.latency
+    if samples is None:  # a table that came from another server comes without samples
+        return log_medians_within(latency.median_us, Interval(latency.low_us, latency.high_us), seed)
+    return log_medians(samples, seed)
+
+
+def _ratios(column: _Column, reference: _Column, margin_rel: float) -> list[Ratio]:
+    return [
+        _EXACTLY_ONE
+        if row.measurement_id == other.measurement_id
+        else _ratio(a / b, [x - y for x, y in zip(draws, others, strict=True)], margin_rel, _may_judge(row, other))
+        for row, other, a, b, draws, others in zip(
+            column.rows,
+            reference.rows,
+            column.medians_us,
+            reference.medians_us,
+            column.log_draws,
+            reference.log_draws,
+            strict=True,
+        )
+    ]
+
+
+def _may_judge(row: TableRow, other: TableRow) -> bool:
+    """Throttling shifts the median, which no interval covers; too few samples have no interval."""
+    return all(item.latency.count >= MIN_SAMPLES and not item.quality.throttled for item in (row, other))
+
+
+def _overall(column: _Column, reference: _Column, margin_rel: float) -> Ratio:
+    """The geometric mean of the ratios, with the interval of that mean."""
+    if not column.rows or all(
+        row.measurement_id == other.measurement_id for row, other in zip(column.rows, reference.rows, strict=True)
+    ):
+        return _EXACTLY_ONE
+    count = len(column.rows)
+    totals = [0.0] * RESAMPLES
+    for draws, others in zip(column.log_draws, reference.log_draws, strict=True):
+        totals = [total + x - y for total, x, y in zip(totals, draws, others, strict=True)]
+    judged = sum(_may_judge(row, other) for row, other in zip(column.rows, reference.rows, strict=True))
+    value = geometric_mean_ratio(column.medians_us, reference.medians_us)
+    return _ratio(value, [total / count for total in totals], margin_rel, judged >= (1 - MAX_UNJUDGED) * count)
+
+
+def _ratio(value: float, log_draws: Sequence[float], margin_rel: float, may_judge: bool) -> Ratio:
+    bounds = interval(log_draws)
+    bounds = Interval(min(math.exp(bounds.low), value), max(math.exp(bounds.high), value))
+    said: Verdict = verdict(bounds, margin_rel) if may_judge else "ambiguous"
+    return Ratio(value=value, low=bounds.low, high=bounds.high, verdict=said)
+
+
+def _verdict_counts(ratios: Sequence[Ratio]) -> VerdictCounts:
+    counted = Counter(ratio.verdict for ratio in ratios)
+    return VerdictCounts(
+        faster=counted["faster"], slower=counted["slower"], same=counted["same"], ambiguous=counted["ambiguous"]
+    )
+
+
+def _ranking(column: _Column, reference: _Column, missing: int) -> dict[str, Any]:
+    x, y = column.medians_us, reference.medians_us
+    if column is reference:
+        return {"tau": 1.0, "tau_same_input": 1.0, "proxy": "It is the reference."}
+    tau = kendall_tau(x, y)
+    same_input = kendall_tau(x, y, [row.operation.input_shapes for row in column.rows])
+    chosen = tau if same_input is None else same_input
+    return {"tau": tau, "tau_same_input": same_input, "proxy": proxy_in_words(chosen, len(x), missing)}
+
+
+def geometric_mean_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """The geometric mean of the ratios of positive numbers; 1 over none."""
+    logs = [math.log(a / b) for a, b in zip(numerators, denominators, strict=True)]
+    return math.exp(math.fsum(logs) / len(logs)) if logs else 1.0
+
+
+def _order(operation: OperationSpec) -> tuple[str, str, str]:
+    return operation.space, operation.name, operation.digest

@@ -1,0 +1,58 @@
+"""How far predictions of networks are from their measured latencies, in the usual figures. Pure functions."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+
+from latency_tables.calibration import Estimate
+from latency_tables.contract import ErrorCard, PredictionFigures
+from lut_server.analysis.ranking import kendall_tau, spearman_rho
+
+MIN_AFFINE = 4
+"""A line through the others takes three of them to say anything."""
+
+
+def error_card(
+    raw_us: Sequence[float], held_out: Sequence[Estimate], measured_us: Sequence[float], measured_at: datetime
+) -> ErrorCard:
+    """The card of networks of which `held_out` was predicted from the others; all latencies in microseconds."""
+    inside = [each.low_us <= latency <= each.high_us for each, latency in zip(held_out, measured_us, strict=True)]
+    affine = figures(_affine(raw_us, measured_us), measured_us) if len(raw_us) >= MIN_AFFINE else None
+    return ErrorCard(
+        networks=len(measured_us),
+        raw=figures(raw_us, measured_us),
+        affine=affine,
+        calibrated=figures([each.latency_us for each in held_out], measured_us),
+        coverage90=sum(inside) / len(inside),
+        measured_at=measured_at,
+    )
+
+
+def figures(predicted_us: Sequence[float], measured_us: Sequence[float]) -> PredictionFigures:
+    """Of predictions beside measured latencies (at least one), in microseconds."""
+    pairs = list(zip(predicted_us, measured_us, strict=True))
+    off = [abs(predicted / measured - 1) for predicted, measured in pairs]
+    return PredictionFigures(
+        mape=sum(off) / len(off),
+        max_rel=max(off),
+        within_5=sum(error <= 0.05 for error in off) / len(off),
+        within_10=sum(error <= 0.1 for error in off) / len(off),
+        rmse_us=math.sqrt(sum((predicted - measured) ** 2 for predicted, measured in pairs) / len(pairs)),
+        tau=kendall_tau(predicted_us, measured_us),
+        rho=spearman_rho(predicted_us, measured_us),
+    )
+
+
+def _affine(raw_us: Sequence[float], measured_us: Sequence[float]) -> list[float]:
+    """Each network by the straight line that fits the others best (least squares)."""
+    x, y = np.array(raw_us), np.array(measured_us)
+    predicted = []
+    for place in range(len(x)):
+        others = np.arange(len(x)) != place
+        centre = x[others].mean()
+        spread = ((x[others] - centre) ** 2).sum()
+        slope = ((x[others] - centre) * y[others]).sum() / spread if spread > 0 else 0.0
+        predicted.append(float(y[others].mean() + slope * (x[place] - centre)))
+    return predicted

@@ -1,0 +1,44 @@
+"""May two tables be compared? What differs between them besides device, mode, precision and date."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from latency_tables.contract import Environment
+
+SOFTWARE = ("python", "torch", "cuda", "cudnn", "tensorrt", "onnxruntime", "clock_policy", "allocator")
+"""What must be equal on two devices that both have it; driver, system and power limit belong to the machine."""
+
+
+class Conditions(NamedTuple):
+    """Under which a table was measured; `device` is a uuid, `threads` None on a GPU."""
+
+    device: str
+    environment: Environment
+    method_version: str
+    batch_size: int
+    threads: int | None
+
+
+def differences(conditions: Sequence[Conditions]) -> list[str]:
+    """What makes each table unlike the first one; empty if nothing does."""
+    first = conditions[0]
+    return list(dict.fromkeys(said for other in conditions[1:] for said in _between(first, other)))
+
+
+def _between(first: Conditions, other: Conditions) -> list[str]:
+    pairs: list[tuple[str, object, object]] = [
+        ("method", first.method_version, other.method_version),
+        ("batch size", first.batch_size, other.batch_size),
+    ]
+    if first.threads is not None and other.threads is not None:
+        pairs.append(("threads", first.threads, other.threads))
+    same_device = first.device == other.device
+    for name in Environment.model_fields if same_device else SOFTWARE:
+        a, b = getattr(first.environment, name), getattr(other.environment, name)
+        if same_device or (a is not None and b is not None):
+            pairs.append((name.replace("_", " "), a, b))
+    return [f"{name}: {_shown(a)} against {_shown(b)}" for name, a, b in pairs if a != b]
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,155 @@
+"""One database, SQLite or PostgreSQL: how to connect, the one place that commits, and what its failures mean."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from lut_server.storage.models import Base
+
+BUSY_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 5
+POOL_SIZE = 10
+MAX_OVERFLOW = 30
+THREADS = 24  # that use the database at once; the rest of the connections is for reading tables
+READ_THREADS = 8
+ROWS_AT_ONCE = 50
+
+
+class Database:
+    """Sessions on one database. `read` never commits; `write` commits when its block ends without an exception."""
+
+    def __init__(self, url: URL | str) -> None:
+        self.engine = _engine(make_url(url))
+        # A deferred read that turns into a write fails at once when another one wrote meanwhile.
+        self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        # SQLite takes one writer, and lets the others sleep until they try again; here they take turns instead.
+        self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with self._turn, Session(self._write_engine) as session, session.begin():
+            yield session
+
+    def write_connection(self) -> Any:
+        """A context manager: a Connection in a transaction that may change the schema."""
+        return self._write_engine.begin()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> int:
+    """Insert rows, leaving those alone whose key is there already; how many were inserted.
+
+    Sort them so that two inserts cannot deadlock.
+    """
+    if not rows:
+        return 0
+    connection = session.connection()
+    names = tuple(rows[0])
+    columns = [
+        list(map(bind, (row[name] for row in rows))) if bind else [row[name] for row in rows]
+        for name, bind in _binds(model, names, connection.dialect)
+    ]
+    values = list(zip(*columns, strict=True))
+    # Many rows in one statement: a driver's executemany hands the interpreter over to another thread at every row.
+    whole = len(values) - len(values) % ROWS_AT_ONCE
+    inserted = 0
+    for start in range(0, whole, ROWS_AT_ONCE):
+        part = tuple(chain.from_iterable(values[start : start + ROWS_AT_ONCE]))
+        inserted += connection.exec_driver_sql(_insert(model, names, connection.dialect, ROWS_AT_ONCE), part).rowcount
+    if rest := values[whole:]:
+        statement = _insert(model, names, connection.dialect, 1)
+        inserted += connection.exec_driver_sql(statement, rest, {"preserve_rowcount": True}).rowcount
+    return inserted
+
+
+@lru_cache(maxsize=64)
+def _insert(model: type[Base], names: tuple[str, ...], dialect: Dialect, rows: int) -> str:
+    marks = ", ".join(["?" if dialect.name == "sqlite" else "%s"] * len(names))
+    many = ", ".join([f"({marks})"] * rows)
+    return f"INSERT INTO {model.__tablename__} ({', '.join(names)}) VALUES {many} ON CONFLICT DO NOTHING"
+
+
+@lru_cache(maxsize=64)
+def _binds(
+    model: type[Base], names: tuple[str, ...], dialect: Dialect
+) -> list[tuple[str, Callable[[Any], Any] | None]]:
+    """How each column's values are given to the driver (None: as they are)."""
+    types = [model.__table__.c[name].type.dialect_impl(dialect) for name in names]
+    return [(name, kind.bind_processor(dialect)) for name, kind in zip(names, types, strict=True)]
+
+
+def unavailable(error: Exception) -> str | None:
+    """Why the database cannot serve at the moment, or None if the error is something else."""
+    if isinstance(error, PoolTimeout):
+        return "every connection to the database is in use"
+    if not isinstance(error, DBAPIError):
+        return None
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(state, str):
+        return next((why for prefix, why in _POSTGRESQL.items() if state.startswith(prefix)), None)
+    said = str(error.orig).lower()
+    if error.connection_invalidated:
+        return "the connection to the database was lost"
+    return next((why for part, why in _SAID.items() if part in said), None)
+
+
+_POSTGRESQL = {
+    "08": "the connection to the database was lost",
+    "23505": "another request stored the same id at this moment",
+    "25006": "the database is read-only",
+    "40": "another request was writing the same rows",
+    "53100": "the disk of the database is full; free some space",
+    "53": "the database has no room for another connection or query",
+    "55P03": "the database is busy",
+    "57P": "the database is shutting down or starting",
+}
+_SAID = {
+    "database is locked": "the database is busy",
+    "database or disk is full": "the disk of the database is full; free some space",
+    "disk i/o error": "the disk of the database refuses to write; is it full?",
+    "readonly database": "the database is read-only",
+    "unable to open database file": "the database file cannot be opened",
+    "connection": "the database cannot be reached",  # psycopg before a connection stands
+}
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(
+            url,
+            pool_size=POOL_SIZE,
+            max_overflow=MAX_OVERFLOW,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        )
+    engine = create_engine(
+        url, pool_size=POOL_SIZE, max_overflow=MAX_OVERFLOW, connect_args={"timeout": BUSY_TIMEOUT_S}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: object) -> None:  # noqa: ARG001
+        connection.isolation_level = None  # the driver begins nothing by itself: _begin does
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+    return engine

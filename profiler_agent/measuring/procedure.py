@@ -1,0 +1,61 @@
+"""How this version measures: one name for the procedure, and its parameters per kind of device."""
+
+from dataclasses import dataclass
+
+from latency_tables.contract import Effort
+from profiler_agent.measuring.stopping import StoppingRule
+
+METHOD_VERSION = "warm-5"
+"""Steady state, warm caches, interleaved; ONNX Runtime's operations on a CPU as they stand between convolutions.
+
+Whoever changes what is timed, or how, changes this name.
+"""
+
+PROCESSES = 3
+"""On a CPU the rounds take turns over so many processes: pages land differently in each."""
+
+READINGS_PER_BLOCK = 4
+"""A reference's reading is so much shorter than a block: there are many of them."""
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What a device kind asks for by default; `max_s` is wall time a workload, shared by all of a job.
+
+    `first_look`: blocks after which it is asked for the first time whether a workload converged.
+    """
+
+    target_rel: float
+    band_rel: float
+    max_blocks: int
+    max_s: float
+    first_look: int = 0
+
+
+# 95 operations of LGCNet end in under three minutes on two CPU cores and in under one on a GPU.
+OPERATIONS = {
+    "cpu": Caps(target_rel=0.02, band_rel=0.15, max_blocks=210, max_s=1.6, first_look=36),
+    "cuda": Caps(target_rel=0.01, band_rel=0.10, max_blocks=400, max_s=0.5),
+}
+# A network is what predictions are held against, so its own noise must be small beside an operation's.
+NETWORKS = {
+    "cpu": Caps(target_rel=0.01, band_rel=0.15, max_blocks=210, max_s=30.0),
+    "cuda": Caps(target_rel=0.005, band_rel=0.10, max_blocks=662, max_s=10.0),
+}
+NETWORK_MIN_BLOCKS = 18
+
+
+def caps_for(kind: str, is_network: bool) -> Caps:
+    return (NETWORKS if is_network else OPERATIONS)[kind]
+
+
+def rule_for(effort: Effort, caps: Caps, is_network: bool) -> StoppingRule:
+    """The stopping rule of a job: its effort, within the caps of the device kind."""
+    min_blocks = max(effort.min_blocks, NETWORK_MIN_BLOCKS) if is_network else effort.min_blocks
+    return StoppingRule(
+        target_rel=effort.target_rel or caps.target_rel,
+        min_blocks=min_blocks,
+        max_blocks=max(caps.max_blocks, min_blocks),
+        max_rejected=min_blocks,
+        first_look=caps.first_look if effort.target_rel is None else 0,
+    )

@@ -1,0 +1,162 @@
+import json
+import math
+
+import pytest
+import uuid6
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from latency_tables.contract import (
+    Device,
+    JobRequest,
+    Latency,
+    LatencyTable,
+    NetworkSpec,
+    OperationSpec,
+    Quality,
+    Runtime,
+    TableRow,
+    canonical_json,
+)
+from tests.support.factories import network, operation, profile, report
+
+plain = st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters="\x7f<>\"'`;\\")
+scalars = st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300) | st.text(plain, max_size=10)
+names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,10}\Z")
+shapes = st.lists(st.integers(1, 4096), min_size=1, max_size=4).map(tuple)
+specs = st.builds(
+    OperationSpec,
+    space=names,
+    space_digest=st.just("0" * 64),
+    name=names,
+    input_shapes=st.lists(shapes, min_size=1, max_size=3).map(tuple),
+    params=st.dictionaries(st.text(plain, min_size=1, max_size=5), scalars, max_size=4),
+)
+words = st.text(st.characters(codec="utf-8"), max_size=3)
+genotypes = st.recursive(
+    st.none() | scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3)
+)
+samples = st.lists(st.floats(1e-3, 1e9), min_size=1, max_size=100)
+
+
+@given(specs)
+def test_an_operation_survives_the_wire_with_its_digest(spec: OperationSpec) -> None:
+    wire = spec.model_dump_json()
+    again = OperationSpec.model_validate_json(wire)
+    assert again == spec
+    assert again.digest == spec.digest
+    assert hash(again) == hash(spec)
+    assert OperationSpec.model_validate(json.loads(canonical_json(json.loads(wire)))).digest == spec.digest
+
+
+@given(genotypes, st.lists(specs, min_size=1, max_size=3, unique=True))
+def test_a_network_does_not_depend_on_the_order_in_which_it_was_given(
+    genotype: object, operations: list[OperationSpec]
+) -> None:
+    counts = {operation: index + 1 for index, operation in enumerate(operations)}
+    spec = NetworkSpec.of("small", "0" * 64, genotype, (3, 8, 8), counts)
+    other = NetworkSpec.of("small", "0" * 64, genotype, (3, 8, 8), dict(reversed(counts.items())))
+    assert spec.digest == other.digest
+    assert NetworkSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@given(samples)
+def test_a_table_survives_the_wire_with_its_digest(samples_us: list[float]) -> None:
+    table = LatencyTable.model_validate(
+        {
+            "id": "01890000-0000-7000-8000-000000000000",
+            "created_at": "2025-01-01T00:00:00Z",
+            "device": report().device,
+            "environment": report().environment,
+            "runtime": Runtime(),
+            "method_version": "blocks-1",
+            "space": "small",
+            "space_digest": "0" * 64,
+            "rows": [
+                TableRow(
+                    operation=operation(),
+                    latency=Latency.of(samples_us),
+                    quality=Quality(converged=True),
+                    measurement_id="01890000-0000-7000-8000-000000000001",
+                )
+            ],
+        }
+    )
+    again = LatencyTable.model_validate_json(table.model_dump_json())
+    assert again == table
+    assert again.digest == table.digest
+    later = table.model_copy(update={"id": uuid6.uuid7()})
+    assert LatencyTable.model_validate(later.model_dump(mode="json")).digest == table.digest
+
+
+def test_digests_are_the_same_in_every_version_of_this_project() -> None:
+    """Stored keys depend on them: a change here needs a migration of every database."""
+    spec = OperationSpec(
+        space="small", space_digest="0" * 64, name="conv", input_shapes=((8, 4, 4),), params=(("k", 3), ("bias", True))
+    )
+    assert canonical_json(spec.model_dump(mode="json")) == (
+        '{"input_shapes":[[8,4,4]],"name":"conv","params":{"bias":true,"k":3},"space":"small",'
+        f'"space_digest":"{"0" * 64}"}}'
+    )
+    assert spec.digest == "ab1bd2076ea499c9a85eeeebc767fa16e33cd4d599a0ae4f0b97d8c9125dda14"
+    reordered = OperationSpec.model_validate_json(
+        '{"params":{"k":3,"bias":true},"name":"conv","input_shapes":[[8,4,4]],'
+        f'"space_digest":"{"0" * 64}","space":"small"}}'
+    )
+    assert reordered.digest == spec.digest
+
+
+def test_a_scalar_keeps_its_type() -> None:
+    digests = {
+        OperationSpec.model_validate({**operation().model_dump(), "params": {"k": value}}).digest
+        for value in (1, 1.5, True, "1")
+    }
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input_shapes": []},
+        {"input_shapes": [[0]]},
+        {"name": "Conv 3×3"},
+        {"space_digest": "abc"},
+        {"params": {"k": math.nan}},
+        {"params": {"k": [1]}},
+        {"unknown": 1},
+    ],
+)
+def test_malformed_operations_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        OperationSpec.model_validate({**operation().model_dump(mode="json"), **change})
+
+
+def test_malformed_networks_are_refused() -> None:
+    wire = network(operation(8), operation(16)).model_dump(mode="json")
+    for change, said in (
+        ({"genotype": "{not json"}, "not JSON"),
+        ({"genotype": '{"b": 1}'}, "canonical"),
+        ({"operations": wire["operations"][::-1]}, "sorted by digest"),
+        ({"operations": []}, "at least 1"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            NetworkSpec.model_validate({**wire, **change})
+
+
+def test_a_job_is_of_one_space_and_of_one_kind() -> None:
+    wire = profile(operation(8)).model_dump(mode="json")
+    for change, said in (
+        ({"operations": []}, "either operations"),
+        ({"networks": [network(operation(8)).model_dump(mode="json")]}, "either operations"),
+        ({"operations": wire["operations"] * 2}, "twice"),
+        ({"space": "other"}, "not of space"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            JobRequest.model_validate({**wire, **change})
+
+
+def test_frozen() -> None:
+    device: Device = report().device
+    with pytest.raises(ValidationError, match="frozen"):
+        device.name = "other"  # type: ignore[misc]

@@ -1,0 +1,154 @@
+"""Latencies alone and inside a network; networks under a ceiling."""
+
+from datetime import datetime, timezone
+from statistics import NormalDist
+
+import pytest
+import torch
+import uuid6
+
+from latency_tables.contract import (
+    Calibration,
+    Latency,
+    LatencyTable,
+    Measurement,
+    Method,
+    NetworkSpec,
+    Quality,
+    Runtime,
+)
+from lgcnet_search.search.ceiling import Ceiling, CeilingTooLow, within_ceiling
+from lgcnet_search.search.latency import LatencyModel, latency_loss
+from lgcnet_search.search.random_search import RandomSearch
+from lgcnet_search.space.genotype import random_genotype
+from lgcnet_search.space.graph import SKIP
+from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.network import network_spec
+from lut_server.analysis.prediction import Measured, calibrated
+from tests.support.tiny_spaces import TINY, make_table, one_hot
+
+TABLE = make_table(TINY.operations)
+ADDITIONS = TABLE.model_copy(
+    update={
+        "rows": tuple(
+            row.model_copy(update={"latency": Latency.of([5000.0] * 12)}) if row.operation.name == "add" else row
+            for row in TABLE.rows
+        )
+    }
+)
+
+
+def measured(network: NetworkSpec, latency_us: float) -> Measured:
+    measurement = Measurement(
+        id=uuid6.uuid7(),
+        job_id=uuid6.uuid7(),
+        key=network.digest,
+        device=TABLE.device.uuid,
+        environment=TABLE.environment.digest,
+        runtime=Runtime(),
+        method=Method(version=TABLE.method_version),
+        samples_us=(latency_us,) * 6,
+        executions_per_block=1,
+        quality=Quality(converged=True),
+        measured_at=datetime.now(timezone.utc),
+    )
+    return Measured(network, measurement)
+
+
+def calibration(table: LatencyTable = TABLE) -> Calibration:
+    """Of networks that cost 0.9 of their rows' sum where they pool, and 1.2 elsewhere."""
+    networks = [network_spec(random_genotype(TINY, seed)) for seed in range(12)]
+
+    def cost_us(network: NetworkSpec) -> float:
+        rows = ((item.operation, item.count * table[item.operation].latency.median_us) for item in network.operations)
+        return sum(cost * (0.9 if "pool" in operation.name else 1.2) for operation, cost in rows)
+
+    evidence = [measured(network, cost_us(network)) for network in networks]
+    return calibrated(table, evidence, uuid6.uuid7(), datetime.now(timezone.utc))
+
+
+def test_the_latency_of_a_one_hot_sample_is_the_calibrated_prediction_of_its_network() -> None:
+    latencies = Latencies(TABLE, calibration())
+    for seed in range(20, 24):
+        genotype = random_genotype(TINY, seed)
+        expected = latencies.network_us(network_spec(genotype))
+        assert LatencyModel(TINY, latencies).double()(one_hot(genotype)).item() == pytest.approx(expected, rel=1e-6)
+        assert expected > 1.05 * Latencies(TABLE).network_us(network_spec(genotype)), "more than the sum of the rows"
+
+
+def test_pooling_is_cheaper_inside_a_network_and_convolutions_dearer() -> None:
+    latencies = Latencies(TABLE, calibration())
+    ratios = {
+        operation.name: latencies.operation_us(operation) / TABLE[operation].latency.median_us
+        for operation in TINY.operations
+    }
+    assert ratios["max_pool_3x3"] < 1 < ratios["conv_3x3"]
+
+
+def test_a_margin_needs_a_calibration_and_widens_with_the_quantile() -> None:
+    latencies = Latencies(TABLE, calibration())
+    assert latencies.margin(0.5) == 1
+    assert 1 < latencies.margin(0.8) < latencies.margin(0.99)
+    evidence = latencies.calibration and latencies.calibration.evidence
+    assert evidence
+    widths = sorted(one.high_us / one.predicted_us for one in evidence)
+    assert widths[0] <= latencies.margin(NormalDist().cdf(1.6449)) <= widths[-1]
+    with pytest.raises(ValueError, match=r"quantile: 0\.95 given, table .* no calibration"):
+        Latencies(TABLE).margin(0.95)
+
+
+def test_a_calibration_of_another_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="not of"):
+        Latencies(make_table(TINY.operations, seed=1), calibration())
+
+
+def test_a_calibration_is_part_of_what_latencies_depend_on() -> None:
+    assert Latencies(TABLE).digest != Latencies(TABLE, calibration()).digest
+
+
+def test_the_loss_is_steeper_above_the_ceiling_only() -> None:
+    for latency_us, slope in ((90.0, 0.01 / 90), (110.0, (0.01 + 1) / 110)):
+        latency = torch.tensor(latency_us, requires_grad=True)
+        latency_loss(latency, 0.01, ceiling_us=100.0).backward()  # type: ignore[no-untyped-call]
+        assert latency.grad is not None
+        assert latency.grad.item() == pytest.approx(slope)
+
+
+def test_the_network_under_a_ceiling_gives_up_what_matters_least() -> None:
+    generator = torch.Generator().manual_seed(0)
+    log_alpha = {edge.name: torch.randn(len(edge.names), generator=generator) for edge in TINY.graph.edges}
+    latencies = Latencies(TABLE)
+    free = within_ceiling(TINY, log_alpha, latencies, Ceiling(float("inf")))
+    best = {edge.name: edge.names[int(log_alpha[edge.name].argmax())] for edge in TINY.graph.edges}
+    assert free.choices == best
+    free_us = latencies.network_us(network_spec(free))
+    changes = []
+    for share in (0.95, 0.85):
+        found = within_ceiling(TINY, log_alpha, latencies, Ceiling(share * free_us))
+        assert latencies.network_us(network_spec(found)) <= share * free_us
+        changes.append(sum(found.choices[name] != best[name] for name in best))
+    assert 0 < changes[0] <= changes[1] < len(best) / 2
+
+
+@pytest.mark.parametrize("table", [TABLE, ADDITIONS], ids=["any", "additions"])
+def test_every_ceiling_that_a_network_keeps_is_reached(table: LatencyTable) -> None:
+    """Where additions cost most, a skip has to become zero, which executes as little but saves the addition."""
+    latencies = Latencies(table)
+    log_alpha = {edge.name: torch.zeros(len(edge.names)) for edge in TINY.graph.edges}
+    for edge in TINY.cell_edges:
+        log_alpha[edge.name][edge.names.index(SKIP)] = 5.0
+    fastest_us = RandomSearch(TINY, latencies).fastest_us
+    found = within_ceiling(TINY, log_alpha, latencies, Ceiling(fastest_us))
+    assert latencies.network_us(network_spec(found)) == pytest.approx(fastest_us)
+    with pytest.raises(CeilingTooLow):
+        within_ceiling(TINY, log_alpha, latencies, Ceiling(0.999 * fastest_us))
+
+
+def test_a_ceiling_that_is_too_low_is_refused_with_what_was_asked_for() -> None:
+    latencies = Latencies(TABLE, calibration())
+    fastest_us = RandomSearch(TINY, latencies).fastest_us
+    margin = latencies.margin(0.95)
+    said = rf"ceiling: 1 ms given, .* take {fastest_us / 1000:.6g} ms, so it counts as {margin * fastest_us / 1000:.6g}"
+    with pytest.raises(CeilingTooLow, match=rf"{said} ms \(margin {margin:.4g}\); raise the ceiling"):
+        Ceiling.reachable(TINY, latencies, 1000.0, 0.95)
+    assert Ceiling.reachable(TINY, latencies, 1.001 * margin * fastest_us, 0.95).margin == margin

@@ -1,0 +1,81 @@
+import math
+from datetime import datetime, timezone
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latency_tables.calibration import Estimate
+from lut_server.analysis.error_card import error_card, figures
+from lut_server.analysis.ranking import kendall_tau, spearman_rho
+
+NOW = datetime(2025, 6, 1, tzinfo=timezone.utc)
+LATENCIES = st.lists(st.floats(1, 1e6), min_size=2, max_size=30)
+
+
+def test_figures_of_known_errors() -> None:
+    found = figures([104.0, 192.0, 276.0, 480.0], [100.0, 200.0, 300.0, 400.0])
+    assert found.mape == pytest.approx((0.04 + 0.04 + 0.08 + 0.2) / 4)
+    assert found.max_rel == pytest.approx(0.2)
+    assert (found.within_5, found.within_10) == (0.5, 0.75)
+    assert found.rmse_us == pytest.approx(math.sqrt((16 + 64 + 576 + 6400) / 4))
+    assert (found.tau, found.rho) == (1, 1)
+
+
+def test_spearman_by_hand() -> None:
+    """1 - 6 Σd² / (n (n² - 1)), without ties; Pearson of the mean ranks with them."""
+    assert spearman_rho([1, 2, 3, 4, 5], [2, 1, 4, 3, 5]) == pytest.approx(1 - 6 * 4 / 120)
+    assert spearman_rho([1, 1, 2], [1, 2, 3]) == pytest.approx(1.5 / math.sqrt(1.5 * 2))
+    assert spearman_rho([1, 1, 1], [1, 2, 3]) is None
+    assert spearman_rho([1], [1]) is None
+
+
+@given(LATENCIES, st.randoms())
+def test_rank_correlations_see_the_order_only(values: list[float], draw: object) -> None:
+    shuffled = list(values)
+    draw.shuffle(shuffled)  # type: ignore[attr-defined]
+    for correlation in (kendall_tau, spearman_rho):
+        found = correlation(values, shuffled)
+        assert found is None or -1 <= found <= 1
+        assert correlation([4 * value for value in values], shuffled) == found
+        same = correlation(values, values)
+        assert same is None or same == pytest.approx(1)
+
+
+def test_a_line_mends_what_lies_on_a_line_and_needs_four() -> None:
+    raw = [100.0, 150.0, 230.0, 400.0, 410.0]
+    measured = [1.3 * value + 50 for value in raw]
+    held_out = [Estimate(value, 0.9 * value, 0.99 * value) for value in measured]
+    card = error_card(raw, held_out, measured, NOW)
+    assert card.affine is not None
+    assert card.affine.mape < 1e-9 < card.raw.mape
+    assert (card.coverage90, card.calibrated.mape) == (0, 0)
+    assert error_card(raw[:3], held_out[:3], measured[:3], NOW).affine is None
+
+
+def test_a_line_never_sees_the_network_that_it_predicts() -> None:
+    raw = [100.0, 200.0, 300.0, 400.0, 500.0]
+    measured = [100.0, 200.0, 300.0, 400.0, 1000.0]
+    held_out = [Estimate(value, value, value) for value in measured]
+    card = error_card(raw, held_out, measured, NOW)
+    assert card.affine is not None
+    assert card.affine.max_rel >= 0.5, "the line of the first four says 500 of the last"
+    assert card.coverage90 == 1
+
+
+def test_networks_of_one_size_are_predicted_by_their_mean() -> None:
+    card = error_card([5.0] * 4, [Estimate(1.0, 0.5, 2.0)] * 4, [1.0, 2.0, 3.0, 6.0], NOW)
+    assert card.affine is not None
+    assert card.affine.max_rel == pytest.approx((11 / 3 - 1) / 1)
+    assert card.affine.tau is not None
+    assert card.raw.tau is None
+
+
+def test_more_error_is_more_error() -> None:
+    measured = [100.0, 210.0, 290.0]
+    found = [figures([value * (1 + error) for value in measured], measured) for error in (0, 0.02, 0.07, 0.2)]
+    for better, worse in pairwise(found):
+        assert better.mape < worse.mape
+        assert better.rmse_us < worse.rmse_us
+        assert better.within_5 >= worse.within_5

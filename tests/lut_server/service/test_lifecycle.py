@@ -1,0 +1,223 @@
+"""The server as a process: killed, stopped, without disk, without port."""
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+import uuid6
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
+
+from latency_tables.client import LutClient, ServerUnavailable
+from latency_tables.contract import Completion, Lease
+from lut_server.__main__ import _listen
+from lut_server.credentials import KeySource
+from lut_server.settings import Settings
+from tests.support.factories import lease_request, measurement, operation, profile, report
+from tests.support.processes import START_S, Server
+
+
+@pytest.fixture
+def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
+    server = Server(database_url, tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+def _lease(client: LutClient, count: int) -> Lease:
+    client.register_device(report())
+    client.submit_job(profile(*(operation(channels + 1) for channels in range(count))))
+    lease = client.claim(lease_request(report()))
+    assert lease is not None
+    return lease
+
+
+def test_killed_and_started_again_nothing_is_lost_and_nothing_twice(server: Server) -> None:
+    with LutClient(server.url, timeout_s=5, retry_for_s=60) as client:
+        lease = _lease(client, 150)
+        sent = [measurement(lease, key, report()) for key in lease.remaining]
+        worker = threading.Thread(target=lambda: [client.put_measurement(one) for one in sent])
+        worker.start()
+        for enough in (20, 80):
+            with LutClient(server.url, retry_for_s=60) as other:
+                while len(other.measurements()) < enough:
+                    time.sleep(0.02)
+            server.end(signal.SIGKILL)
+            server.start()
+        worker.join()
+        assert [one.id for one in client.measurements()] == [one.id for one in sent]
+        done = client.complete(lease.id, lease.token, Completion())
+        assert done.table_id is not None
+        assert len(client.table(done.table_id).rows) == 150
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_it_ends_at_once_although_an_agent_waits(server: Server, number: signal.Signals) -> None:
+    answers: list[Lease | None] = []
+    with LutClient(server.url) as client:
+        client.register_device(report())
+        waiting = threading.Thread(target=lambda: answers.append(client.claim(lease_request(report(), wait_s=25))))
+        waiting.start()
+        time.sleep(0.5)
+        assert server.end(number) == 0
+        waiting.join()
+    assert answers == [None]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_full_disk_is_503_and_loses_nothing(server: Server, tmp_path: Path) -> None:
+    """The kernel refuses the server's writes, as on a full disk, until the limit on file sizes is lifted."""
+    with LutClient(server.url) as client, LutClient(server.url, retry_for_s=0) as impatient:
+        lease = _lease(client, 40)
+        sent = [measurement(lease, key, report()) for key in lease.remaining]
+        stored = [client.put_measurement(one) for one in sent[:3]]
+        used = max(path.stat().st_size for path in tmp_path.iterdir())
+        before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (used, resource.RLIM_INFINITY))
+        refused = httpx.put(
+            f"{server.url}/v1/measurements/{sent[3].id}", json=sent[3].model_dump(mode="json"), trust_env=False
+        )
+        assert refused.status_code == 503, refused.text
+        assert refused.headers["retry-after"] == "1"
+        assert "disk" in refused.json()["detail"]
+        with pytest.raises(ServerUnavailable, match="disk"):
+            impatient.put_measurements(sent)
+        assert len(client.measurements()) == 3, "reading goes on, and nothing is half-written"
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
+        assert client.put_measurements(sent)[:3] == stored
+        assert client.complete(lease.id, lease.token, Completion()).state == "done"
+
+
+def test_the_database_going_away_is_503(tmp_path: Path, postgresql: URL) -> None:
+    """Every connection is cut while the server runs: one answer may be 503, then it goes on."""
+    name = f"lut_{uuid6.uuid7().hex}"
+    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    server = Server(postgresql.set(database=name).render_as_string(hide_password=False), tmp_path)
+    server.start()
+    try:
+        with LutClient(server.url) as client:
+            client.register_device(report())
+            with admin.connect() as connection:
+                connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+                connection.execute(
+                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
+                )
+                answer = httpx.get(f"{server.url}/v1/devices", trust_env=False)
+                assert answer.status_code == 503, answer.text
+                assert "retry-after" in answer.headers
+                connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+            assert len(client.devices()) == 1
+    finally:
+        server.end(signal.SIGKILL)
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_every_line_of_a_log_in_json_is_an_object(database_url: str, tmp_path: Path) -> None:
+    server = Server(database_url, tmp_path, arguments=["--log-format", "json"])
+    server.start()
+    try:
+        for path in ("/v1/jobs", "/no/such"):
+            httpx.get(f"{server.url}{path}", headers={"X-Request-ID": f"mine-{path[-4:]}"}, trust_env=False)
+    finally:
+        server.end(signal.SIGTERM)
+    said, *lines = sorted(server.log.read_text().splitlines(), key=lambda line: line.startswith("{"))
+    assert said.startswith("lut-server listens on")
+    found = {line["request_id"]: line for line in map(json.loads, lines) if line["logger"] == "lut_server.access"}
+    assert found["mine-jobs"]["status"] == 200
+    assert found["mine-such"]["status"] == 404
+    assert found["mine-jobs"].keys() >= {"time", "level", "message", "method", "path", "route", "duration_ms"}
+
+
+def _refused(*arguments: str, **environment: str) -> str:
+    """What `serve` says on standard error when it does not start: one line."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "lut_server", "serve", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        said = _refused("--port", port, "--data-dir", str(tmp_path))
+    assert f"127.0.0.1:{port}" in said
+    assert "--port" in said
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """asyncio sets TCP_NODELAY only on a socket that names its protocol."""
+    with closing(_listen(Settings(URL.create("sqlite"), KeySource(Path()), port=0))) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+
+
+def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folders = [str(tmp_path / "no" / "such"), str(tmp_path / "file"), "/proc/lut"]
+    with ThreadPoolExecutor() as pool:
+        for folder, said in zip(
+            folders, pool.map(partial(_refused, "--port", "0", "--data-dir"), folders), strict=True
+        ):
+            assert folder in said
+    assert not (tmp_path / "no").exists()
+
+
+def test_settings_that_cannot_work(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        refused = {
+            "access tokens": pool.submit(_refused, "--host", "0.0.0.0", "--data-dir", folder),
+            "LUT_PORT='http'": pool.submit(_refused, "--data-dir", folder, LUT_PORT="http"),
+            "LUT_DATABASE_URL: not a database URL": pool.submit(_refused, LUT_DATABASE_URL="x"),
+            "'mysql'": pool.submit(_refused, "--database-url", "mysql://host/x"),
+            "give one of them": pool.submit(_refused, "--database-url", "sqlite:///x", "--data-dir", folder),
+        }
+        for reason, said in refused.items():
+            assert reason in said.result()
+
+
+def test_a_database_that_is_not_there_or_not_one(tmp_path: Path) -> None:
+    secret = "hunter2"
+    said = _refused("--port", "0", "--database-url", f"postgresql://lut:{secret}@127.0.0.1:9/lut")
+    assert "127.0.0.1:9" in said
+    assert secret not in said
+    for wrong in (f"postgresql:lut:{secret}@host/lut", f"postgresql://lut:{secret}@host:54x2/lut"):
+        said = _refused("--port", "0", "--database-url", wrong)
+        assert "LUT_DATABASE_URL: not a database URL" in said
+        assert secret not in said
+    (tmp_path / "lut.sqlite").write_bytes(b"not a database" * 1000)
+    assert "not a database" in _refused("--port", "0", "--data-dir", str(tmp_path))
+
+
+def test_a_new_data_folder_is_made_and_migrated(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    command = [sys.executable, "-m", "lut_server", "migrate", "--data-dir", str(folder)]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=True)
+        assert "up to date" in done.stdout
+    assert (folder / "lut.sqlite").exists()

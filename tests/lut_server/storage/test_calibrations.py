@@ -1,0 +1,399 @@
+"""From a table to networks on a real server, with latencies whose truth is known."""
+
+import asyncio
+import csv
+import io
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import combinations
+from statistics import mean, median
+from unittest.mock import Mock
+from uuid import UUID
+
+import pytest
+import uuid6
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from latency_tables.calibration import Calibrated, TimedNetwork
+from latency_tables.client import AsyncLutClient, NotAccurate, NotFound, Rejected
+from latency_tables.contract import Calibration, Measurement, NetworkSpec, Runtime
+from lut_server.service import recalibration
+from lut_server.storage import calibrations
+from lut_server.storage.database import Database
+from lut_server.storage.models import LeaseRow
+from tests.support import truth
+from tests.support.factories import CPU, end_to_end, measurement, network, operation, profile, report
+from tests.support.lut import Lut
+
+OTHER = report("cpu-2", "EPYC")
+
+
+def test_three_measured_networks_calibrate_a_table(lut: Lut) -> None:
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(4, seed=2)
+    with pytest.raises(NotFound, match=r"no calibration; 0 networks were .*PUT /v1/jobs/\{id\} with `networks`"):
+        lut.client.calibration(table.id)
+    truth.measure(lut, by, specs[:2])
+    with pytest.raises(NotFound, match="2 networks were measured"):
+        lut.client.calibration(table.id)
+    truth.measure(lut, by, specs[2:3])
+    first = lut.client.calibration(table.id)
+    assert (first.table_id, first.table_digest, first.card.networks) == (table.id, table.digest, 3)
+    assert [one.network for one in first.evidence] == sorted(spec.digest for spec in specs[:3])
+    assert first.card.affine is None, "a line through two says nothing"
+
+    truth.measure(lut, by, specs[:3])
+    assert lut.client.calibration(table.id) == first, "the same evidence is the same calibration"
+    truth.measure(lut, by, specs[3:])
+    second = lut.client.calibration(table.id)
+    assert second.card.networks == 4
+    assert second.card.affine is not None
+    assert [item.id for item in lut.client.calibrations(table.id)] == [first.id, second.id]
+    assert [item.content_digest for item in lut.client.calibrations()] == [first.digest, second.digest]
+    kept = lut.http.get(f"/v1/calibrations/{first.id}").content
+    assert Calibration.model_validate_json(kept) == first, "calibrations never change"
+    assert lut.client.tables()[0].content_digest == table.digest
+
+
+def test_a_calibration_finds_what_is_true(lut: Lut) -> None:
+    by = report()
+    table = truth.build_table(lut, by)
+    truth.measure(lut, by, truth.draw_networks(20, seed=2))
+    found = lut.client.calibration(table.id)
+    assert found.card.raw.mape > 0.05
+    assert found.card.calibrated.mape < 0.012
+    assert found.card.calibrated.within_5 == 1
+    assert found.card.affine is not None
+    assert found.card.calibrated.mape < found.card.affine.mape
+    assert found.card.coverage90 >= 0.7
+    by_key = {row.key: row for row in found.rows}
+    for spec in truth.operations():
+        assert by_key[spec.digest].isolated_us == truth.isolated_us(spec)
+        assert by_key[spec.digest].latency_us == pytest.approx(truth.inside_us(spec), rel=0.06)
+
+    unseen = truth.draw_networks(30, seed=99)
+    predictions = lut.client.predict(unseen, "cpu-1", CPU)
+    assert [one.network for one in predictions] == [one.digest for one in unseen]
+    inside = 0
+    for asked, said in zip(unseen, predictions, strict=True):
+        latency_us = truth.network_us(asked)
+        assert said.predicted_us == pytest.approx(latency_us, rel=0.05)
+        assert said.low_us is not None
+        assert said.high_us is not None
+        inside += said.low_us <= latency_us <= said.high_us
+        assert said.raw_us == pytest.approx(_sum_us(asked))
+        assert (said.calibration_id, said.table_id) == (found.id, table.id)
+    assert inside >= 21, "of 30 in intervals of 90 %"
+
+
+def test_the_card_says_what_the_evidence_says(lut: Lut) -> None:
+    by = report()
+    table = truth.build_table(lut, by)
+    truth.measure(lut, by, truth.draw_networks(8, seed=2))
+    found = lut.client.calibration(table.id)
+    pairs = [(one.predicted_us, one.measured_us) for one in found.evidence]
+    off = [abs(predicted - measured) / measured for predicted, measured in pairs]
+    card = found.card.calibrated
+    assert card.mape == pytest.approx(sum(off) / 8)
+    assert card.max_rel == pytest.approx(max(off))
+    assert card.rmse_us == pytest.approx((sum((a - b) ** 2 for a, b in pairs) / 8) ** 0.5)
+    alike = sum((a[0] < b[0]) == (a[1] < b[1]) for a, b in combinations(pairs, 2))
+    assert card.tau == pytest.approx((2 * alike - 28) / 28)
+    assert found.card.coverage90 == sum(one.low_us <= one.measured_us <= one.high_us for one in found.evidence) / 8
+    assert found.card.measured_at == lut.clock.now
+
+
+def test_nothing_predicts_itself(lut: Lut) -> None:
+    """One network ran three times as long as it should have: what is said of it comes from the others."""
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(12, seed=2)
+    truth.measure(lut, by, specs[:11])
+    truth.measure(lut, by, specs[11:], factor=3)
+    found = lut.client.calibration(table.id)
+    odd = next(one for one in found.evidence if one.network == specs[11].digest)
+    assert odd.measured_us > 2 * odd.predicted_us
+    (result,) = lut.client.network(odd.network).results
+    assert (result.measured_us, result.predicted_us) == (odd.measured_us, odd.predicted_us)
+    assert (result.low_us, result.high_us, result.calibration_id) == (odd.low_us, odd.high_us, found.id)
+    assert result.raw_us == odd.raw_us
+    (said,) = lut.client.predict([specs[11]], "cpu-1", CPU)
+    assert said.predicted_us == odd.predicted_us
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_the_others_say_is_what_they_say_without_it(lut: Lut) -> None:
+    """In closed form as if it had never been measured: the prediction, and how sure it is."""
+    table = truth.build_table(lut, report())
+    off, widths = [], []
+    for seed in range(6):
+        observed = [TimedNetwork(spec, truth.network_us(spec)) for spec in truth.draw_networks(6, seed)]
+        for place, held_out in enumerate(Calibrated(table, observed, "median_us").leave_one_out()):
+            others = Calibrated(table, observed[:place] + observed[place + 1 :], "median_us")
+            expected = others.predict(observed[place].network)
+            off.append(abs(held_out.latency_us / expected.latency_us - 1))
+            widths.append((held_out.high_us - held_out.low_us) / (expected.high_us - expected.low_us))
+    assert mean(off) < 0.001
+    assert 0.9 < median(widths) < 1.1
+
+
+def test_a_new_table_is_calibrated_by_what_was_measured_before(lut: Lut) -> None:
+    by = report()
+    first = truth.build_table(lut, by)
+    truth.measure(lut, by, truth.draw_networks(5, seed=2))
+    extra = operation(128, "conv")
+    job = truth.run(lut, by, profile(extra), {extra.digest: truth.isolated_us(extra)})
+    assert job.table_id not in (None, first.id)
+    assert job.table_id is not None
+    found = lut.client.calibration(job.table_id)
+    assert found.card.networks == 5
+    assert len(found.rows) == len(first.rows) + 1
+    assert lut.client.calibration(first.id).card.networks == 5
+
+
+def test_only_like_conditions_count(lut: Lut) -> None:
+    by, updated = report(), report(torch="2.14.0")
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(6, seed=2)
+    truth.measure(lut, updated, specs)
+    lut.client.register_device(by)
+    with pytest.raises(NotFound, match="0 networks"):
+        lut.client.calibration(table.id)
+    unknown = [network(operation(8, "pool"), operation(2**n, "unknown")) for n in range(3)]
+    truth.run(lut, by, end_to_end(*unknown), {spec.digest: 100.0 for spec in unknown})
+    with pytest.raises(NotFound, match="3 networks were measured"):
+        lut.client.calibration(table.id)
+    truth.measure(lut, by, specs[:3])
+    assert lut.client.calibration(table.id).card.networks == 3, "those whose operations the table has"
+
+
+def test_sound_measurements_count_first_and_then_the_newest(lut: Lut) -> None:
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(3, seed=2)
+    truth.measure(lut, by, specs)
+    before = lut.client.calibration(table.id)
+    lut.client.submit_job(end_to_end(specs[0], network(operation(8, "pool"))))
+    lease = lut.claim(by)
+    doubtful = measurement(lease, specs[0].digest, by, 5.0)
+    noisy = {**doubtful.model_dump(), "quality": {"converged": False}}
+    again = measurement(lease, specs[0].digest, by, 4000.0)
+    lut.client.put_measurements([again, Measurement.model_validate(noisy)])
+    lut.finish(lease, by, 40.0)
+    found = {one.network: one for one in lut.client.calibration(table.id).evidence}
+    assert len(found) == len(before.evidence) + 1
+    assert found[specs[0].digest].measurement_id == again.id
+
+
+def test_latencies_at_the_standard_state_count_if_all_have_them(lut: Lut) -> None:
+    by = report()
+    table = truth.build_table(lut, by, standard=0.9)
+    specs = truth.draw_networks(4, seed=3)
+    truth.measure(lut, by, specs[:3], standard=0.9)
+    first = lut.client.calibration(table.id)
+    assert first.basis == "normalized_us"
+    assert [row.isolated_us for row in first.rows] == [row.normalized_us for row in table.rows]
+    (result,) = lut.client.network(specs[0].digest).results
+    assert result.measured_us == pytest.approx(0.9 * result.measured.median_us)
+    assert result.raw_us == pytest.approx(0.9 * _sum_us(specs[0]))
+    truth.measure(lut, by, specs[3:])
+    second = lut.client.calibration(table.id)
+    assert second.basis == "median_us"
+    assert [row.isolated_us for row in second.rows] == [row.latency.median_us for row in table.rows]
+    for spec in specs:
+        (result,) = lut.client.network(spec.digest).results
+        assert result.measured_us == result.measured.median_us
+        assert result.raw_us == pytest.approx(_sum_us(spec))
+
+
+def test_a_table_can_be_demanded_to_predict_well(lut: Lut) -> None:
+    by = report()
+    table = truth.build_table(lut, by)
+    with pytest.raises(NotAccurate, match="three at least") as unknown:
+        lut.client.table(table.id, max_mape=0.02)
+    assert unknown.value.card is None
+    truth.measure(lut, by, truth.draw_networks(12, seed=2))
+    card = lut.client.calibration(table.id).card
+    assert lut.client.table(table.id, max_mape=card.calibrated.mape) == table
+    assert lut.client.newest_table("Xeon", "small", CPU, max_mape=0.5) == table
+    with pytest.raises(NotAccurate, match=r"off in the mean .*over 12 networks.*Have its device measure") as bad:
+        lut.client.newest_table("Xeon", "small", CPU, max_mape=card.calibrated.mape / 2)
+    assert (bad.value.table_id, bad.value.card) == (table.id, card)
+    assert "lgcnet-search profile --again" in str(bad.value)
+
+    async def ask() -> Calibration:
+        async with AsyncLutClient(lut.url, cache=False) as client:
+            with pytest.raises(NotAccurate):
+                await client.table(table.id, max_mape=1e-9)
+            assert await client.predict(truth.draw_networks(2, seed=9), runtime=CPU) == lut.client.predict(
+                truth.draw_networks(2, seed=9), "cpu-1", CPU
+            )
+            return await client.calibration(table.id)
+
+    assert asyncio.run(ask()).card == card
+
+
+def test_networks_are_predicted_on_every_device_that_can(lut: Lut) -> None:
+    specs = truth.draw_networks(3, seed=2)
+    with pytest.raises(NotFound, match="no device has a table for small"):
+        lut.client.predict(specs, runtime=CPU)
+    first = truth.build_table(lut, report())
+    second = truth.build_table(lut, OTHER)
+    truth.build_table(lut, report("cpu-3", "Atom"), truth.operations()[:2])
+    truth.measure(lut, OTHER, specs)
+    said = lut.client.predict(specs, runtime=CPU)
+    assert [(one.device.name, one.table_id) for one in said] == [("EPYC", second.id)] * 3 + [("Xeon", first.id)] * 3
+    assert [one.network for one in said] == [spec.digest for spec in specs] * 2
+    assert [one.predicted_us is None for one in said] == [False] * 3 + [True] * 3
+    assert [one.low_us is None for one in said] == [False] * 3 + [True] * 3
+    assert said[0].raw_us == said[3].raw_us
+    with pytest.raises(Rejected, match="has no row") as refused:
+        lut.client.predict(specs, "Atom", CPU)
+    assert refused.value.problem is not None
+    assert refused.value.problem.model_extra is not None
+    assert len(refused.value.problem.model_extra["missing"]) > 3
+    unknown = network(operation(8, "unknown"))
+    with pytest.raises(Rejected, match="has no row"):
+        lut.client.predict([unknown], runtime=CPU)
+    with pytest.raises(NotFound):
+        lut.client.predict(specs, runtime=Runtime(threads=2))
+    with pytest.raises(ValueError, match="of several spaces"):
+        lut.client.predict([specs[0], network(operation(8, "conv", "0" * 64))], runtime=CPU)
+
+
+def test_etag_and_csv(lut: Lut) -> None:
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(4, seed=2)
+    truth.measure(lut, by, specs[:3])
+    newest, own = f"/v1/tables/{table.id}/calibration", f"/v1/calibrations/{lut.client.calibration(table.id).id}"
+    tags = {}
+    for path, cache in ((newest, "no-cache"), (own, "immutable")):
+        for format in ("json", "csv"):
+            full = lut.http.get(path, params={"format": format})
+            tags[path, format] = full.headers["etag"]
+            assert cache in full.headers["cache-control"]
+            known = lut.http.get(path, params={"format": format}, headers={"If-None-Match": full.headers["etag"]})
+            assert (known.status_code, known.content) == (304, b"")
+            assert known.headers["etag"] == full.headers["etag"]
+    assert len(set(tags.values())) == 2, "one for JSON, one for CSV"
+    truth.measure(lut, by, specs[3:])
+    assert lut.http.get(newest, headers={"If-None-Match": tags[newest, "json"]}).status_code == 200
+    found = lut.client.calibration(table.id)
+    rows = list(csv.DictReader(io.StringIO(lut.http.get(newest, params={"format": "csv"}).text)))
+    by_key = {row.key: row for row in found.rows}
+    assert len(rows) == len(by_key)
+    for row in rows:
+        assert float(row["isolated_us"]) == by_key[row["key"]].isolated_us
+        assert float(row["latency_us"]) == by_key[row["key"]].latency_us
+        assert row["name"] in truth.INSIDE
+    missing = lut.http.get(f"/v1/calibrations/{uuid6.uuid7()}", headers={"If-None-Match": "*"})
+    assert missing.status_code == 404
+
+
+def test_evidence_that_grows_meanwhile_is_not_lost(database_url: str, lut: Lut) -> None:
+    """A calibration from less evidence never becomes the newest."""
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(5, seed=2)
+    job = truth.measure(lut, by, specs[:3])
+    database = Database(database_url)
+    (lease,) = _leases(database, job.id)
+    with database.read() as session:
+        assert calibrations.due(session, lease, job) is None, "it is made already"
+        made = calibrations.get(session, lut.client.calibration(table.id).id)
+        evidence = calibrations.evidence_of(made)
+    truth.measure(lut, by, specs[3:])
+    stale = made.model_copy(update={"id": uuid6.uuid7(), "created_at": made.created_at + timedelta(days=1)})
+    with database.write() as session:
+        assert not calibrations.add(session, stale, evidence)
+    assert lut.client.calibration(table.id).card.networks == 5
+    database.close()
+
+
+def _leases(database: Database, job_id: UUID) -> Sequence[UUID]:
+    with database.read() as session:
+        return session.scalars(select(LeaseRow.id).where(LeaseRow.job_id == job_id)).all()
+
+
+def test_latencies_that_cannot_be_computed_with_leave_the_job_done(lut: Lut) -> None:
+    by = report()
+    spec = truth.operations()
+    truth.run(lut, by, profile(*spec), {one.digest: 1e-5 if n % 2 else 9e14 for n, one in enumerate(spec)})
+    made = [network(one, counts=[10**6 if n % 3 else 1]) for n, one in enumerate(spec)]
+    job = truth.run(lut, by, end_to_end(*made), {one.digest: 10.0 ** (n - 3) for n, one in enumerate(made)})
+    assert job.state == "done"
+    for path in ("/v1/networks", "/networks", "/", f"/tables/{lut.client.tables()[0].id}"):
+        assert lut.http.get(path).status_code == 200, path
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_job_is_done_whatever_its_calibration_stumbles_over(
+    lut: Lut, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(5, seed=2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recalibration, "calibrated", Mock(side_effect=ZeroDivisionError))
+        assert truth.measure(lut, by, specs[:3]).state == "done"
+    assert "ZeroDivisionError" in caplog.text
+
+    busy = OperationalError("", {}, Exception("database is locked"))
+    with monkeypatch.context() as patch:
+        patch.setattr(recalibration, "calibrated", Mock(side_effect=busy))
+        lut.client.submit_job(end_to_end(specs[3]))
+        lease = lut.claim(by)
+        lut.client.put_measurement(measurement(lease, specs[3].digest, by))
+        path, token = f"/v1/leases/{lease.id}/completion", {"Lease-Token": lease.token}
+        refused = lut.http.post(path, json={}, headers=token)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert "The job is done" in refused.json()["detail"]
+    assert lut.http.post(path, json={}, headers=token).status_code == 200
+    assert lut.client.calibration(table.id).card.networks == 4
+
+
+def test_tables_are_marked_by_how_they_predict(lut: Lut) -> None:
+    by = report()
+
+    def marked() -> tuple[str, str, str]:
+        (health,) = lut.client.device("cpu-1").newest_tables
+        return health.card, lut.http.get("/").text, lut.http.get(f"/tables/{health.id}").text
+
+    table = truth.build_table(lut, by)
+    state, devices, page = marked()
+    assert state == "none"
+    assert "not known" in devices
+    assert "Nobody knows how well" in page
+    specs = truth.draw_networks(8, seed=2)
+    truth.measure(lut, by, specs)
+    (health,) = lut.client.device("cpu-1").newest_tables
+    card = lut.client.calibration(table.id).card
+    assert (health.mape, health.networks, health.networks_at) == (card.calibrated.mape, 8, card.measured_at)
+    state, devices, page = marked()
+    assert state == "good"
+    assert "note" not in page
+    assert "Raw sum of the rows" in page
+    assert f"/tables/{table.id}/calibration.svg" in page
+    lut.clock.advance(31 * 86400)
+    assert marked()[0] == "old"
+    assert "The error card is old" in marked()[2]
+    truth.measure(lut, by, truth.draw_networks(1, seed=5))
+    assert marked()[0] == "good"
+    lut.clock.advance(60)
+    extra = operation(128, "conv")
+    truth.run(lut, by, profile(extra), {extra.digest: truth.isolated_us(extra)})
+    assert marked()[0] == "old", "no network was measured since it was built"
+    for number, spec in enumerate(truth.draw_networks(6, seed=7)):
+        truth.measure(lut, by, [spec], factor=1.5 if number % 2 else 1)
+    state, devices, page = marked()
+    assert state == "bad"
+    assert "off in the mean" in page
+    assert "lgcnet-search profile --again" in page
+
+
+def _sum_us(spec: NetworkSpec) -> float:
+    return sum(item.count * truth.isolated_us(item.operation) for item in spec.operations)

@@ -1,0 +1,168 @@
+"""Export and execution by ONNX Runtime on the CPU, of the whole LGCNet space at a small size."""
+
+import math
+from collections.abc import Callable
+from typing import get_args
+
+import onnx
+import pytest
+import torch
+
+from latency_tables.contract import Precision, Runtime
+from lgcnet_search.space import plugin
+from lgcnet_search.space.genotype import random_genotype
+from lgcnet_search.space.network import network_spec
+from lgcnet_search.space.space import Space
+from profiler_agent.runtimes.agreement import TOLERANCE_REL, Mismatch, error_rel, require_agreement
+from profiler_agent.runtimes.blocked_layout import BLOCKED, between_convolutions, block_channels, from_blocks, to_blocks
+from profiler_agent.runtimes.mode import RuntimeMode, open_mode
+from profiler_agent.runtimes.onnx_export import export
+from profiler_agent.runtimes.pytorch import Unsupported
+
+CPU = torch.device("cpu")
+SPACE = Space(height=65, width_px=129)
+
+needs_blocks = pytest.mark.skipif(block_channels() == 1, reason="ONNX Runtime has no blocked layout on this machine")
+
+
+@pytest.fixture
+def mode() -> RuntimeMode:
+    return open_mode(Runtime(mode="onnxruntime", threads=1), CPU)
+
+
+def test_every_kind_of_operation_computes_what_pytorch_does(mode: RuntimeMode) -> None:
+    # prepare() compares. One key of each kind: sizes and strides differ in numbers only, and an export takes a second.
+    for operation in {operation.name: operation for operation in reversed(SPACE.operations)}.values():
+        shapes = tuple((1, *shape) for shape in operation.input_shapes)
+        exported: dict[str, bytes] = {}
+
+        def once(make: Callable[[], bytes], exported: dict[str, bytes] = exported) -> bytes:
+            return exported.setdefault("model", make())
+
+        with torch.inference_mode():
+            for is_part in (False, True):
+                exported.clear()
+                execute = mode.prepare(plugin.build_operation(operation), shapes, once, is_part)
+                assert mode.clock.time_s(execute, 2) > 0
+                assert (BLOCKED.encode() in exported["model"]) == (is_part and block_channels() > 1)
+
+
+def test_a_derived_network_computes_what_pytorch_does(mode: RuntimeMode) -> None:
+    spec = network_spec(random_genotype(SPACE, seed=3))
+    with torch.inference_mode():
+        mode.prepare(plugin.build_network(spec), ((2, *spec.input_shape),))()
+
+
+def test_an_exported_network_keeps_what_its_logits_do_not_need() -> None:
+    """Where edges from a cell are all zero, what it gives is used by nothing; Eq. 9 sums it all the same."""
+    images = torch.randn(1, *SPACE.input_shape)
+    networks = (plugin.build_network(network_spec(random_genotype(SPACE, seed))) for seed in range(20))
+    network = next(network for network in networks if len(network(images)) > 1)
+    exported = onnx.load_from_string(export(network, (images,), torch.float32).model).graph
+    convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert len(convolutions) == sum(node.op_type == "Conv" for node in exported.node)
+
+
+def test_the_export_keeps_static_shapes_and_the_outputs() -> None:
+    exported = export(torch.nn.Conv2d(3, 5, 3).eval(), (torch.randn(2, 3, 8, 8),), torch.float16)
+    assert exported.expected[0].dtype == torch.float32
+    assert exported.expected[0].shape == (2, 5, 6, 6)
+    assert exported.inputs[0].dtype == torch.float16
+    assert len(exported.model) > 3 * 5 * 9 * 2
+
+
+@needs_blocks
+@pytest.mark.parametrize(
+    ("kind", "nodes"),
+    [
+        ("conv_1x1", ["Conv"]),
+        ("sep_conv_3x3", ["Conv", "Conv"]),
+        ("add", ["Add"]),
+        ("interpolate", ["ReorderOutput", "Resize", "ReorderInput"]),
+    ],
+)
+def test_what_is_left_between_convolutions_is_the_operation(kind: str, nodes: list[str]) -> None:
+    operation = next(item for item in SPACE.operations if item.name == kind)
+    inputs = tuple(torch.randn(1, *shape) for shape in operation.input_shapes)
+    model = export(plugin.build_operation(operation), inputs, torch.float32).model
+    left = onnx.load_from_string(between_convolutions(model)).graph
+    assert [node.op_type for node in left.node] == nodes
+    assert all(value.name.startswith(BLOCKED) for value in (*left.input, *left.output))
+
+
+class Doubled(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x) * 2
+
+
+class Constant(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ones(x.shape)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (Doubled(), (2, 32, 5, 7)),  # begins with what would fuse with the convolution before it
+        (torch.nn.Identity(), (2, 32, 5, 7)),  # nothing is left of it
+        (Constant(), (2, 32, 5, 7)),  # uses no input
+        (torch.nn.Conv2d(3, 5, 3), (2, 3, 8, 8)),  # channels that fill no block
+        (torch.nn.Linear(6, 32), (4, 6)),  # no images
+    ],
+)
+def test_any_module_can_be_a_part(mode: RuntimeMode, module: torch.nn.Module, shape: tuple[int, ...]) -> None:
+    with torch.inference_mode():
+        mode.prepare(module, (shape,), is_part=True)()
+
+
+@needs_blocks
+@pytest.mark.parametrize("channels", [1, 16, 20, 33])
+def test_blocks_hold_what_was_put_into_them(channels: int) -> None:
+    images = torch.randn(2, channels, 3, 5)
+    blocked = to_blocks(images)
+    assert blocked.shape[1] % block_channels() == 0
+    assert torch.equal(from_blocks(blocked, channels), images)
+    # Channels of one pixel lie side by side.
+    assert torch.equal(blocked.flatten()[: min(channels, block_channels())], images[0, : block_channels(), 0, 0])
+
+
+class Drifting(torch.nn.Module):
+    """Traced as it is exported, it adds another number than it did when it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return x + float(self.calls)
+
+
+def test_an_exported_module_that_computes_something_else_is_refused(mode: RuntimeMode) -> None:
+    with torch.inference_mode(), pytest.raises(Mismatch, match=r"ONNX Runtime gives .*, PyTorch "):
+        mode.prepare(Drifting(), ((1, 4),))
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_agreement_is_judged_by_the_precision(precision: Precision) -> None:
+    expected = torch.tensor([1.0, -50.0])
+    tolerance = TOLERANCE_REL[precision]
+    require_agreement([expected + 50 * tolerance * 0.9], [expected], precision, "here")
+    with pytest.raises(Mismatch, match="differs"):
+        require_agreement([expected + 50 * tolerance * 1.2], [expected], precision, "here")
+    with pytest.raises(Mismatch, match="inf"):
+        require_agreement([torch.tensor([1.0, torch.nan])], [expected], precision, "here")
+    with pytest.raises(Mismatch, match="shape"):
+        require_agreement([expected[:1]], [expected], precision, "here")
+
+
+def test_an_error_is_relative_to_the_scale_of_the_output() -> None:
+    assert error_rel(torch.tensor([0.0, 101.0]), torch.tensor([0.0, 100.0])) == pytest.approx(0.01)
+    assert error_rel(torch.zeros(3), torch.zeros(3)) == 0.0
+    assert error_rel(torch.zeros(1), torch.tensor([torch.nan])) == math.inf
+
+
+@pytest.mark.parametrize("precision", ["tf32", "fp16", "bf16", "int8"])
+def test_a_cpu_has_fp32_only(precision: str) -> None:
+    with pytest.raises(Unsupported, match=precision):
+        open_mode(Runtime.model_validate({"mode": "onnxruntime", "precision": precision}), CPU)

@@ -1,0 +1,91 @@
+"""Small spaces, tables with made-up latencies, and one-hot choices."""
+
+import random
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+import torch
+import uuid6
+from torch import nn
+
+from latency_tables.contract import (
+    Device,
+    Environment,
+    Latency,
+    LatencyTable,
+    OperationSpec,
+    Quality,
+    Runtime,
+    TableRow,
+)
+from lgcnet_search.search.architecture import EdgeTensors
+from lgcnet_search.space.digest import SPACE, space_digest
+from lgcnet_search.space.genotype import Genotype
+from lgcnet_search.space.graph import ZERO
+from lgcnet_search.space.space import CELL_CANDIDATES, Space
+
+TINY = Space(height=65, width_px=97, width=1, classes=4)
+
+
+def make_table(operations: Iterable[OperationSpec], seed: int = 0) -> LatencyTable:
+    """A table with a latency of its own, from 10 to 1000 µs, for each operation."""
+    generator = random.Random(seed)
+    rows = tuple(
+        TableRow(
+            operation=operation,
+            latency=Latency.of([generator.uniform(10, 1000)] * 12),
+            quality=Quality(converged=True),
+            measurement_id=uuid6.uuid7(),
+        )
+        for operation in operations
+    )
+    return LatencyTable(
+        id=uuid6.uuid7(),
+        created_at=datetime.now(timezone.utc),
+        device=Device(uuid="cpu-1", kind="cpu", vendor="test", name="test cpu", memory_bytes=1, cores=1),
+        environment=Environment(os="linux", python="3.11"),
+        runtime=Runtime(threads=1),
+        method_version="1",
+        space=SPACE,
+        space_digest=space_digest(),
+        rows=rows,
+    )
+
+
+def one_hot(genotype: Genotype, dtype: torch.dtype = torch.float32) -> EdgeTensors:
+    """z that takes exactly the candidates of a genotype."""
+    space = genotype.space
+    rows = {
+        edge.name: torch.eye(len(edge.names), dtype=dtype)[edge.names.index(genotype.choices[edge.name])]
+        for edge in space.graph.edges
+    }
+    cells = torch.stack([rows[edge.name] for edge in space.cell_edges])
+    return EdgeTensors(
+        cells.view(space.cells, -1, len(CELL_CANDIDATES)),
+        torch.stack([rows[edge.name] for edge in space.fusion_edges]),
+        torch.stack([rows[edge.name] for edge in space.up_edges]),
+    )
+
+
+def random_z(space: Space, seed: int, dtype: torch.dtype = torch.float64) -> EdgeTensors:
+    """A soft z: rows that sum to 1."""
+    generator = torch.Generator().manual_seed(seed)
+    like = one_hot(Genotype.of(space, {edge.name: edge.names[0] for edge in space.graph.edges}), dtype)
+    return like.map(lambda rows: torch.softmax(torch.randn(rows.shape, generator=generator, dtype=dtype), dim=-1))
+
+
+def without_edges(genotype: Genotype, *cells: int) -> Genotype:
+    """The same genotype with every edge of these cells zero."""
+    given = {edge.name: ZERO for cell in cells for edge in genotype.space.cell_edges[5 * cell : 5 * cell + 5]}
+    return Genotype.of(genotype.space, {**genotype.choices, **given})
+
+
+def unsettle(module: nn.Module, seed: int = 0) -> None:
+    """Give every BatchNorm statistics and weights unlike the initial ones."""
+    generator = torch.Generator().manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values in (layer.running_var, layer.weight, layer.running_mean, layer.bias):
+                assert values is not None
+                positive = values is layer.running_var or values is layer.weight
+                values.data = torch.rand(values.shape, generator=generator) + (0.5 if positive else -0.5)
