@@ -1,0 +1,191 @@
+"""Field types, canonical JSON, and the class that every object of the contract is.
+
+Latencies are microseconds (`_us`) everywhere. Shapes leave out the batch dimension; the batch size is
+part of the `Runtime`. A digest is the SHA-256 of the canonical JSON of what it names.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+MAX_SAMPLES = 10_000
+
+
+MAX_OPERATIONS = 10_000
+
+
+MAX_NETWORKS = 256
+
+
+MAX_WARNINGS = 16
+
+
+Item = TypeVar("Item")
+
+
+# Nothing that ends a string or starts a tag in SQL, HTML or a shell, and no control character.
+_PLAIN = r"^[^\x00-\x1f\x7f<>\"'`;\\]*$"
+
+
+_REQUIREMENT = (
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?( ?(==|~=|!=|<=|>=|<|>) ?[0-9][A-Za-z0-9.*+!-]*,?)*$"
+)
+
+
+_MAX_INTEGER = 2**53  # JSON readers that know only doubles keep it exactly
+
+
+_MAX_NUMBER = 1e300
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+
+
+Text = Annotated[str, StringConstraints(pattern=_PLAIN, min_length=1, max_length=300)]
+
+
+Remark = Annotated[str, StringConstraints(pattern=_PLAIN, max_length=300)]
+
+
+Requirement = Annotated[str, StringConstraints(pattern=_REQUIREMENT, max_length=300)]
+
+
+DeviceUuid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
+
+Scalar = (
+    StrictBool
+    | Annotated[StrictInt, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]
+    | Annotated[StrictFloat, Field(ge=-_MAX_NUMBER, le=_MAX_NUMBER)]
+    | Annotated[StrictStr, StringConstraints(pattern=_PLAIN, max_length=300)]
+)
+
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+Correlation = Annotated[float, Field(ge=-1, le=1)]
+
+
+SampleUs = Annotated[float, Field(ge=1e-6, le=1e15, description="1 ps to 31 years: sums and ratios stay finite")]
+
+
+StatisticUs = Annotated[float, Field(ge=1e-7, le=1e16)]
+
+
+Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
+
+
+Size = Annotated[int, Field(gt=0, le=_MAX_INTEGER)]
+
+
+Shape = Annotated[tuple[Annotated[int, Field(gt=0, le=2**31)], ...], Field(min_length=1, max_length=8)]
+
+
+def _items(value: object) -> object:
+    return tuple(value.items()) if isinstance(value, Mapping) else value
+
+
+def _sorted_items(items: tuple[tuple[str, Scalar], ...]) -> tuple[tuple[str, Scalar], ...]:
+    if len(dict(items)) != len(items):
+        raise ValueError("a name stands twice; give each once")
+    return tuple(sorted(items, key=lambda item: item[0]))
+
+
+Params = Annotated[
+    tuple[tuple[Text, Scalar], ...],
+    Field(max_length=64),
+    BeforeValidator(_items),
+    AfterValidator(_sorted_items),
+    PlainSerializer(dict, return_type=dict[str, Scalar]),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 64,
+            "propertyNames": {"pattern": _PLAIN, "minLength": 1, "maxLength": 300},
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "boolean"},
+                    {"type": "number", "minimum": -_MAX_NUMBER, "maximum": _MAX_NUMBER},
+                    {"type": "string", "pattern": _PLAIN, "maxLength": 300},
+                ]
+            },
+        }
+    ),
+]
+"""Named scalars, sorted: a JSON object on the wire, a hashable tuple of pairs in memory."""
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, no NaN or infinity (ValueError)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Contract(BaseModel):
+    """Frozen, unknown fields rejected, equal and hashed by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @cached_property
+    def canonical(self) -> str:
+        """The canonical JSON of this object."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON: the key of this object everywhere."""
+        return sha256(self.canonical)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+class Page(Contract, Generic[Item]):
+    """A part of a list, oldest first; `next` is the `after` of the page that follows, None on the last one."""
+
+    items: tuple[Item, ...]
+    next: str | None
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document: what was wrong, which field, which value, and the way out."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str

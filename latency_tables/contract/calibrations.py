@@ -1,0 +1,146 @@
+"""What a table learnt from networks that were measured end to end."""
+
+from functools import cached_property
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from latency_tables.contract.base import (
+    MAX_NETWORKS,
+    MAX_OPERATIONS,
+    Contract,
+    Correlation,
+    Digest,
+    Name,
+    NonNegative,
+    Positive,
+    Share,
+    Size,
+    Text,
+    canonical_json,
+    sha256,
+)
+from latency_tables.contract.specs import NetworkSpec
+
+
+class PredictionFigures(Contract):
+    """How far predictions of networks are from their measured latencies; relative errors as shares (0.01 is 1 %).
+
+    `tau` is Kendall's τ-b, `rho` Spearman's ρ; both are None where undefined.
+    """
+
+    mape: NonNegative
+    max_rel: NonNegative
+    within_5: Share
+    within_10: Share
+    rmse_us: NonNegative
+    tau: Correlation | None
+    rho: Correlation | None
+
+
+class ErrorCard(Contract):
+    """How well a table predicts whole networks, each one from the others (leave-one-out): none predicts itself.
+
+    `raw` is the sum of the rows, `affine` a straight line through such sums (None under 4 networks), `calibrated` what
+    predictions give. `coverage90`: the share of networks inside their 90 % interval. `measured_at`: the newest of the
+    measured networks.
+    """
+
+    networks: Size
+    raw: PredictionFigures
+    affine: PredictionFigures | None
+    calibrated: PredictionFigures
+    coverage90: Share
+    measured_at: AwareDatetime
+
+
+class Evidence(Contract):
+    """A network that was measured end to end, and what was predicted for it from the others.
+
+    `operations`: how many operations it executes.
+    """
+
+    network: Digest
+    measurement_id: UUID
+    operations: Size
+    measured_us: Positive
+    raw_us: Positive
+    predicted_us: Positive
+    low_us: NonNegative
+    high_us: Positive
+
+
+class InNetworkRow(Contract):
+    """What an operation costs inside a network, beside what it costs alone; `key` is its digest."""
+
+    key: Digest
+    isolated_us: Positive
+    latency_us: Positive
+
+
+class Coefficient(Contract):
+    """A parameter of a calibration, with its posterior standard deviation; `kind` says of which operations."""
+
+    kind: Text
+    mean: float
+    std: NonNegative
+
+
+Basis = Literal["normalized_us", "median_us"]
+"""Which latency of rows and networks is meant: at the machine's standard state where all have that, else the median."""
+
+
+class Calibration(Contract):
+    """What a table learnt from networks that were measured end to end; immutable, a new one for new evidence.
+
+    Latencies inside a network are `rows`: a row of the table times the coefficient of its kind. A network costs their
+    sum and `constant_us`. `version` names the procedure, `basis` the latencies that it compared. `digest` (of all
+    fields but `id` and `created_at`) is its content.
+    """
+
+    id: UUID
+    created_at: AwareDatetime
+    table_id: UUID
+    table_digest: Digest
+    version: Name
+    basis: Basis
+    coefficients: Annotated[tuple[Coefficient, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
+    constant_us: Coefficient
+    rows: Annotated[tuple[InNetworkRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
+    evidence: Annotated[tuple[Evidence, ...], Field(min_length=1, max_length=MAX_NETWORKS)]
+    card: ErrorCard
+
+    @cached_property
+    def digest(self) -> str:
+        return sha256(canonical_json(self.model_dump(mode="json", exclude={"id", "created_at"})))
+
+
+class CalibrationFile(Contract):
+    """A calibration in a file, with the networks of its evidence: its content has the digest it was exported with."""
+
+    content_digest: Digest
+    calibration: Calibration
+    networks: Annotated[tuple[NetworkSpec, ...], Field(max_length=MAX_NETWORKS)]
+
+    @model_validator(mode="after")
+    def _check(self) -> "CalibrationFile":
+        if self.calibration.digest != self.content_digest:
+            raise ValueError(
+                f"content_digest={self.content_digest!r}: the content of calibration {self.calibration.id} has digest "
+                f"{self.calibration.digest}; it was changed or damaged on its way"
+            )
+        if [one.network for one in self.calibration.evidence] != [network.digest for network in self.networks]:
+            raise ValueError("networks: they are not those of the calibration's evidence, in its order")
+        return self
+
+
+class CalibrationSummary(Contract):
+    """A calibration without rows and evidence."""
+
+    id: UUID
+    content_digest: Digest
+    created_at: AwareDatetime
+    table_id: UUID
+    version: Name
+    card: ErrorCard

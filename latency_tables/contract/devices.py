@@ -1,0 +1,58 @@
+"""Devices, their environments, and how they execute."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from latency_tables.contract.base import Contract, DeviceUuid, Positive, Remark, Size, Text
+
+Mode = Literal["pytorch", "pytorch-graph", "tensorrt", "onnxruntime"]
+
+
+Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+
+
+class Runtime(Contract):
+    """How a device executes: `threads` is for CPUs only (None on a GPU)."""
+
+    mode: Mode = "pytorch"
+    precision: Precision = "fp32"
+    batch_size: Annotated[int, Field(gt=0, le=65536)] = 1
+    threads: Annotated[int, Field(gt=0, le=4096)] | None = None
+
+
+class Device(Contract):
+    """Hardware identity: what stays when the software changes."""
+
+    uuid: DeviceUuid
+    kind: Literal["cuda", "cpu"]
+    vendor: Text
+    name: Text
+    memory_bytes: Size
+    cores: Annotated[int, Field(gt=0, le=2**31, description="CPU cores, or multiprocessors of a GPU")]
+    compute_capability: Remark | None = None
+    cpu_flags: Annotated[tuple[Remark, ...], Field(max_length=1000)] = ()
+
+
+class Environment(Contract):
+    """Software and state of a device while it measured; hashed apart from the device."""
+
+    os: Text
+    python: Text
+    torch: Remark | None = None
+    driver: Remark | None = None
+    cuda: Remark | None = None
+    cudnn: Remark | None = None
+    tensorrt: Remark | None = None
+    onnxruntime: Remark | None = None
+    power_limit_w: Positive | None = None
+    clock_policy: Remark | None = None
+    allocator: Remark | None = None
+
+
+class DeviceReport(Contract):
+    """What an agent says of itself when it registers."""
+
+    device: Device
+    environment: Environment
+    agent: Text

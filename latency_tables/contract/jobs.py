@@ -1,0 +1,138 @@
+"""Jobs and the leases under which agents work on them."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+
+from latency_tables.contract.base import (
+    MAX_NETWORKS,
+    MAX_OPERATIONS,
+    Contract,
+    Count,
+    DeviceUuid,
+    Digest,
+    Name,
+    Positive,
+    Requirement,
+    Text,
+)
+from latency_tables.contract.devices import Runtime
+from latency_tables.contract.specs import NetworkSpec, OperationSpec
+
+
+class DeviceSelector(Contract):
+    """Which device may take a job: every given field must be equal."""
+
+    uuid: DeviceUuid | None = None
+    name: Text | None = None
+    kind: Literal["cuda", "cpu"] | None = None
+
+
+class Effort(Contract):
+    """How long to measure: stop a workload when its interval is within `target_rel` of its median.
+
+    None takes the device's default (1 % on a GPU, 2 % on a CPU). `budget_s` bounds the whole job; it never
+    goes below `min_blocks` blocks of each operation.
+    """
+
+    target_rel: Annotated[float, Field(gt=0, lt=1)] | None = None
+    min_blocks: Annotated[int, Field(ge=6, le=1000)] = 12
+    budget_s: Positive | None = None
+
+
+class JobRequest(Contract):
+    """Profile operations, or measure networks end to end; exactly one of the two.
+
+    `requirement` is what an agent without the space has to install (as pip takes it). What was measured before under
+    equal conditions is not measured again; with `repeat_doubtful` only what is sound.
+    """
+
+    device: DeviceSelector
+    runtime: Runtime
+    space: Name
+    space_digest: Digest
+    requirement: Requirement
+    operations: Annotated[tuple[OperationSpec, ...], Field(max_length=MAX_OPERATIONS)] = ()
+    networks: Annotated[tuple[NetworkSpec, ...], Field(max_length=MAX_NETWORKS)] = ()
+    effort: Effort = Effort()
+    repeat_doubtful: Annotated[bool, Field(description="Measure again what has no sound measurement yet.")] = False
+
+    @model_validator(mode="after")
+    def _check(self) -> "JobRequest":
+        if bool(self.operations) == bool(self.networks):
+            raise ValueError("give either operations to profile or networks to measure")
+        for operation in self.operations:
+            if (operation.space, operation.space_digest) != (self.space, self.space_digest):
+                raise ValueError(f"operations: {operation} is not of space {self.space!r} with the job's space_digest")
+        if len({operation.digest for operation in self.operations}) != len(self.operations):
+            raise ValueError("operations: an operation stands twice; list each once")
+        for network in self.networks:
+            if (network.space, network.space_digest) != (self.space, self.space_digest):
+                raise ValueError(f"networks: not of space {self.space!r} with the job's space_digest: {network.digest}")
+        if len({network.digest for network in self.networks}) != len(self.networks):
+            raise ValueError("networks: a network stands twice; list each once")
+        return self
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Digests of everything to measure."""
+        return tuple(item.digest for item in (*self.operations, *self.networks))
+
+
+JobState = Literal["queued", "leased", "done", "failed", "cancelled"]
+
+
+class Progress(Contract):
+    """How far a job is: keys measured, of how many."""
+
+    done: Count
+    total: Count
+
+
+class Job(Contract):
+    """A job as the server sees it. `table_id` is set when a profile job is done."""
+
+    id: UUID
+    request: JobRequest
+    state: JobState
+    progress: Progress
+    attempts: Count
+    error: str | None
+    table_id: UUID | None
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class LeaseRequest(Contract):
+    """An agent asks for work on its device; the server holds the answer up to `wait_s` (at most 25 s)."""
+
+    id: UUID
+    device: DeviceUuid
+    environment: Digest
+    method_version: Name
+    wait_s: Annotated[float, Field(ge=0, le=25)] = 25.0
+
+
+class Lease(Contract):
+    """A job in an agent's hands until `expires_at` by the server's clock. `remaining`: keys not yet measured."""
+
+    id: UUID
+    token: Text
+    job: Job
+    remaining: tuple[Digest, ...]
+    expires_at: AwareDatetime
+    renew_every_s: Positive
+
+
+class LeaseRenewal(Contract):
+    """The answer to a renewal: go on until `expires_at`, or stop because the job was cancelled."""
+
+    expires_at: AwareDatetime
+    cancelled: bool
+
+
+class Completion(Contract):
+    """How an agent ended a job: `error` says why it failed, None that it is done."""
+
+    error: Annotated[str, StringConstraints(min_length=1, max_length=4000)] | None = None

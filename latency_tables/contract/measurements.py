@@ -1,0 +1,156 @@
+"""Block samples of an operation or network, and what is derived from them."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from latency_tables.contract.base import (
+    MAX_SAMPLES,
+    Contract,
+    Count,
+    DeviceUuid,
+    Digest,
+    Name,
+    Params,
+    Positive,
+    SampleUs,
+    Size,
+    StatisticUs,
+)
+from latency_tables.contract.devices import Runtime
+from latency_tables.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99, median_interval, quantile
+
+
+class Method(Contract):
+    """How a number was taken: `version` names the procedure, `settings` its parameters.
+
+    Measurements of unlike versions never stand in one table.
+    """
+
+    version: Name
+    settings: Params = ()
+
+
+class Latency(Contract):
+    """Statistics derived from block samples; never stored instead of them.
+
+    `low_us` and `high_us` bound the median at 95 % (order statistics). p90 and p99 need 64 and 662 samples.
+    """
+
+    median_us: StatisticUs
+    low_us: StatisticUs
+    high_us: StatisticUs
+    mean_us: StatisticUs
+    min_us: StatisticUs
+    q1_us: StatisticUs
+    q3_us: StatisticUs
+    p90_us: StatisticUs | None
+    p99_us: StatisticUs | None
+    count: Size
+
+    @classmethod
+    def of(cls, samples_us: Iterable[float]) -> "Latency":
+        """Derive the statistics of block samples in microseconds (at least one)."""
+        ordered = sorted(samples_us)
+        interval = median_interval(ordered)
+        return cls(
+            median_us=quantile(ordered, 0.5),
+            low_us=interval.low,
+            high_us=interval.high,
+            mean_us=sum(ordered) / len(ordered),
+            min_us=ordered[0],
+            q1_us=quantile(ordered, 0.25),
+            q3_us=quantile(ordered, 0.75),
+            p90_us=quantile(ordered, 0.9) if len(ordered) >= MIN_SAMPLES_P90 else None,
+            p99_us=quantile(ordered, 0.99) if len(ordered) >= MIN_SAMPLES_P99 else None,
+            count=len(ordered),
+        )
+
+
+class Quality(Contract):
+    """Doubt, stored with the number: a measurement that is converged and neither throttled nor noisy is sound."""
+
+    converged: bool
+    throttled: bool = False
+    noisy: bool = False
+    rejected_blocks: Count = 0
+
+    @property
+    def sound(self) -> bool:
+        return self.converged and not self.throttled and not self.noisy
+
+
+class Costs(Contract):
+    """What an operation or network takes beside time, for the whole batch.
+
+    `parameters` are those of the deployed module. `macs`: multiply-adds of its convolutions and matrix products (half
+    its floating-point operations). `peak_memory_bytes`: parameters, inputs, and the most that is allocated at once
+    for outputs and intermediate results, without a library's own workspace.
+    """
+
+    parameters: Count
+    macs: Count
+    peak_memory_bytes: Count
+
+
+NOISY_REL = 0.05
+"""`Observed.noise_rel` from which a machine is called noisy."""
+
+
+class Observed(Contract):
+    """The state of a device while something was measured there; None is what it does not tell.
+
+    `noise_rel`: how far the references of the same run scattered, as the interquartile range over the median of the one
+    that scattered most. Of a GPU over the blocks of this measurement: median clocks and power, highest temperature.
+    """
+
+    clocks: Literal["locked", "not locked"] | None = None
+    noise_rel: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    sm_mhz: Positive | None = None
+    memory_mhz: Positive | None = None
+    temperature_c: Annotated[float, Field(ge=-100, le=1000)] | None = None
+    power_w: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    power_capped: bool | None = None
+    foreign_processes: Count | None = None
+
+
+class Measurement(Contract):
+    """Block samples of one operation or network (`key` is its digest) on one device, in microseconds.
+
+    One sample is the time of one block divided by its number of executions. The client makes `id` (UUIDv7):
+    the same id with the same content is the same measurement.
+
+    `normalized_us` is the latency at the machine's standard state, by the reference operations of the same run.
+    `device_us` is the device's own time where `samples_us` have the host's launching in them (eager CUDA).
+    """
+
+    id: UUID
+    job_id: UUID
+    key: Digest
+    device: DeviceUuid
+    environment: Digest
+    runtime: Runtime
+    method: Method
+    samples_us: Annotated[tuple[SampleUs, ...], Field(min_length=1, max_length=MAX_SAMPLES)]
+    executions_per_block: Size
+    quality: Quality
+    normalized_us: SampleUs | None = None
+    device_us: SampleUs | None = None
+    costs: Costs | None = None
+    observed: Observed | None = None
+    measured_at: AwareDatetime
+
+    @cached_property
+    def latency(self) -> Latency:
+        return Latency.of(self.samples_us)
+
+
+class Receipt(Contract):
+    """The server has this measurement, durably. `late`: its lease had ended before."""
+
+    id: UUID
+    late: bool
+    received_at: AwareDatetime

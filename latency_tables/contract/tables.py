@@ -1,0 +1,157 @@
+"""Latency tables: one device, environment, runtime and space."""
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from latency_tables.contract.base import (
+    MAX_OPERATIONS,
+    MAX_WARNINGS,
+    Contract,
+    Count,
+    Digest,
+    Name,
+    SampleUs,
+    Text,
+    canonical_json,
+    sha256,
+)
+from latency_tables.contract.devices import Device, Environment, Runtime
+from latency_tables.contract.measurements import Costs, Latency, Quality
+from latency_tables.contract.specs import OperationSpec
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class TableRow(Contract):
+    """One operation's latency, as measured alone, and where the samples are.
+
+    `normalized_us`, `device_us` and `costs` are the measurement's.
+    """
+
+    operation: OperationSpec
+    latency: Latency
+    quality: Quality
+    normalized_us: SampleUs | None = None
+    device_us: SampleUs | None = None
+    costs: Costs | None = None
+    measurement_id: UUID
+
+
+class LatencyTable(Contract):
+    """Latencies of one device, one environment, one runtime and one space; immutable.
+
+    `digest` (of all fields but `id`, `created_at` and `warnings`) is its content: the same rows are the same table.
+    `warnings` say in words what was wrong with the machine while the rows were measured.
+    """
+
+    id: UUID
+    created_at: AwareDatetime
+    device: Device
+    environment: Environment
+    runtime: Runtime
+    method_version: Name
+    space: Name
+    space_digest: Digest
+    rows: Annotated[tuple[TableRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
+    warnings: Annotated[tuple[Text, ...], Field(max_length=MAX_WARNINGS)] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        return sha256(canonical_json(self.model_dump(mode="json", exclude={"id", "created_at", "warnings"})))
+
+    @cached_property
+    def _by_digest(self) -> dict[str, TableRow]:
+        return {row.operation.digest: row for row in self.rows}
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The rows, each as one flat mapping of plain values; latencies in microseconds."""
+        for row in self.rows:
+            spec = row.operation
+            yield {
+                "space": spec.space,
+                "name": spec.name,
+                "input_shapes": " ".join("x".join(map(str, shape)) for shape in spec.input_shapes),
+                "params": canonical_json(dict(spec.params)),
+                "key": spec.digest,
+                **row.latency.model_dump(),
+                **row.quality.model_dump(),
+                "normalized_us": row.normalized_us,
+                "device_us": row.device_us,
+                **(row.costs.model_dump() if row.costs else dict.fromkeys(Costs.model_fields)),
+                "measurement_id": str(row.measurement_id),
+            }
+
+    def to_pandas(self) -> "DataFrame":
+        """A DataFrame with a line per operation; latencies in microseconds.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ModuleNotFoundError as error:
+            raise ImportError("LatencyTable.to_pandas needs pandas: pip install pandas") from error
+        return DataFrame(self.records())
+
+    def __getitem__(self, operation: OperationSpec) -> TableRow:
+        """The row of an operation; a missing one raises MissingRows, it is never zero."""
+        self.require([operation])
+        return self._by_digest[operation.digest]
+
+    def require(self, operations: Iterable[OperationSpec]) -> None:
+        """Raise MissingRows naming every operation that has no row here."""
+        missing = [operation for operation in operations if operation.digest not in self._by_digest]
+        if missing:
+            raise MissingRows(self, missing)
+
+
+class TableFile(Contract):
+    """A table in a file: its content has the digest that it was exported with."""
+
+    content_digest: Digest
+    table: LatencyTable
+
+    @model_validator(mode="after")
+    def _check(self) -> "TableFile":
+        if self.table.digest != self.content_digest:
+            raise ValueError(
+                f"content_digest={self.content_digest!r}: the content of table {self.table.id} has digest "
+                f"{self.table.digest}; it was changed or damaged on its way"
+            )
+        return self
+
+
+class MissingRows(LookupError):
+    """A table lacks operations; `missing` lists them."""
+
+    def __init__(self, table: LatencyTable, missing: list[OperationSpec]) -> None:
+        self.missing = missing
+        shown = "; ".join(map(str, missing[:3])) + ("; …" if len(missing) > 3 else "")
+        hint = ""
+        if {operation.space_digest for operation in missing} != {table.space_digest}:
+            hint = " (the table is of another definition of the space)"
+        super().__init__(
+            f"table {table.id} of {table.device.name} has no row for {len(missing)} operation(s){hint}: {shown}. "
+            "Profile them first: post a job with these operations."
+        )
+
+
+class TableSummary(Contract):
+    """A table without its rows."""
+
+    id: UUID
+    content_digest: Digest
+    created_at: AwareDatetime
+    device: str
+    device_name: str
+    environment: Digest
+    runtime: Runtime
+    method_version: Name
+    space: Name
+    space_digest: Digest
+    rows: Count
