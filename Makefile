@@ -2,18 +2,29 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+STAMP := $(VENV)/.installed-dev
+LOWEST := .venv-lowest
+# In two processes; the tests of a file stay together (tests/conftest.py).
+PYTEST := pytest -n 2 --dist loadgroup
 
-.PHONY: run test lint types imports pytest rehearse bench clean
+.PHONY: run test quick lowest lint types imports pytest rehearse bench clean
 
 run:  ## the whole loop on this machine
 	$(PYTHON) deploy/quickstart.py $(ARGS)
 
 test: lint types imports pytest  ## everything that must hold
 
+quick: lint  ## what starts no processes: under two minutes
+	$(BIN)/$(PYTEST) -m "not process and not slow" $(ARGS)
+
+lowest: pyproject.toml  ## the quick tests with the lowest versions that pyproject.toml promises
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable ".[dev]"
+	$(LOWEST)/bin/$(PYTEST) -m "not process and not slow" $(ARGS)
+
 $(STAMP): pyproject.toml deploy/constraints.txt deploy/quickstart.py
-	$(PYTHON) deploy/quickstart.py --install-only
-	$(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable ".[dev]"
+	$(PYTHON) deploy/quickstart.py --install dev
 	touch $@
 
 lint: $(STAMP)
@@ -27,15 +38,13 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 pytest: $(STAMP)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/$(PYTEST) $(ARGS)
 
 rehearse: $(STAMP)  ## the steps of the images, in clean environments: downloads everything again
 	$(BIN)/pytest -m slow $(ARGS)
 
 bench: $(STAMP)
-	for name in $$(ls benchmarks | sed -n 's/^\([a-z].*\)\.py$$/\1/p'); do \
-		$(BIN)/python -m benchmarks.$$name || exit 1; \
-	done
+	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

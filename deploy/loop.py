@@ -15,21 +15,20 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
-from uuid import UUID
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from deploy.services import Service, ServiceDied, service, wait_for_file
+from deploy.stages import Advance, Stages
+from deploy.summary import Summary, show
 from latency_tables.client import LutClient, LutError, ServerUnavailable
-from latency_tables.contract import Device, Effort, Job, MissingRows
+from latency_tables.contract import Device, Effort, Job, LatencyTable, MissingRows, NetworkResult, Runtime
 from lgcnet_search import jobs
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.report import draw_result, write_result
-from lgcnet_search.search.search import SearchError, SearchSettings, StepRecord, search
+from lgcnet_search.search.search import SearchError, SearchResult, SearchSettings, StepRecord, search
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
@@ -39,6 +38,13 @@ SERVER_S = 10.0
 BATCH = 4
 # The paper's 0.001 is for thousands of steps; a hundred would leave α where it began.
 ALPHA_LR = 0.05
+# Seconds for each stage on two shared cores; starting, scenes, pictures and measuring together take under 60.
+PROFILING_S = 120.0
+CALIBRATING_S = 90.0
+SEARCHING_S = 150.0
+MEASURING_S = 25.0
+NETWORK_BLOCKS = 9
+PACE_STEPS = 4
 
 
 class UsageError(Exception):
@@ -57,35 +63,6 @@ REFUSALS = (
     OSError,
 )
 
-Watched = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What `--json` writes."""
-
-    device: str
-    mode: str
-    keys: int
-    keys_measured: int
-    doubtful_keys: int
-    profile_s: float
-    search_s: float
-    measure_s: float
-    networks: int
-    raw_us: float
-    predicted_us: float | None
-    low_us: float | None
-    high_us: float | None
-    measured_us: float
-    raw_error_rel: float
-    error_rel: float | None
-    fps: float
-    genotype: str
-    pictures: list[str]
-    database: str
-    docs_url: str
-
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make run", description="The whole loop of LGCNet on this machine.")
@@ -96,7 +73,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=64, help="street scenes to generate (default 64)")
     parser.add_argument("--crop", type=int, nargs=2, default=(128, 256), metavar=("H", "W"), help="the search's crop")
     parser.add_argument("--proxy-width", type=int, default=4, help="width multiplier of the supernet (default 4)")
-    parser.add_argument("--budget", type=float, metavar="S", help="time for profiling in seconds (default: none)")
+    parser.add_argument(
+        "--budget", type=float, metavar="S", default=PROFILING_S, help="seconds for profiling (default 120)"
+    )
     parser.add_argument("--networks", type=int, default=6, help="networks to calibrate with (default 6; 0: none)")
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (default 0)")
     parser.add_argument("--port", type=int, default=0, help="port of the server (default: a free one)")
@@ -119,90 +98,169 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Walk the whole way and print the summary. Raises one of REFUSALS."""
-    try:
-        space = Space(height=options.height, width_px=options.width)
-        proxy = replace(space, height=options.crop[0], width_px=options.crop[1], width=options.proxy_width)
-        settings = SearchSettings(steps=options.steps, seed=options.seed, alpha_lr=ALPHA_LR)
-        effort = Effort(budget_s=options.budget)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    plan = _plan(options)
     folder: Path = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    stages = Stages(console)
     with ExitStack() as running:
-        url, services = _start(running, folder, options.device, options.port)
-        client = running.enter_context(LutClient(url, retry_for_s=SERVER_S))
-
-        def watch() -> None:
-            for each in services:
-                each.check()
-
-        running.enter_context(_explained(watch))
-        device = _registered(client, watch)
-        runtime = jobs.runtime_on(device)
+        with stages("starting", "starting server and agent"):
+            url, services = _start(running, folder, options.device, options.port)
+            client = running.enter_context(LutClient(url, retry_for_s=SERVER_S))
+            running.enter_context(_explained(services))
+            device = _registered(client, services)
         console.print(f"server and agent are up: {device.name}, docs at {url}/docs", soft_wrap=True)
-
-        with _stage(console, f"profiling {len(space.operations)} operations") as profiling:
-            on_job = _Follower(profiling.advance, watch)
-            job = jobs.submit_profile(client, space.operations, device, runtime, effort)
-            table = jobs.finished_table(client, job, on_job)
-        keys_measured = len(client.measurements(job_id=on_job.job_id)) if on_job.job_id else 0
-
-        latencies = Latencies(table)
-        if options.networks:
-            with _stage(console, f"calibrating with {options.networks} networks") as calibrating:
-                on_job = _Follower(calibrating.advance, watch)
-                latencies = Latencies(table, jobs.calibrate(client, space, table, options.networks, on_job))
-
-        with _stage(console, "drawing street scenes") as drawing:
-            scenes = generated_scenes(options.images, drawing.advance)
-        with _stage(console, "searching") as searching:
-
-            def on_step(record: StepRecord) -> None:
-                watch()
-                searching.advance(record.step + 1, settings.steps)
-
-            batches = search_batches(scenes, space, proxy, BATCH, options.seed, 1)
-            training = "cuda" if torch.cuda.is_available() else "cpu"
-            found = search(space, proxy, latencies, batches, settings, training, on_step)
-        genotype = write_result(found, latencies, folder)
-        pictures = draw_result(found, table, folder)
-
-        with _stage(console, "measuring the derived network") as measuring:
-            on_job = _Follower(measuring.advance, watch)
-            job = jobs.submit_measurement(client, [found.genotype], device, runtime)
-            (result,) = jobs.measured(client, job, [found.genotype], device, runtime, on_job)
-        assert result.raw_us is not None, "the table that was just searched with has every row"
+        target = _Target(client, device, jobs.runtime_on(device), services)
+        table, keys_measured = _profile(target, plan, stages)
+        latencies = _calibrate(target, plan, table, stages)
+        result = _search(target, plan, latencies, stages)
+        with stages("pictures", "drawing the network and the search"):
+            genotype = write_result(result, latencies, folder)
+            pictures = draw_result(result, table, folder)
+        network = _measure(target, result, stages)
+        assert network.raw_us is not None, "the table that was just searched with has every row"
         summary = Summary(
             device=device.name,
-            mode=runtime.mode,
+            mode=target.runtime.mode,
             keys=len(table.rows),
             keys_measured=keys_measured,
             doubtful_keys=sum(not row.quality.sound for row in table.rows),
-            profile_s=profiling.seconds,
-            search_s=searching.seconds,
-            measure_s=measuring.seconds,
-            networks=options.networks,
-            raw_us=result.raw_us,
-            predicted_us=result.predicted_us,
-            low_us=result.low_us,
-            high_us=result.high_us,
-            measured_us=result.measured_us,
-            raw_error_rel=result.raw_us / result.measured_us - 1,
-            error_rel=None if result.predicted_us is None else result.predicted_us / result.measured_us - 1,
-            fps=1e6 / result.measured_us,
+            networks=plan.networks,
+            steps=result.settings.steps,
+            raw_us=network.raw_us,
+            predicted_us=network.predicted_us,
+            low_us=network.low_us,
+            high_us=network.high_us,
+            measured_us=network.measured_us,
+            raw_error_rel=network.raw_us / network.measured_us - 1,
+            error_rel=None if network.predicted_us is None else network.predicted_us / network.measured_us - 1,
+            fps=1e6 / network.measured_us,
             genotype=str(genotype),
             pictures=[str(picture) for picture in pictures],
             database=str(folder / "data"),
             docs_url=f"{url}/docs",
+            stages_s=stages.seconds,
+            total_s=stages.total_s,
         )
-        _show(summary, options.keep)
+        show(summary, options.keep)
         if options.json:
             options.json.write_text(json.dumps(asdict(summary), indent=1) + "\n")
         if options.keep:
             console.print("server and agent stay up; Ctrl-C stops them")
             while True:
-                watch()
+                _check(services)
                 time.sleep(1)
+
+
+def _plan(options: argparse.Namespace) -> "_Plan":
+    try:
+        space = Space(height=options.height, width_px=options.width)
+        return _Plan(
+            space=space,
+            proxy=replace(space, height=options.crop[0], width_px=options.crop[1], width=options.proxy_width),
+            settings=SearchSettings(steps=options.steps, seed=options.seed, alpha_lr=ALPHA_LR),
+            profiling=Effort(budget_s=options.budget),
+            networks=options.networks,
+            images=options.images,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be done, checked before anything starts."""
+
+    space: Space
+    proxy: Space
+    settings: SearchSettings
+    profiling: Effort
+    networks: int
+    images: int
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The device that is measured and searched for, and the way to it."""
+
+    client: LutClient
+    device: Device
+    runtime: Runtime
+    services: Sequence[Service]
+
+    def following(self, advance: Advance) -> Callable[[Job], None]:
+        """Shows a job's progress, and notices when server or agent have died."""
+
+        def on_job(job: Job) -> None:
+            _check(self.services)
+            advance(job.progress.done, job.progress.total)
+
+        return on_job
+
+
+def _profile(target: _Target, plan: _Plan, stages: Stages) -> tuple[LatencyTable, int]:
+    """The table of the whole space, and how many of its keys were measured just now."""
+    operations = plan.space.operations
+    with stages("profiling", f"profiling {len(operations)} operations") as advance:
+        job = jobs.submit_profile(target.client, operations, target.device, target.runtime, plan.profiling)
+        table = jobs.finished_table(target.client, job, target.following(advance))
+    return table, len(target.client.measurements(job_id=job.id))
+
+
+def _calibrate(target: _Target, plan: _Plan, table: LatencyTable, stages: Stages) -> Latencies:
+    """What operations cost, inside a network where networks are to be measured."""
+    if not plan.networks:
+        return Latencies(table)
+    with stages("calibrating", f"calibrating with {plan.networks} networks") as advance:
+        effort = Effort(min_blocks=NETWORK_BLOCKS, budget_s=CALIBRATING_S)
+        return Latencies(
+            table,
+            jobs.calibrate(target.client, plan.space, table, plan.networks, target.following(advance), effort=effort),
+        )
+
+
+def _search(target: _Target, plan: _Plan, latencies: Latencies, stages: Stages) -> SearchResult:
+    """The search on generated street scenes, in as many of its steps as its time allows."""
+    with stages("scenes", "drawing street scenes") as advance:
+        scenes = generated_scenes(plan.images, advance)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def searched(settings: SearchSettings, on_step: Callable[[StepRecord], None]) -> SearchResult:
+        batches = search_batches(scenes, plan.space, plan.proxy, BATCH, settings.seed, 1)
+        return search(plan.space, plan.proxy, latencies, batches, settings, device, on_step)
+
+    with stages("searching", "searching") as advance:
+        settings = _affordable(plan.settings, searched)
+
+        def on_step(record: StepRecord) -> None:
+            _check(target.services)
+            advance(record.step + 1, settings.steps)
+
+        return searched(settings, on_step)
+
+
+def _affordable(
+    settings: SearchSettings, searched: Callable[[SearchSettings, Callable[[StepRecord], None]], object]
+) -> SearchSettings:
+    """The settings with as many steps as SEARCHING_S allows, by the time that a few steps take on this machine."""
+    if settings.steps <= PACE_STEPS:
+        return settings
+    ends: list[float] = []
+    started = time.monotonic()
+    searched(replace(settings, steps=PACE_STEPS), lambda _: ends.append(time.monotonic()))
+    step_s = (ends[-1] - ends[0]) / (PACE_STEPS - 1)  # the first one also allocates and warms up
+    left_s = SEARCHING_S - 2 * (ends[0] - started) - step_s * PACE_STEPS
+    return replace(settings, steps=max(1, min(settings.steps, int(left_s / step_s))))
+
+
+def _measure(target: _Target, result: SearchResult, stages: Stages) -> NetworkResult:
+    """The derived network, end to end, by the agent that made the table."""
+    with stages("measuring", "measuring the derived network") as advance:
+        effort = Effort(min_blocks=NETWORK_BLOCKS, budget_s=MEASURING_S)
+        job = jobs.submit_measurement(target.client, [result.genotype], target.device, target.runtime, effort)
+        (network,) = jobs.measured(
+            target.client, job, [result.genotype], target.device, target.runtime, target.following(advance)
+        )
+    return network
 
 
 def _start(running: ExitStack, folder: Path, device: str, port: int) -> tuple[str, list[Service]]:
@@ -220,91 +278,32 @@ def _start(running: ExitStack, folder: Path, device: str, port: int) -> tuple[st
     ]
 
 
+def _check(services: Sequence[Service]) -> None:
+    for running in services:
+        running.check()
+
+
 @contextmanager
-def _explained(watch: Watched) -> Iterator[None]:
+def _explained(services: Sequence[Service]) -> Iterator[None]:
     """Where the server does not answer because it has died, say that."""
     try:
         yield
     except ServerUnavailable:
-        watch()
+        _check(services)
         raise
 
 
-def _registered(client: LutClient, watch: Watched) -> Device:
+def _registered(client: LutClient, services: Sequence[Service]) -> Device:
     """The device whose agent has just registered. Raises ServiceDied, or TimeoutError."""
     begun = datetime.now(timezone.utc)
     deadline = time.monotonic() + REGISTRATION_S
     while time.monotonic() < deadline:
-        watch()
+        _check(services)
         fresh = [record.device for record in client.devices() if record.heartbeat_at >= begun]
         if fresh:
             return fresh[0]
         time.sleep(0.2)
     raise TimeoutError(f"the agent did not register within {REGISTRATION_S:.0f} s")
-
-
-class _Follower:
-    """Shows a job's progress, and remembers which job it was."""
-
-    def __init__(self, advance: Callable[[int, int], None], watch: Watched) -> None:
-        self._advance = advance
-        self._watch = watch
-        self.job_id: UUID | None = None
-
-    def __call__(self, job: Job) -> None:
-        self._watch()
-        self.job_id = job.id
-        self._advance(job.progress.done, job.progress.total)
-
-
-@dataclass
-class _Stage:
-    """A part of the way: how far it is, and when it is over how long it took."""
-
-    advance: Callable[[int, int], None]
-    seconds: float = 0.0
-
-
-@contextmanager
-def _stage(console: Console, what: str) -> Iterator[_Stage]:
-    """Time a part of the way; a progress bar on a terminal, a line elsewhere."""
-    if not console.is_terminal:
-        console.print(what)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    started = time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        stage = _Stage(lambda done, total: progress.update(task, completed=done, total=total))
-        yield stage
-    stage.seconds = time.monotonic() - started
-
-
-def _show(summary: Summary, keep: bool) -> None:
-    rows = Table(box=None, show_header=False)
-    rows.add_row("device", f"{summary.device}, mode {summary.mode}")
-    doubt = f", {summary.doubtful_keys} of them doubtful" if summary.doubtful_keys else ""
-    rows.add_row(
-        "table", f"{summary.keys} keys{doubt}; {summary.keys_measured} measured now in {summary.profile_s:.0f} s"
-    )
-    rows.add_row("search", f"{summary.search_s:.0f} s")
-    rows.add_row("raw sum", f"{summary.raw_us / 1000:.2f} ms: the table's rows, as measured alone")
-    if summary.predicted_us is not None and summary.low_us is not None and summary.high_us is not None:
-        interval = f"{summary.low_us / 1000:.2f} to {summary.high_us / 1000:.2f} ms"
-        known = f"90 %: {interval}, calibrated by {summary.networks} networks"
-        rows.add_row("predicted", f"{summary.predicted_us / 1000:.2f} ms ({known})")
-    rows.add_row(
-        "measured",
-        f"{summary.measured_us / 1000:.2f} ms end to end in {summary.measure_s:.0f} s, {summary.fps:.1f} FPS",
-    )
-    errors = [f"raw sum {summary.raw_error_rel:+.1%}"]
-    if summary.error_rel is not None:
-        errors.append(f"predicted {summary.error_rel:+.1%}")
-    rows.add_row("difference", ", ".join(errors))
-    rows.add_row("genotype", summary.genotype)
-    rows.add_row("pictures", "\n".join(summary.pictures))
-    rows.add_row("database", summary.database)
-    rows.add_row("docs page", summary.docs_url + ("" if keep else " (with --keep)"))
-    Console(highlight=False, soft_wrap=True).print(rows)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

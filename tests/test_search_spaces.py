@@ -153,7 +153,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The mobile space, and the one of the document, installed."""
     folder = tmp_path_factory.mktemp("spaces")
     site = folder / "site"
-    install(ROOT / "tests" / "mobile_space", site)
+    install(ROOT / "examples" / "mobile_space", site)
     for path, text in files(DOCUMENT).items():
         target = folder / path
         target.parent.mkdir(exist_ok=True)

@@ -58,7 +58,7 @@ def test_only_the_proxy_can_be_reached_from_other_machines() -> None:
     assert open_to_all == {"proxy"}
     assert all("network_mode" not in service for service in SERVICES.values())
     assert COMPOSE["networks"]["inside"]["internal"]
-    caddy = (ROOT / "deploy" / "Caddyfile").read_text()
+    caddy = (ROOT / "deploy" / "images" / "Caddyfile").read_text()
     inside = dict(re.findall(r"(https?)_port (\d+)", caddy))
     assert SERVICES["proxy"]["ports"] == [f"80:{inside['http']}", f"443:{inside['https']}"]
     assert f"reverse_proxy server:{SERVICES['server']['environment']['LUT_PORT']}" in caddy
@@ -114,7 +114,7 @@ def test_the_database_is_not_healthy_while_it_is_first_made() -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_prometheus_and_the_health_check_ask_for_what_is_there(database_url: str) -> None:
-    scrape = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"][0]
+    scrape = yaml.safe_load((ROOT / "deploy" / "images" / "prometheus.yml").read_text())["scrape_configs"][0]
     assert scrape["static_configs"] == [{"targets": ["server:8000"]}]
     assert (
         scrape["authorization"]["credentials_file"].removeprefix("/run/secrets/") in SERVICES["prometheus"]["secrets"]

@@ -86,7 +86,7 @@ class Image:
 def test_every_step_is_known() -> None:
     """A new step of an image is rehearsed, or named here as one that cannot be."""
     for name in ("server", "agent"):
-        image = Image.read(ROOT / "deploy" / f"{name}.Dockerfile")
+        image = Image.read(ROOT / "deploy" / "images" / f"{name}.Dockerfile")
         assert image.command
         assert all(run.startswith((*NOT_HERE, "pip install ")) for run in image.runs), image.runs
         for sources, _ in image.copies:
@@ -95,7 +95,7 @@ def test_every_step_is_known() -> None:
 
 @pytest.mark.slow
 def test_the_server_image_serves(tmp_path: Path) -> None:
-    image = Image.read(ROOT / "deploy" / "server.Dockerfile")
+    image = Image.read(ROOT / "deploy" / "images" / "server.Dockerfile")
     commands = image.rehearse(tmp_path, {})
     helped = subprocess.run([commands / image.command[0], "--help"], capture_output=True, text=True, check=True)
     assert "token" in helped.stdout
@@ -116,7 +116,7 @@ def test_the_server_image_serves(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_agent_image_finds_its_device(tmp_path: Path) -> None:
     """Without TensorRT, which needs CUDA's compiler; with the torch that pip has for this machine."""
-    image = Image.read(ROOT / "deploy" / "agent.Dockerfile")
+    image = Image.read(ROOT / "deploy" / "images" / "agent.Dockerfile")
     commands = image.rehearse(tmp_path, {",tensorrt]": "]"})
     helped = subprocess.run([commands / image.command[0], "--help"], capture_output=True, text=True, check=True)
     assert "doctor" in helped.stdout

@@ -1,6 +1,6 @@
 # The agent, with the LGCNet space. One file, two images:
-#   new GPUs:  docker build -f deploy/agent.Dockerfile -t lgcnet-agent .
-#   Pascal:    docker build -f deploy/agent.Dockerfile -t lgcnet-agent-pascal \
+#   new GPUs:  docker build -f deploy/images/agent.Dockerfile -t lgcnet-agent .
+#   Pascal:    docker build -f deploy/images/agent.Dockerfile -t lgcnet-agent-pascal \
 #                --build-arg BASE=nvidia/cuda:12.6.3-devel-ubuntu22.04 \
 #                --build-arg REQUIREMENTS="torch==2.7.1 tensorrt==8.6.1 tensorrt-libs==8.6.1 tensorrt-bindings==8.6.1" \
 #                --build-arg CONSTRAINTS=/dev/null --build-arg PIP_EXTRA_INDEX_URL=https://pypi.nvidia.com .

@@ -1,0 +1,60 @@
+"""What a run found: on the terminal, and as JSON."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `--json` writes; `stages_s` are seconds by stage, `total_s` those of the whole run without installing."""
+
+    device: str
+    mode: str
+    keys: int
+    keys_measured: int
+    doubtful_keys: int
+    networks: int
+    steps: int
+    raw_us: float
+    predicted_us: float | None
+    low_us: float | None
+    high_us: float | None
+    measured_us: float
+    raw_error_rel: float
+    error_rel: float | None
+    fps: float
+    genotype: str
+    pictures: list[str]
+    database: str
+    docs_url: str
+    stages_s: dict[str, float]
+    total_s: float
+
+
+def show(summary: Summary, keep: bool) -> None:
+    """Print the summary as a table."""
+    rows = Table(box=None, show_header=False)
+    rows.add_row("device", f"{summary.device}, mode {summary.mode}")
+    doubt = f", {summary.doubtful_keys} of them doubtful" if summary.doubtful_keys else ""
+    rows.add_row("table", f"{summary.keys} keys{doubt}; {summary.keys_measured} measured now")
+    rows.add_row("search", f"{summary.steps} steps")
+    rows.add_row("raw sum", f"{summary.raw_us / 1000:.2f} ms: the table's rows, as measured alone")
+    errors = [f"raw sum {summary.raw_error_rel:+.1%}"]
+    if summary.predicted_us is not None and summary.low_us is not None and summary.high_us is not None:
+        interval = f"90 %: {summary.low_us / 1000:.2f} to {summary.high_us / 1000:.2f} ms"
+        rows.add_row(
+            "predicted",
+            f"{summary.predicted_us / 1000:.2f} ms ({interval}, calibrated by {summary.networks} networks)",
+        )
+        errors.append(f"predicted {summary.predicted_us / summary.measured_us - 1:+.1%}")
+    rows.add_row("measured", f"{summary.measured_us / 1000:.2f} ms end to end, {summary.fps:.1f} FPS")
+    rows.add_row("difference", ", ".join(errors))
+    stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in summary.stages_s.items())
+    rows.add_row("time", f"{summary.total_s:.0f} s: {stages}")
+    rows.add_row("genotype", summary.genotype)
+    rows.add_row("pictures", "\n".join(summary.pictures))
+    rows.add_row("database", summary.database)
+    rows.add_row("docs page", summary.docs_url + ("" if keep else " (with --keep)"))
+    Console(highlight=False, soft_wrap=True).print(rows)
