@@ -68,11 +68,11 @@ def bare(app: str, environment: Mapping[str, str], folder: Path) -> Iterator[int
         process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
     try:
         give_up_at = time.monotonic() + 30
-        while "running on http" not in (said := log.read_text()):
-            assert process.poll() is None, said
-            assert time.monotonic() < give_up_at, said
+        while "running on http" not in (lines := log.read_text()):
+            assert process.poll() is None, lines
+            assert time.monotonic() < give_up_at, lines
             time.sleep(0.05)
-        yield int(said.split("running on http://127.0.0.1:")[1].split()[0])
+        yield int(lines.split("running on http://127.0.0.1:")[1].split()[0])
     finally:
         process.kill()
         process.wait()
@@ -84,7 +84,7 @@ def request(path: str, headers: Mapping[str, str]) -> bytes:
 
 
 class _Caller(asyncio.Protocol):
-    """Asks again as soon as it is answered; every answer must be as long as the first one."""
+    """Repeats a request as soon as it is answered. Every answer must have the first one's length."""
 
     def __init__(self, request: bytes, status: int) -> None:
         self._request = request
@@ -133,7 +133,7 @@ def answer_length(data: bytes, status: int) -> int:
 
 
 def per_second(port: int, request: bytes, status: int, seconds: float, connections: int = 32) -> float:
-    """Answers a second that a server gives to callers who each wait for one answer before they ask again."""
+    """Answers per second, to `connections` callers. Each caller waits for an answer before its next request."""
 
     async def run() -> float:
         loop = asyncio.get_running_loop()

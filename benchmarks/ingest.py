@@ -41,14 +41,14 @@ _BATCH = TypeAdapter(list[Measurement])
 
 def main() -> None:
     rounds = max(1, round(options(__doc__ or "", 40).seconds / 40 * ROUNDS))
-    found = {}
+    rates: dict[str, list[tuple[float, float]]] = {}
     for name, url_of in DATABASES.items():
         with tempfile.TemporaryDirectory() as folder, url_of(Path(folder)) as url:
             token = make_token(url, "admin")
             server = Server(url, Path(folder), environment=ENVIRONMENT)
             server.start()
             try:
-                found[name] = _measure(url, server, token, rounds)
+                rates[name] = _measure(url, server, token, rounds)
             finally:
                 server.kill()
     show(
@@ -57,16 +57,16 @@ def main() -> None:
         [
             [
                 name,
-                *(f"{statistics.median(rates):,.0f}" for rates in zip(*pairs, strict=True)),
+                *(f"{statistics.median(column):,.0f}" for column in zip(*pairs, strict=True)),
                 f"{median_ratio(pairs):.2f}",
             ]
-            for name, pairs in found.items()
+            for name, pairs in rates.items()
         ],
     )
     finish(
         {
-            "ratio_executemany": round(median_ratio(found["sqlite"]), 3),
-            "ratio_executemany_postgresql": round(median_ratio(found["postgresql"]), 3),
+            "ratio_executemany": round(median_ratio(rates["sqlite"]), 3),
+            "ratio_executemany_postgresql": round(median_ratio(rates["postgresql"]), 3),
         }
     )
 
@@ -107,7 +107,7 @@ def _executemany(database: Database, batches: Sequence[Sequence[Measurement]]) -
     columns = [*to_row(batches[0][0]), *stamp]
     values = ", ".join(["?" if sqlite else "%s"] * len(columns))
     statement = f"INSERT INTO measurements ({', '.join(columns)}) VALUES ({values})"
-    rows = [[{**to_row(item), **stamp} for item in batch] for batch in batches]
+    rows = [[{**to_row(row), **stamp} for row in batch] for batch in batches]
     ready = [[tuple(_bound(value) if sqlite else value for value in row.values()) for row in part] for part in rows]
     started = time.perf_counter()
     for part in ready:
@@ -124,7 +124,7 @@ def _bound(value: object) -> object:
 
 
 def _over_http(url: str, token: str, batches: Sequence[Sequence[Measurement]]) -> float:
-    """Callers who each wait for one batch's receipts before they send the next."""
+    """Each caller waits for the receipts of a batch before it sends the next."""
     host = f"Host: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json"
     requests = []
     for batch in batches:

@@ -51,7 +51,7 @@ def _measure(server: Server, token: str, folder: Path, seconds: float) -> None:
         bare("benchmarks._bare:starlette", environment, folder) as starlette,
     ):
         ours = int(server.url.rsplit(":", 1)[1])
-        asked = {
+        requests = {
             ("ours", "table"): (ours, request(table, headers)),
             ("ours", "unchanged"): (ours, request(table, unchanged)),
             ("fastapi", "table"): (fast, request("/table", headers)),
@@ -59,13 +59,13 @@ def _measure(server: Server, token: str, folder: Path, seconds: float) -> None:
             ("starlette", "table"): (starlette, request("/table", headers)),
             ("starlette", "unchanged"): (starlette, request("/unchanged", unchanged)),
         }
-        each_s = seconds / ROUNDS / len(asked)
+        reading_s = seconds / ROUNDS / len(requests)
         rounds = [
-            {key: per_second(port, sent, KINDS[key[1]], each_s) for key, (port, sent) in asked.items()}
+            {key: per_second(port, message, KINDS[key[1]], reading_s) for key, (port, message) in requests.items()}
             for _ in range(ROUNDS)
         ]
     ratios = {
-        (other, kind): median_ratio([(one["ours", kind], one[other, kind]) for one in rounds])
+        (other, kind): median_ratio([(rates["ours", kind], rates[other, kind]) for rates in rounds])
         for other in ("fastapi", "starlette")
         for kind in KINDS
     }
@@ -79,7 +79,7 @@ def _measure(server: Server, token: str, folder: Path, seconds: float) -> None:
                     cell
                     for which in ("ours", "fastapi", "starlette")
                     for cell in (
-                        f"{statistics.median(one[which, kind] for one in rounds):,.0f}",
+                        f"{statistics.median(rates[which, kind] for rates in rounds):,.0f}",
                         *([f"{ratios[which, kind]:.2f}"] if which != "ours" else []),
                     )
                 ),
