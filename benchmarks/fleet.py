@@ -13,11 +13,13 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -31,8 +33,8 @@ from benchmarks._common import (
     request,
     show,
 )
-from latency_tables.client import AsyncLutClient, LutClient, LutError
-from latency_tables.contract import Completion, DeviceReport, DeviceSelector, Lease, Measurement, Progress
+from latency_tables.client import LutClient, LutError
+from latency_tables.contract import Completion, DeviceReport, DeviceSelector, Lease, Progress
 from tests.support.factories import lease_request, measurement, operation, profile, report
 from tests.support.processes import ENVIRONMENT, Server, make_token
 
@@ -41,6 +43,7 @@ READERS = 1000
 READ_EVERY_S = 5.0
 MEASURE_S = 2.0
 KEYS = 10
+Answer = TypeVar("Answer")
 SERVERS = {"sqlite": 1, "postgresql": 2}
 SETTLE_S = 1.0
 
@@ -101,15 +104,16 @@ def _run(servers: Sequence[Server], token: str, seconds: float) -> tuple[Worked,
 
 
 def _agents(urls: Sequence[str], token: str, seconds: float) -> Worked:
-    async def run() -> Worked:
-        worked = Worked()
-        stop_at = time.monotonic() + seconds
-        await asyncio.gather(
-            *(_agent(urls[number % len(urls)], token, number, worked, stop_at) for number in range(AGENTS))
-        )
-        return worked
-
-    return uvloop.run(run())
+    """A thread for each: all but a few of them wait for the server or for what they measure."""
+    stop_at = time.monotonic() + seconds
+    with ThreadPoolExecutor(AGENTS) as pool:
+        agents = [pool.submit(_agent, urls[number % len(urls)], token, number, stop_at) for number in range(AGENTS)]
+    total = Worked()
+    for worked in (agent.result() for agent in agents):
+        total.sent |= worked.sent
+        total.unexpected += worked.unexpected
+        total.jobs += worked.jobs
+    return total
 
 
 async def _readers(servers: Sequence[Server], token: str, seconds: float) -> Read:
@@ -130,41 +134,44 @@ async def _readers(servers: Sequence[Server], token: str, seconds: float) -> Rea
     return read
 
 
-async def _agent(url: str, token: str, number: int, worked: Worked, stop_at: float) -> None:
+def _agent(url: str, token: str, number: int, stop_at: float) -> Worked:
     """Submits a job for its own device, does it, and so on; like an agent it never gives up a result."""
+    worked = Worked()
     draw = random.Random(number)
     by = report(f"bench-{number}", f"Bench {number}")
-    async with AsyncLutClient(url, token, timeout_s=10, retry_for_s=60, cache=False) as client:
-        await asyncio.sleep(draw.random() * 5)  # a fleet does not start in one moment
-        await _expect(worked, client.register_device(by))
+    with LutClient(url, token, timeout_s=10, retry_for_s=60, cache=False) as client:
+        time.sleep(draw.random() * 5)  # a fleet does not start in one moment
+        _expect(worked, lambda: client.register_device(by))
         channels = 0
         while time.monotonic() < stop_at:
             operations = [operation(channels + part + 1) for part in range(KEYS)]
+            request = profile(*operations, device=DeviceSelector(uuid=by.device.uuid))
             channels += KEYS
-            await _expect(worked, client.submit_job(profile(*operations, device=DeviceSelector(uuid=by.device.uuid))))
-            lease = await _expect(worked, client.claim(lease_request(by, wait_s=10)))
+            _expect(worked, partial(client.submit_job, request))
+            lease = _expect(worked, lambda: client.claim(lease_request(by, wait_s=10)))
             if lease is not None:
-                await _work(client, lease, by, draw, worked)
+                _work(client, lease, by, draw, worked)
+    return worked
 
 
-async def _work(client: AsyncLutClient, lease: Lease, by: DeviceReport, draw: random.Random, worked: Worked) -> None:
+def _work(client: LutClient, lease: Lease, by: DeviceReport, draw: random.Random, worked: Worked) -> None:
     for done, key in enumerate(lease.remaining):
-        await asyncio.sleep(MEASURE_S * (0.5 + draw.random()))
-        one: Measurement = measurement(lease, key, by, 100 * (1 + draw.random()))
-        worked.sent.add(one.id)
-        await _expect(worked, client.put_measurement(one))
+        time.sleep(MEASURE_S * (0.5 + draw.random()))
+        result = measurement(lease, key, by, 100 * (1 + draw.random()))
+        worked.sent.add(result.id)
+        _expect(worked, partial(client.put_measurement, result))
         if draw.random() < 0.05:
-            await _expect(worked, client.put_measurement(one))  # the receipt was lost on its way
+            _expect(worked, partial(client.put_measurement, result))  # the receipt was lost on its way
         if done == KEYS // 2:
-            await _expect(worked, client.renew(lease.id, lease.token, Progress(done=done, total=KEYS)))
-    await _expect(worked, client.complete(lease.id, lease.token, Completion()))
+            _expect(worked, partial(client.renew, lease.id, lease.token, Progress(done=done, total=KEYS)))
+    _expect(worked, lambda: client.complete(lease.id, lease.token, Completion()))
     worked.jobs += 1
 
 
-async def _expect(worked: Worked, call):  # type: ignore[no-untyped-def]
-    """The answer; what the client could not retry away is noted."""
+def _expect(worked: Worked, call: Callable[[], Answer]) -> Answer | None:
+    """The answer; an error that the client could not retry away is noted."""
     try:
-        return await call
+        return call()
     except LutError as error:
         worked.unexpected[f"{type(error).__name__} {error.status}: {str(error)[:200]}"] += 1
         return None

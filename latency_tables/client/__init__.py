@@ -1,6 +1,7 @@
-"""Talk to a lookup-table server, blocking or not, or read its tables from files without one."""
+"""Talk to a lookup-table server, or read its tables from files without one."""
 
 from latency_tables.client.cache import Cache
+from latency_tables.client.client import LutClient
 from latency_tables.client.errors import (
     Conflict,
     JobFailed,
@@ -12,11 +13,9 @@ from latency_tables.client.errors import (
     ServerUnavailable,
     UnreadableTable,
 )
-from latency_tables.client.methods import AsyncLutClient, LutClient
 from latency_tables.client.offline import load_table
 
 __all__ = [
-    "AsyncLutClient",
     "Cache",
     "Conflict",
     "JobFailed",

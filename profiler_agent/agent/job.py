@@ -120,5 +120,7 @@ class JobRun:
                 self._events.put(message)
         except ProcessFailed as error:
             self._events.put(_Ended(str(error)))
+        except Exception as error:  # without an end the job would wait for ever
+            self._events.put(_Ended(f"the measuring process cannot be read: {error!r}"))
         else:
             self._events.put(_Ended(None))

@@ -45,4 +45,6 @@ class Renewal:
             renewal = self._client.renew(self._lease.id, self._lease.token, self.progress)
         except LutError as error:
             return f"the lease is lost: {error}" if is_refusal(error) else None
+        except Exception as error:  # this thread must not end without a word: the job would outlive its lease
+            return f"the lease cannot be renewed: {error!r}"
         return "the job was cancelled" if renewal.cancelled else None

@@ -99,15 +99,16 @@ class Courier:
         trouble = ""
         for path in self._outbox.pending():
             error = self._attempt(path)
-            trouble = str(error) if error else trouble
+            trouble = str(error) or repr(error) if error else trouble
             if isinstance(error, ServerUnavailable):
                 break
         return trouble
 
-    def _attempt(self, path: Path) -> LutError | OSError | None:
+    def _attempt(self, path: Path) -> Exception | None:
+        """Any error is reported and the result tried again: an agent whose courier has ended waits for ever."""
         try:
             self._outbox.deliver(path, self._send)
-        except (LutError, OSError) as error:
+        except Exception as error:
             return error
         return None
 

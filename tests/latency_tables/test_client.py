@@ -1,5 +1,5 @@
-import asyncio
 import inspect
+import pydoc
 import random
 import sys
 import threading
@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uuid6
 
 from latency_tables.client import (
-    AsyncLutClient,
     LutClient,
     LutError,
     NotFound,
@@ -21,15 +21,17 @@ from latency_tables.client import (
     UnreadableTable,
     load_table,
 )
+from latency_tables.client.retry import FIRST_DELAY_S
 from latency_tables.contract import Completion, DeviceReport, Progress, TableFile
 from lut_server.access.bodies import MAX_BYTES
 from lut_server.exchange.files import write_table
-from tests.support.factories import CPU, lease_request, measurement, operation, profile
+from tests.support.factories import CPU, measurement, operation, profile
 from tests.support.lut import Lut
 
 Reply = tuple[int, dict[str, str], bytes] | None
 EMPTY: Reply = (200, {}, b'{"items": [], "next": null}')
 HANG_UP: Reply = None
+UNDECODABLE: Reply = (200, {"Content-Encoding": "gzip"}, b"abc")
 Scripted = Callable[..., str]
 
 
@@ -71,9 +73,17 @@ def scripted() -> Iterator[Scripted]:
 
 
 def test_a_busy_server_and_a_lost_connection_are_tried_again(scripted: Scripted) -> None:
-    url = scripted((503, {}, b""), HANG_UP, (502, {}, b"proxy"), EMPTY)
+    url = scripted((503, {}, b""), HANG_UP, (502, {}, b"proxy"), UNDECODABLE, EMPTY)
     with LutClient(url, retry_for_s=20) as client:
         assert client.devices() == []
+
+
+def test_an_answer_that_cannot_be_decoded_is_no_answer(scripted: Scripted) -> None:
+    with (
+        LutClient(scripted(UNDECODABLE), retry_for_s=0.1) as client,
+        pytest.raises(ServerUnavailable, match=r"no answer.*DecodingError"),
+    ):
+        client.devices()
 
 
 def test_retry_after_is_honoured(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +96,17 @@ def test_retry_after_is_honoured(scripted: Scripted, monkeypatch: pytest.MonkeyP
         assert client.devices() == []
     assert waits[0] >= 7
     assert waits[1] < 7
+
+
+@pytest.mark.parametrize("value", ["²", "soon", "-5", "1e9", "", "Wed, 21 Oct 99999 07:28:00 GMT"])
+def test_a_retry_after_that_says_nothing_does_no_harm(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with LutClient(scripted((503, {"Retry-After": value}, b""), EMPTY), retry_for_s=20) as client:
+        assert client.devices() == []
+    assert waits[0] <= FIRST_DELAY_S
 
 
 def test_too_many_requests_are_tried_again_when_the_server_says(
@@ -146,35 +167,55 @@ def test_a_proxy_does_not_stand_before_loopback(scripted: Scripted, monkeypatch:
         assert client.devices() == []
 
 
+def test_a_proxy_from_the_environment_is_used_for_other_machines(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", scripted((503, {}, b""), EMPTY))
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with LutClient("http://lut.invalid", retry_for_s=20) as client:
+        assert client.devices() == []
+
+
 A, B = operation(8), operation(16)
 
 
-def _public(kind: type) -> dict[str, str | None]:
-    return {name: getattr(member, "__doc__", None) for name, member in inspect.getmembers(kind) if name[0] != "_"}
+METHODS = {name: member for name, member in vars(LutClient).items() if callable(member) and not name.startswith("_")}
 
 
-def test_both_clients_have_every_method() -> None:
-    assert _public(AsyncLutClient).keys() == _public(LutClient).keys()
-    assert {"claim", "table", "newest_table", "put_measurements", "wait_for_job"} <= _public(LutClient).keys()
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_help_shows_what_a_method_takes_and_gives(method: Callable[..., Any]) -> None:
+    signature = inspect.signature(method)
+    parameters = list(signature.parameters.values())
+    assert parameters.pop(0).name == "self"
+    assert all(parameter.annotation is not inspect.Parameter.empty for parameter in parameters)
+    assert not {parameter.kind for parameter in parameters} & {
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+    }
+    assert signature.return_annotation is not inspect.Signature.empty
+    assert method.__doc__
+    text = pydoc.plain(pydoc.render_doc(LutClient))
+    assert all(f"{parameter.name}: " in text.split(f" {method.__name__}(self")[1] for parameter in parameters)
 
 
-def test_the_whole_way_without_blocking(lut: Lut, device: DeviceReport) -> None:
-    async def walk() -> None:
-        async with AsyncLutClient(lut.url, retry_for_s=5, cache=False) as client:
-            job = await client.submit_job(profile(A, B))
-            lease = await client.claim(lease_request(device))
-            assert lease is not None
-            await client.put_measurements([measurement(lease, key, device) for key in lease.remaining])
-            waiting = asyncio.create_task(client.wait_for_job(job.id, poll_s=0.01))
-            await client.complete(lease.id, lease.token, Completion())
-            done = await waiting
-            assert done.table_id is not None
-            assert await client.table(done.table_id) == lut.client.table(done.table_id)
-            assert [table.id for table in await client.tables()] == [done.table_id]
-            with pytest.raises(NotFound, match="no such job"):
-                await client.job(uuid6.uuid7())
+def test_a_job_from_its_submission_to_its_table(lut: Lut, device: DeviceReport) -> None:
+    job = lut.client.submit_job(profile(A, B))
+    lease = lut.claim(device)
+    states: list[str] = []
 
-    asyncio.run(walk())
+    def wait() -> None:
+        with LutClient(lut.url, cache=False) as client:
+            client.wait_for_job(job.id, lambda job: states.append(job.state), poll_s=0.01)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    lut.client.put_measurements(measurement(lease, key, device) for key in lease.remaining)
+    done = lut.client.complete(lease.id, lease.token, Completion())
+    waiting.join()
+    assert states[-1] == "done"
+    assert [table.id for table in lut.client.tables()] == [done.table_id]
+    with pytest.raises(NotFound, match="no such job"):
+        lut.client.job(uuid6.uuid7())
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -187,18 +228,6 @@ def test_more_than_a_server_takes_at_once_is_sent_in_parts(lut: Lut, device: Dev
     assert len(whole) * len(whole[0].model_dump_json()) > MAX_BYTES["measurements"]
     receipts = lut.client.put_measurements(whole)
     assert [receipt.id for receipt in receipts] == [one.id for one in whole]
-
-
-def test_without_blocking_it_tries_again_too(scripted: Scripted) -> None:
-    async def call() -> None:
-        url = scripted((503, {}, b""), HANG_UP, EMPTY)
-        async with AsyncLutClient(url, retry_for_s=20) as client:
-            assert await client.devices() == []
-        async with AsyncLutClient("http://127.0.0.1:9", retry_for_s=0.1) as client:
-            with pytest.raises(ServerUnavailable, match="lut-server serve"):
-                await client.devices()
-
-    asyncio.run(call())
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

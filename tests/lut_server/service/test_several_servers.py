@@ -1,15 +1,16 @@
 """Two server processes over one PostgreSQL: neither job nor result is handled twice, and each sees the other's."""
 
-import asyncio
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from latency_tables.client import AsyncLutClient, LutClient
+from latency_tables.client import LutClient
 from latency_tables.contract import Completion
 from tests.support.factories import CPU, lease_request, measurement, operation, profile, report
 from tests.support.processes import Server
@@ -38,26 +39,25 @@ def servers(database_url: str, tmp_path: Path) -> Iterator[list[Server]]:
 def test_no_job_is_done_twice(servers: list[Server]) -> None:
     done: list[UUID] = []
 
-    async def agent(number: int) -> None:
+    def agent(number: int) -> None:
         by = report(f"cpu-{number}")
-        async with AsyncLutClient(servers[number % 2].url, retry_for_s=20) as client:
-            await client.register_device(by)
+        with LutClient(servers[number % 2].url, retry_for_s=20) as client:
+            client.register_device(by)
             while len(done) < JOBS:
-                lease = await client.claim(lease_request(by, wait_s=0.2))
+                lease = client.claim(lease_request(by, wait_s=0.2))
                 if lease is None:
                     continue
                 for key in lease.remaining:
-                    await client.put_measurement(measurement(lease, key, by))
-                await client.complete(lease.id, lease.token, Completion())
+                    client.put_measurement(measurement(lease, key, by))
+                client.complete(lease.id, lease.token, Completion())
                 done.append(lease.job.id)
-
-    async def run() -> None:
-        await asyncio.gather(*(agent(number) for number in range(AGENTS)))
 
     with LutClient(servers[0].url) as client:
         for number in range(JOBS):
             client.submit_job(profile(operation(number + 1)))
-    asyncio.run(run())
+    with ThreadPoolExecutor(AGENTS) as agents:
+        for finished in [agents.submit(agent, number) for number in range(AGENTS)]:
+            finished.result()
     with LutClient(servers[1].url) as client:
         assert Counter(done) == Counter(job.id for job in client.jobs("done"))
         assert len(done) == JOBS
@@ -94,5 +94,5 @@ def test_another_process_newest_table_is_seen_in_time(servers: list[Server]) -> 
             one.put_measurements([measurement(lease, key, by) for key in lease.remaining])
             done = one.complete(lease.id, lease.token, Completion())
             assert one.newest_table("cpu-1", "small", CPU).id == done.table_id, "who built it knows at once"
-            asyncio.run(asyncio.sleep(1.1))
+            time.sleep(1.1)
             assert two.newest_table("cpu-1", "small", CPU).id == done.table_id

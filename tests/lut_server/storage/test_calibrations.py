@@ -1,6 +1,5 @@
 """From a table to networks on a real server, with latencies whose truth is known."""
 
-import asyncio
 import csv
 import io
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from latency_tables.calibration import Calibrated, TimedNetwork
-from latency_tables.client import AsyncLutClient, NotAccurate, NotFound, Rejected
+from latency_tables.client import NotAccurate, NotFound, Rejected
 from latency_tables.contract import Calibration, Measurement, NetworkSpec, Runtime
 from lut_server.service import recalibration
 from lut_server.storage import calibrations
@@ -222,17 +221,8 @@ def test_a_table_can_be_demanded_to_predict_well(lut: Lut) -> None:
         lut.client.newest_table("Xeon", "small", CPU, max_mape=card.calibrated.mape / 2)
     assert (bad.value.table_id, bad.value.card) == (table.id, card)
     assert "lgcnet-search profile --again" in str(bad.value)
-
-    async def ask() -> Calibration:
-        async with AsyncLutClient(lut.url, cache=False) as client:
-            with pytest.raises(NotAccurate):
-                await client.table(table.id, max_mape=1e-9)
-            assert await client.predict(truth.draw_networks(2, seed=9), runtime=CPU) == lut.client.predict(
-                truth.draw_networks(2, seed=9), "cpu-1", CPU
-            )
-            return await client.calibration(table.id)
-
-    assert asyncio.run(ask()).card == card
+    drawn = truth.draw_networks(2, seed=9)
+    assert lut.client.predict(drawn, runtime=CPU) == lut.client.predict(drawn, "cpu-1", CPU)
 
 
 def test_networks_are_predicted_on_every_device_that_can(lut: Lut) -> None:

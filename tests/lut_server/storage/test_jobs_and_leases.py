@@ -5,7 +5,7 @@ import pytest
 import uuid6
 
 from latency_tables.client import Conflict, JobFailed, LeaseLost, NotFound
-from latency_tables.contract import Completion, DeviceReport, DeviceSelector, Lease, Progress
+from latency_tables.contract import Completion, DeviceReport, DeviceSelector, Lease, NetworkRecord, Progress
 from lut_server import app
 from lut_server.storage import predictions
 from tests.support.factories import (
@@ -280,7 +280,8 @@ def test_many_waiting_agents_block_nobody_and_get_a_job_when_it_comes(lut: Lut) 
 
 def test_a_network_job_registers_its_network_and_its_result(lut: Lut, device: DeviceReport) -> None:
     spec = network(A, B, counts=[2, 3])
-    assert lut.client.put_network(spec).results == ()
+    put = lut.http.put(f"/v1/networks/{spec.digest}", json=spec.model_dump(mode="json"))
+    assert NetworkRecord.model_validate_json(put.content).results == ()
     table = lut.build_table(profile(A, B), device, median_us=50)
     job = lut.run_job(end_to_end(spec), device, median_us=300)
     assert (job.state, job.table_id) == ("done", None)

@@ -1,18 +1,12 @@
-"""LutClient and AsyncLutClient: a method per resource of the lookup-table server, written once for both.
+"""LutClient: a method for each resource of the lookup-table server."""
 
-Every call may be repeated safely, because the client makes the ids: so every call is retried on connection
-errors, timeouts and a busy server.
-"""
-
-import asyncio
 import ssl
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
@@ -22,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from latency_tables.client.cache import Cache, Entry
 from latency_tables.client.errors import JobFailed, LutError, NotAccurate, NotFound, error_of
-from latency_tables.client.steps import Given, Pause, Steps, method, send
+from latency_tables.client.retry import send
 from latency_tables.contract import (
     Calibration,
     CalibrationSummary,
@@ -60,15 +54,16 @@ BATCH_BYTES = 8 * 2**20  # half of what the server takes
 _LEASE: TypeAdapter[Lease | None] = TypeAdapter(Lease | None)
 _NOTHING: TypeAdapter[None] = TypeAdapter(None)
 _RECEIPTS = TypeAdapter(list[Receipt])
-_TABLE = TypeAdapter(LatencyTable)
+_PREDICTIONS = TypeAdapter(list[Prediction])
 
 
-class Methods(ABC):
-    """What both clients can do.
+class LutClient:
+    """Talks to a lookup-table server at `url`; usable as a context manager and from several threads.
 
-    A request is given up after `timeout_s` without an answer and repeated, with full jitter and honouring
-    Retry-After, until `retry_for_s` have passed; then ServerUnavailable. Tables are kept in `cache`: True takes the
-    platform's cache folder, a path that one, False none.
+    Every call may be repeated safely, because the client makes the ids. A request without an answer after `timeout_s`,
+    or with the answer that the server is busy, is sent again until `retry_for_s` have passed: then ServerUnavailable.
+    Any other refusal is the LutError of its status. Tables are kept in `cache`: True stands for the platform's cache
+    folder, a path for that folder, False for none.
 
     Raises:
         ValueError: `url` is not an http(s) URL.
@@ -94,87 +89,86 @@ class Methods(ABC):
         self._cache = Cache(None if cache is True else cache) if cache else None
         # A proxy from the environment cannot reach this machine's loopback.
         trust_env = parsed.host not in ("127.0.0.1", "localhost", "::1")
-        self._http = self._open(
+        self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             trust_env=trust_env,
             verify=_tls(trust_env),
         )
 
-    @abstractmethod
-    def _open(self, **options: Any) -> Any:
-        """The connections."""
+    def __enter__(self) -> "LutClient":
+        return self
 
-    @abstractmethod
-    def _run(self, steps: Steps[Answer]) -> Any:
-        """Carry out steps: their answer, or what is awaited for it."""
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
-    @method
-    def register_device(self, report: DeviceReport) -> Steps[DeviceRecord]:
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def register_device(self, report: DeviceReport) -> DeviceRecord:
+        """Tell the server of a device and its environment; again when either has changed."""
         return self._call(TypeAdapter(DeviceRecord), "PUT", f"/v1/devices/{quote(report.device.uuid)}", report)
 
-    @method
-    def devices(self) -> Steps[list[DeviceRecord]]:
+    def devices(self) -> list[DeviceRecord]:
+        """All devices, each with the health of its newest tables."""
         return self._list(TypeAdapter(Page[DeviceRecord]), "/v1/devices")
 
-    @method
-    def device(self, uuid: str) -> Steps[DeviceRecord]:
+    def device(self, uuid: str) -> DeviceRecord:
+        """One device."""
         return self._call(TypeAdapter(DeviceRecord), "GET", f"/v1/devices/{quote(uuid, safe='')}")
 
-    @method
-    def submit_job(self, request: JobRequest, id: UUID | None = None) -> Steps[Job]:
+    def submit_job(self, request: JobRequest, id: UUID | None = None) -> Job:
         """Queue a job; the same `id` with the same request is the same job."""
         return self._call(TypeAdapter(Job), "PUT", f"/v1/jobs/{id or uuid6.uuid7()}", request)
 
-    @method
-    def job(self, id: UUID) -> Steps[Job]:
+    def job(self, id: UUID) -> Job:
+        """One job, and how far it is."""
         return self._call(TypeAdapter(Job), "GET", f"/v1/jobs/{id}")
 
-    @method
-    def jobs(self, state: JobState | None = None) -> Steps[list[Job]]:
+    def jobs(self, state: JobState | None = None) -> list[Job]:
+        """Jobs in one state, or all of them, oldest first."""
         return self._list(TypeAdapter(Page[Job]), "/v1/jobs", {"state": state})
 
-    @method
-    def cancel_job(self, id: UUID) -> Steps[Job]:
+    def cancel_job(self, id: UUID) -> Job:
+        """End a job that is queued or being measured; its agent stops when it next renews the lease.
+
+        Raises:
+            Conflict: the job is done or has failed.
+        """
         return self._call(TypeAdapter(Job), "DELETE", f"/v1/jobs/{id}")
 
-    @method
-    def wait_for_job(
-        self, id: UUID, on_progress: Callable[[Job], None] | None = None, poll_s: float = 1.0
-    ) -> Steps[Job]:
-        """Wait until the job is done; `on_progress` sees the job whenever it changed.
+    def wait_for_job(self, id: UUID, on_progress: Callable[[Job], None] | None = None, poll_s: float = 1.0) -> Job:
+        """Wait until the job is done; `on_progress` gets the job whenever it has changed.
 
         Raises:
             JobFailed: it failed or was cancelled.
         """
-        seen: Job | None = None
+        previous: Job | None = None
         while True:
-            job = yield from self._call(TypeAdapter(Job), "GET", f"/v1/jobs/{id}")
-            if on_progress and job != seen:
+            job = self.job(id)
+            if on_progress and job != previous:
                 on_progress(job)
             if job.state == "done":
                 return job
             if job.state in ("failed", "cancelled"):
                 raise JobFailed(job)
-            seen = job
-            yield Pause(poll_s)
+            previous = job
+            time.sleep(poll_s)
 
-    @method
-    def claim(self, request: LeaseRequest) -> Steps[Lease | None]:
+    def claim(self, request: LeaseRequest) -> Lease | None:
         """Ask for work, waiting on the server for up to `request.wait_s`; None if there was none."""
         return self._call(_LEASE, "POST", "/v1/leases", request, timeout_s=self._timeout_s + request.wait_s)
 
-    @method
-    def renew(self, lease_id: UUID, token: str, progress: Progress) -> Steps[LeaseRenewal]:
-        """Keep a lease and tell how far it is.
+    def renew(self, lease_id: UUID, token: str, progress: Progress) -> LeaseRenewal:
+        """Keep a lease, and report its progress.
 
         Raises:
             LeaseLost: it had ended.
         """
         return self._call(TypeAdapter(LeaseRenewal), "PATCH", f"/v1/leases/{lease_id}", progress, lease_token=token)
 
-    @method
-    def complete(self, lease_id: UUID, token: str, completion: Completion) -> Steps[Job]:
+    def complete(self, lease_id: UUID, token: str, completion: Completion) -> Job:
         """End a lease and its job.
 
         Raises:
@@ -183,31 +177,33 @@ class Methods(ABC):
         """
         return self._call(TypeAdapter(Job), "POST", f"/v1/leases/{lease_id}/completion", completion, lease_token=token)
 
-    @method
-    def give_back(self, lease_id: UUID, token: str) -> Steps[None]:
+    def give_back(self, lease_id: UUID, token: str) -> None:
         """Return the job to the queue; this does not count as an attempt."""
-        return self._call(_NOTHING, "DELETE", f"/v1/leases/{lease_id}", lease_token=token)
+        self._call(_NOTHING, "DELETE", f"/v1/leases/{lease_id}", lease_token=token)
 
-    @method
-    def put_measurement(self, measurement: Measurement) -> Steps[Receipt]:
+    def put_measurement(self, measurement: Measurement) -> Receipt:
+        """Store a measurement; the same id with the same content is stored once.
+
+        Raises:
+            Conflict: another measurement has this id.
+        """
         return self._call(TypeAdapter(Receipt), "PUT", f"/v1/measurements/{measurement.id}", measurement)
 
-    @method
-    def put_measurements(self, measurements: list[Measurement]) -> Steps[list[Receipt]]:
+    def put_measurements(self, measurements: Iterable[Measurement]) -> list[Receipt]:
         """Store measurements, each batch (500, or 8 MiB) as a whole or not at all; receipts in the same order."""
-        receipts: list[Receipt] = []
-        for body in _batches(measurements):
-            receipts += yield from self._call(_RECEIPTS, "POST", "/v1/measurements", body)
-        return receipts
+        return [
+            receipt
+            for body in _batches(measurements)
+            for receipt in self._call(_RECEIPTS, "POST", "/v1/measurements", body)
+        ]
 
-    @method
     def measurements(
         self, *, key: str | None = None, device: str | None = None, job_id: UUID | None = None
-    ) -> Steps[list[Measurement]]:
+    ) -> list[Measurement]:
+        """Measurements of which every given field is equal, oldest first."""
         query = {"key": key, "device": device, "job_id": str(job_id) if job_id else None}
         return self._list(TypeAdapter(Page[Measurement]), "/v1/measurements", query)
 
-    @method
     def tables(
         self,
         *,
@@ -218,8 +214,8 @@ class Methods(ABC):
         precision: str | None = None,
         batch_size: int | None = None,
         threads: int | None = None,
-    ) -> Steps[list[TableSummary]]:
-        """Tables for which every given field is equal, oldest first."""
+    ) -> list[TableSummary]:
+        """Tables of which every given field is equal, oldest first."""
         query = {
             "device": device,
             "space": space,
@@ -231,18 +227,16 @@ class Methods(ABC):
         }
         return self._list(TypeAdapter(Page[TableSummary]), "/v1/tables", query)
 
-    @method
-    def table(self, id: UUID, *, max_mape: float | None = None) -> Steps[LatencyTable]:
+    def table(self, id: UUID, *, max_mape: float | None = None) -> LatencyTable:
         """One table; one that was read before comes from the cache, without asking the server.
 
-        `max_mape` demands that its calibrated predictions of networks are off by no more in the mean (0.02 is 2 %).
+        `max_mape` is the largest mean error of its calibrated predictions of networks that is accepted (0.02 is 2 %).
 
         Raises:
-            NotAccurate: they are, or nobody knows.
+            NotAccurate: the mean error is larger, or unknown.
         """
-        return self._demand(self._table(f"/v1/tables/{id}"), max_mape)
+        return self._accurate(self._table(f"/v1/tables/{id}"), max_mape)
 
-    @method
     def newest_table(
         self,
         device: str,
@@ -251,20 +245,19 @@ class Methods(ABC):
         space_digest: str | None = None,
         *,
         max_mape: float | None = None,
-    ) -> Steps[LatencyTable]:
+    ) -> LatencyTable:
         """The newest table of exactly this runtime; `device` is a uuid, or a name that only one device has.
 
         The server is asked each time; a table that is in the cache is not sent again. `max_mape` as for `table`.
 
         Raises:
             NotFound: no such device or table; the message names those there are.
-            NotAccurate: its predictions are off by more than `max_mape`, or nobody knows.
+            NotAccurate: the mean error of its predictions is larger than `max_mape`, or unknown.
         """
         query = {"device": device, "space": space, "space_digest": space_digest, **runtime.model_dump(mode="json")}
-        return self._demand(self._table("/v1/tables/newest", query), max_mape)
+        return self._accurate(self._table("/v1/tables/newest", query), max_mape)
 
-    @method
-    def calibration(self, table_id: UUID) -> Steps[Calibration]:
+    def calibration(self, table_id: UUID) -> Calibration:
         """The newest calibration of a table, with its error card and the latencies inside a network.
 
         Raises:
@@ -272,24 +265,21 @@ class Methods(ABC):
         """
         return self._call(TypeAdapter(Calibration), "GET", f"/v1/tables/{table_id}/calibration")
 
-    @method
-    def stored_calibration(self, id: UUID) -> Steps[Calibration]:
-        """One calibration, also one that a newer one of its table has followed."""
+    def stored_calibration(self, id: UUID) -> Calibration:
+        """One calibration by its own id, also where its table has a newer one."""
         return self._call(TypeAdapter(Calibration), "GET", f"/v1/calibrations/{id}")
 
-    @method
-    def calibrations(self, table_id: UUID | None = None) -> Steps[list[CalibrationSummary]]:
+    def calibrations(self, table_id: UUID | None = None) -> list[CalibrationSummary]:
         """Calibrations with their error cards, of one table or of all, oldest first."""
         query = {"table": str(table_id) if table_id else None}
         return self._list(TypeAdapter(Page[CalibrationSummary]), "/v1/calibrations", query)
 
-    @method
     def predict(
         self,
         networks: Sequence[NetworkSpec],
         device: str | None = None,
         runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
-    ) -> Steps[list[Prediction]]:
+    ) -> list[Prediction]:
         """What networks of one space would cost: on one device, or on every device that has a table with all rows.
 
         For each device, in the order of their names, a prediction of each network (at most 256).
@@ -299,45 +289,37 @@ class Methods(ABC):
             Rejected: the table lacks operations; `problem` lists them as `missing`.
         """
         request = PredictionRequest(networks=tuple(networks), device=device, runtime=runtime)
-        return self._call(TypeAdapter(list[Prediction]), "POST", "/v1/predictions", request)
+        return self._call(_PREDICTIONS, "POST", "/v1/predictions", request)
 
-    @method
-    def put_network(self, network: NetworkSpec) -> Steps[NetworkRecord]:
-        return self._call(TypeAdapter(NetworkRecord), "PUT", f"/v1/networks/{network.digest}", network)
-
-    @method
-    def network(self, digest: str) -> Steps[NetworkRecord]:
+    def network(self, digest: str) -> NetworkRecord:
+        """One network, with its result on every device that measured it."""
         return self._call(TypeAdapter(NetworkRecord), "GET", f"/v1/networks/{quote(digest, safe='')}")
 
-    @method
-    def networks(self) -> Steps[list[NetworkRecord]]:
+    def networks(self) -> list[NetworkRecord]:
+        """All networks with their results, oldest first."""
         return self._list(TypeAdapter(Page[NetworkRecord]), "/v1/networks")
 
-    def _demand(self, table: Steps[LatencyTable], max_mape: float | None) -> Steps[LatencyTable]:
-        """A table whose error card is no worse than `max_mape`, if that is given."""
-        found = yield from table
+    def _accurate(self, table: LatencyTable, max_mape: float | None) -> LatencyTable:
+        """The table, if its error card is no worse than `max_mape` or that is None."""
         if max_mape is None:
-            return found
+            return table
         try:
-            asked = self._call(TypeAdapter(Calibration), "GET", f"/v1/tables/{found.id}/calibration")
-            card = (yield from asked).card
+            card = self.calibration(table.id).card
         except NotFound as error:
-            raise NotAccurate(found.id, max_mape, None) from error
+            raise NotAccurate(table.id, max_mape, None) from error
         if card.calibrated.mape > max_mape:
-            raise NotAccurate(found.id, max_mape, card)
-        return found
+            raise NotAccurate(table.id, max_mape, card)
+        return table
 
-    def _list(self, page: TypeAdapter[Page[Answer]], path: str, query: Query | None = None) -> Steps[list[Answer]]:
-        found: list[Answer] = []
+    def _list(self, page: TypeAdapter[Page[Answer]], path: str, query: Query | None = None) -> list[Answer]:
+        items: list[Answer] = []
         after: str | None = None
         while True:
-            part = yield from self._call(
-                page, "GET", path, query={**(query or {}), "after": after, "limit": PAGE_LIMIT}
-            )
-            found += part.items
+            part = self._call(page, "GET", path, query={**(query or {}), "after": after, "limit": PAGE_LIMIT})
+            items += part.items
             after = part.next
             if after is None:
-                return found
+                return items
 
     def _call(
         self,
@@ -349,126 +331,59 @@ class Methods(ABC):
         query: Query | None = None,
         lease_token: str | None = None,
         timeout_s: float | None = None,
-    ) -> Steps[Answer]:
-        """Send, retry, and turn the answer into `answer` or the exception that its status stands for."""
-        headers = {
-            **({"Content-Type": "application/json"} if body is not None else {}),
-            **({"Lease-Token": lease_token} if lease_token is not None else {}),
-        }
-        content = body.model_dump_json().encode() if isinstance(body, Contract) else body
-        request = self._request(method, path, query, headers, content, timeout_s)
-        response = yield from send(request, self._retry_for_s)
-        if not response.is_success:
-            raise error_of(response)
+    ) -> Answer:
+        request = self._request(method, path, query, body, lease_token, timeout_s)
+        response = self._send(request)
         return _parse(answer, request, response.content, response.status_code)
 
-    def _table(self, path: str, query: Query | None = None) -> Steps[LatencyTable]:
+    def _table(self, path: str, query: Query | None = None) -> LatencyTable:
+        """From the cache if the server says that it has not changed, or never asks for that."""
         request = self._request("GET", path, query)
         url = str(request.url)
-        kept = self._cache.get(url) if self._cache else None
-        if kept and kept.immutable:
-            return _parse(_TABLE, request, kept.body, None)
-        if kept:
-            request.headers["If-None-Match"] = kept.etag
-        response = yield from send(request, self._retry_for_s)
-        if kept and response.status_code == 304:
-            return _parse(_TABLE, request, kept.body, 304)
-        if not response.is_success:
-            raise error_of(response)
-        table = _parse(_TABLE, request, response.content, response.status_code)
-        if self._cache and "ETag" in response.headers:
-            immutable = "immutable" in response.headers.get("Cache-Control", "")
-            self._cache.put(url, Entry(response.headers["ETag"], immutable, response.content))
+        cached = self._cache.get(url) if self._cache else None
+        entry = cached if cached and cached.immutable else self._current(request, cached)
+        table = _parse(TypeAdapter(LatencyTable), request, entry.body, None if entry is cached else 200)
+        if self._cache and entry is not cached and entry.etag:
+            self._cache.put(url, entry)
         return table
+
+    def _current(self, request: httpx.Request, cached: Entry | None) -> Entry:
+        """The cached entry if it is what the server has, else what the server sends."""
+        if cached:
+            request.headers["If-None-Match"] = cached.etag
+        response = self._send(request, not_modified=cached is not None)
+        if cached and response.status_code == 304:
+            return cached
+        immutable = "immutable" in response.headers.get("Cache-Control", "")
+        return Entry(response.headers.get("ETag", ""), immutable, response.content)
 
     def _request(
         self,
         method: str,
         path: str,
-        query: Query | None,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | None = None,
+        query: Query | None = None,
+        body: Contract | bytes | None = None,
+        lease_token: str | None = None,
         timeout_s: float | None = None,
     ) -> httpx.Request:
-        request: httpx.Request = self._http.build_request(
+        return self._http.build_request(
             method,
             path,
             params={name: value for name, value in (query or {}).items() if value is not None},
-            content=content,
-            headers=headers,
+            content=body.model_dump_json().encode() if isinstance(body, Contract) else body,
+            headers={
+                **({"Content-Type": "application/json"} if body is not None else {}),
+                **({"Lease-Token": lease_token} if lease_token is not None else {}),
+            },
             timeout=timeout_s or self._timeout_s,
         )
-        return request
 
-
-class LutClient(Methods):
-    """Talks to a lookup-table server at `url`; usable as a context manager and from several threads."""
-
-    _http: httpx.Client
-
-    def __enter__(self) -> "LutClient":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _open(self, **options: Any) -> httpx.Client:
-        return httpx.Client(**options)
-
-    def _run(self, steps: Steps[Answer]) -> Answer:
-        given: Given = None
-        while True:
-            try:
-                wanted = steps.send(given)
-            except StopIteration as done:
-                return cast(Answer, done.value)
-            given = None
-            if isinstance(wanted, Pause):
-                time.sleep(wanted.seconds)
-                continue
-            try:
-                given = self._http.send(wanted)
-            except httpx.TransportError as error:
-                given = error
-
-
-class AsyncLutClient(Methods):
-    """The same for asyncio: an async context manager whose methods are awaited."""
-
-    _http: httpx.AsyncClient
-
-    async def __aenter__(self) -> "AsyncLutClient":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        await self._http.aclose()
-
-    def _open(self, **options: Any) -> httpx.AsyncClient:
-        return httpx.AsyncClient(**options)
-
-    async def _run(self, steps: Steps[Answer]) -> Answer:
-        given: Given = None
-        while True:
-            try:
-                wanted = steps.send(given)
-            except StopIteration as done:
-                return cast(Answer, done.value)
-            given = None
-            if isinstance(wanted, Pause):
-                await asyncio.sleep(wanted.seconds)
-                continue
-            try:
-                given = await self._http.send(wanted)
-            except httpx.TransportError as error:
-                given = error
+    def _send(self, request: httpx.Request, *, not_modified: bool = False) -> httpx.Response:
+        """A response of success, or 304 if `not_modified`; any other raises the exception of its status."""
+        response = send(self._http, request, self._retry_for_s)
+        if not response.is_success and not (not_modified and response.status_code == 304):
+            raise error_of(response)
+        return response
 
 
 @lru_cache
