@@ -370,7 +370,7 @@ class LutClient:
             method,
             path,
             params={name: value for name, value in (query or {}).items() if value is not None},
-            content=body.model_dump_json().encode() if isinstance(body, Contract) else body,
+            content=body.model_dump_json(exclude_none=True).encode() if isinstance(body, Contract) else body,
             headers={
                 **({"Content-Type": "application/json"} if body is not None else {}),
                 **({"Lease-Token": lease_token} if lease_token is not None else {}),
@@ -397,7 +397,7 @@ def _batches(measurements: Iterable[Measurement]) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
     for measurement in measurements:
-        part = measurement.model_dump_json().encode()
+        part = measurement.model_dump_json(exclude_none=True).encode()
         if parts and (len(parts) == BATCH or size + len(part) > BATCH_BYTES):
             yield b"[" + b",".join(parts) + b"]"
             parts, size = [], 0
@@ -409,10 +409,10 @@ def _batches(measurements: Iterable[Measurement]) -> Iterator[bytes]:
 
 def _parse(answer: TypeAdapter[Answer], request: httpx.Request, content: bytes, status: int | None) -> Answer:
     try:
-        return answer.validate_json(content or b"null")
+        return answer.validate_json(content or b"null", extra="ignore")
     except ValidationError as error:
         raise LutError(
-            f"{request.method} {request.url}: the answer is not what this client knows "
-            f"({first_error(error, 'answer')}); is a lut-server of this version there?",
+            f"{request.method} {request.url}: this client cannot read the answer "
+            f"({first_error(error, 'answer')}); is a lut-server there, of this version or a newer one?",
             status=status,
         ) from error

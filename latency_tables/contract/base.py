@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PlainSerializer,
     StrictBool,
     StrictFloat,
@@ -23,6 +24,7 @@ from pydantic import (
     StrictStr,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
 
 MAX_SAMPLES = 10_000
@@ -38,6 +40,7 @@ MAX_WARNINGS = 16
 
 
 Item = TypeVar("Item")
+Own = TypeVar("Own", bound="Contract")
 
 
 # Nothing that ends a string or starts a tag in SQL, HTML or a shell, and no control character.
@@ -114,7 +117,7 @@ def _items(value: object) -> object:
 
 def _sorted_items(items: tuple[tuple[str, Scalar], ...]) -> tuple[tuple[str, Scalar], ...]:
     if len(dict(items)) != len(items):
-        raise ValueError("a name stands twice; give each once")
+        raise ValueError("a name is repeated; give each once")
     return tuple(sorted(items, key=lambda item: item[0]))
 
 
@@ -152,25 +155,57 @@ def sha256(text: str) -> str:
 
 
 class Contract(BaseModel):
-    """Frozen, unknown fields rejected, equal and hashed by content."""
+    """Frozen, equal and hashed by content.
+
+    Fields are added over time, each of them optional and None by default: `canonical` leaves out what is None, so an
+    object that does not set the new field keeps its digest. Unknown fields are refused; only a client, which may be
+    older than its server, reads answers with `extra="ignore"`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    not_content: ClassVar[frozenset[str]] = frozenset()
+    """Fields that the digest leaves out."""
+
     @cached_property
     def canonical(self) -> str:
-        """The canonical JSON of this object."""
-        return canonical_json(self.model_dump(mode="json"))
+        """The canonical JSON of this object's content, without what is None."""
+        return canonical_json(self.model_dump(mode="json", exclude=set(self.not_content), exclude_none=True))
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: the key of this object everywhere."""
         return sha256(self.canonical)
 
+    def model_copy(self: Own, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Own:
+        """As pydantic's, without the digest and whatever else was derived from the old values."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self.digest == other.digest
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+
+class Exact(Contract):
+    """A key or an order: a reader must know every field that is set, whatever it does with unknown fields elsewhere.
+
+    Whoever ignored one would look up, or measure, something else.
+    """
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _know_all(cls, data: object, validate: ModelWrapValidatorHandler["Exact"]) -> "Exact":
+        made = validate(data)
+        if isinstance(data, Mapping):
+            for name in data.keys() - cls.model_fields.keys():
+                if data[name] is not None:
+                    raise ValueError(f"{name}: {cls.__name__} has no such field in this version; upgrade it")
+        return made
 
 
 class Page(Contract, Generic[Item]):

@@ -1,7 +1,6 @@
 """What a table learnt from networks that were measured end to end."""
 
-from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -18,8 +17,6 @@ from latency_tables.contract.base import (
     Share,
     Size,
     Text,
-    canonical_json,
-    sha256,
 )
 from latency_tables.contract.specs import NetworkSpec
 
@@ -99,6 +96,8 @@ class Calibration(Contract):
     fields but `id` and `created_at`) is its content.
     """
 
+    not_content: ClassVar = frozenset({"id", "created_at"})
+
     id: UUID
     created_at: AwareDatetime
     table_id: UUID
@@ -110,10 +109,6 @@ class Calibration(Contract):
     rows: Annotated[tuple[InNetworkRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
     evidence: Annotated[tuple[Evidence, ...], Field(min_length=1, max_length=MAX_NETWORKS)]
     card: ErrorCard
-
-    @cached_property
-    def digest(self) -> str:
-        return sha256(canonical_json(self.model_dump(mode="json", exclude={"id", "created_at"})))
 
 
 class CalibrationFile(Contract):
@@ -128,7 +123,7 @@ class CalibrationFile(Contract):
         if self.calibration.digest != self.content_digest:
             raise ValueError(
                 f"content_digest={self.content_digest!r}: the content of calibration {self.calibration.id} has digest "
-                f"{self.calibration.digest}; it was changed or damaged on its way"
+                f"{self.calibration.digest}; the file was changed or damaged, or a newer version wrote it"
             )
         if [one.network for one in self.calibration.evidence] != [network.digest for network in self.networks]:
             raise ValueError("networks: they are not those of the calibration's evidence, in its order")

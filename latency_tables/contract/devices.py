@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from latency_tables.contract.base import Contract, DeviceUuid, Positive, Remark, Size, Text
+from latency_tables.contract.base import Contract, DeviceUuid, Exact, Positive, Remark, Size, Text
 
 Mode = Literal["pytorch", "pytorch-graph", "tensorrt", "onnxruntime"]
 
@@ -12,7 +12,7 @@ Mode = Literal["pytorch", "pytorch-graph", "tensorrt", "onnxruntime"]
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 
 
-class Runtime(Contract):
+class Runtime(Exact):
     """How a device executes: `threads` is for CPUs only (None on a GPU)."""
 
     mode: Mode = "pytorch"

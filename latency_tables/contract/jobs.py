@@ -12,6 +12,7 @@ from latency_tables.contract.base import (
     Count,
     DeviceUuid,
     Digest,
+    Exact,
     Name,
     Positive,
     Requirement,
@@ -21,7 +22,7 @@ from latency_tables.contract.devices import Runtime
 from latency_tables.contract.specs import NetworkSpec, OperationSpec
 
 
-class DeviceSelector(Contract):
+class DeviceSelector(Exact):
     """Which device may take a job: every given field must be equal."""
 
     uuid: DeviceUuid | None = None
@@ -29,7 +30,7 @@ class DeviceSelector(Contract):
     kind: Literal["cuda", "cpu"] | None = None
 
 
-class Effort(Contract):
+class Effort(Exact):
     """How long to measure: stop a workload when its interval is within `target_rel` of its median.
 
     None takes the device's default (1 % on a GPU, 2 % on a CPU). `budget_s` bounds the whole job; it never
@@ -41,7 +42,7 @@ class Effort(Contract):
     budget_s: Positive | None = None
 
 
-class JobRequest(Contract):
+class JobRequest(Exact):
     """Profile operations, or measure networks end to end; exactly one of the two.
 
     `requirement` is what an agent without the space has to install (as pip takes it). What was measured before under
@@ -66,12 +67,12 @@ class JobRequest(Contract):
             if (operation.space, operation.space_digest) != (self.space, self.space_digest):
                 raise ValueError(f"operations: {operation} is not of space {self.space!r} with the job's space_digest")
         if len({operation.digest for operation in self.operations}) != len(self.operations):
-            raise ValueError("operations: an operation stands twice; list each once")
+            raise ValueError("operations: an operation is repeated; list each once")
         for network in self.networks:
             if (network.space, network.space_digest) != (self.space, self.space_digest):
                 raise ValueError(f"networks: not of space {self.space!r} with the job's space_digest: {network.digest}")
         if len({network.digest for network in self.networks}) != len(self.networks):
-            raise ValueError("networks: a network stands twice; list each once")
+            raise ValueError("networks: a network is repeated; list each once")
         return self
 
     @property

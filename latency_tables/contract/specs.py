@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
-from latency_tables.contract.base import MAX_OPERATIONS, Contract, Digest, Name, Params, Shape, canonical_json
+from latency_tables.contract.base import MAX_OPERATIONS, Digest, Exact, Name, Params, Shape, canonical_json
+
+MAX_GENOTYPE_DEPTH = 32
+_TOO_DEEP = f"genotype: nests deeper than {MAX_GENOTYPE_DEPTH} levels; make it flatter"
 
 
-class OperationSpec(Contract):
+class OperationSpec(Exact):
     """One operation at one shape: the key of a latency row.
 
     `space_digest` covers the definitions of the operations: a changed definition is another key.
@@ -28,17 +31,18 @@ class OperationSpec(Contract):
         return f"{self.space}/{self.name}({shapes}{'; ' + params if params else ''})"
 
 
-class OperationCount(Contract):
+class OperationCount(Exact):
     """How often a network executes an operation."""
 
     operation: OperationSpec
     count: Annotated[int, Field(gt=0, le=1_000_000)]
 
 
-class NetworkSpec(Contract):
+class NetworkSpec(Exact):
     """A network of a search space: what builds it, and the multiset of operations that it executes.
 
-    `genotype` is canonical JSON that only the space interprets. `operations` is sorted by digest.
+    `genotype` is canonical JSON that only the space interprets, at most MAX_GENOTYPE_DEPTH levels deep. `operations` is
+    sorted by digest.
     """
 
     space: Name
@@ -50,10 +54,12 @@ class NetworkSpec(Contract):
     @model_validator(mode="after")
     def _check(self) -> "NetworkSpec":
         try:
-            parsed = json.loads(self.genotype)
-        except (ValueError, RecursionError) as error:
+            genotype = json.loads(self.genotype)
+        except RecursionError as error:
+            raise ValueError(_TOO_DEEP) from error
+        except ValueError as error:
             raise ValueError(f"genotype: not JSON ({error})") from error
-        if canonical_json(parsed) != self.genotype:
+        if _canonical(genotype) != self.genotype:
             raise ValueError("genotype: not canonical JSON; make it with latency_tables.contract.canonical_json")
         digests = [item.operation.digest for item in self.operations]
         if digests != sorted(set(digests)):
@@ -69,12 +75,27 @@ class NetworkSpec(Contract):
         input_shape: tuple[int, ...],
         operations: Mapping[OperationSpec, int],
     ) -> "NetworkSpec":
-        """Put genotype and multiset into their canonical form."""
+        """Put genotype and multiset into their canonical form.
+
+        Raises:
+            ValueError: the genotype is not JSON, or nests deeper than MAX_GENOTYPE_DEPTH levels.
+        """
         counts = [OperationCount(operation=operation, count=count) for operation, count in operations.items()]
         return cls(
             space=space,
             space_digest=space_digest,
-            genotype=canonical_json(genotype),
+            genotype=_canonical(genotype),
             input_shape=input_shape,
             operations=tuple(sorted(counts, key=lambda item: item.operation.digest)),
         )
+
+
+def _canonical(genotype: Any) -> str:
+    """Its canonical JSON. Raises ValueError for one that nests too deep: writing it would exhaust the stack."""
+    items = [genotype]
+    for _ in range(MAX_GENOTYPE_DEPTH + 1):
+        containers = [item for item in items if isinstance(item, (Mapping, list, tuple))]
+        if not containers:
+            return canonical_json(genotype)
+        items = [item for part in containers for item in (part.values() if isinstance(part, Mapping) else part)]
+    raise ValueError(_TOO_DEEP)

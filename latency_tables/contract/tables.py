@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -17,7 +17,6 @@ from latency_tables.contract.base import (
     SampleUs,
     Text,
     canonical_json,
-    sha256,
 )
 from latency_tables.contract.devices import Device, Environment, Runtime
 from latency_tables.contract.measurements import Costs, Latency, Quality
@@ -49,6 +48,8 @@ class LatencyTable(Contract):
     `warnings` say in words what was wrong with the machine while the rows were measured.
     """
 
+    not_content: ClassVar = frozenset({"id", "created_at", "warnings"})
+
     id: UUID
     created_at: AwareDatetime
     device: Device
@@ -59,10 +60,6 @@ class LatencyTable(Contract):
     space_digest: Digest
     rows: Annotated[tuple[TableRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
     warnings: Annotated[tuple[Text, ...], Field(max_length=MAX_WARNINGS)] = ()
-
-    @cached_property
-    def digest(self) -> str:
-        return sha256(canonical_json(self.model_dump(mode="json", exclude={"id", "created_at", "warnings"})))
 
     @cached_property
     def _by_digest(self) -> dict[str, TableRow]:
@@ -121,7 +118,7 @@ class TableFile(Contract):
         if self.table.digest != self.content_digest:
             raise ValueError(
                 f"content_digest={self.content_digest!r}: the content of table {self.table.id} has digest "
-                f"{self.table.digest}; it was changed or damaged on its way"
+                f"{self.table.digest}; the file was changed or damaged, or a newer version wrote it"
             )
         return self
 

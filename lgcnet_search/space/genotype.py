@@ -87,7 +87,7 @@ class Genotype:
         """Read `to_json`'s form, spaces and line breaks allowed. Raises GenotypeError."""
         try:
             value = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise GenotypeError(f"the genotype is not JSON: {error}") from error
         given = _members("the genotype", value, {"cells", "fusion", "space"})
         names = {item.name for item in fields(Space)}

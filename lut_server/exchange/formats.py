@@ -90,7 +90,7 @@ def require_digest(table: LatencyTable, digest: object) -> None:
     if table.digest != digest:
         raise Unprocessable(
             f"content_digest={digest!r}: the content of table {table.id} has digest {table.digest}; "
-            "it was changed or damaged on its way, so nothing is stored",
+            "it was changed or damaged on its way, or a newer version wrote it, so nothing is stored",
             field="content_digest",
         )
 

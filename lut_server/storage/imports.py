@@ -109,5 +109,5 @@ def _check(table: LatencyTable, now: datetime) -> None:
         if (spec.space, spec.space_digest) != (table.space, table.space_digest):
             raise Unprocessable(f"rows: {spec} is not of space {table.space!r} with the table's space_digest")
         if spec.digest in seen:
-            raise Unprocessable(f"rows: {spec} stands twice")
+            raise Unprocessable(f"rows: {spec} is repeated")
         seen.add(spec.digest)

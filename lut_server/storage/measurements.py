@@ -141,7 +141,7 @@ def to_row(measurement: Measurement) -> Row:
 
     Made before the transaction begins: SQLite takes one writer at a time.
     """
-    body = measurement.model_dump_json()
+    body = measurement.model_dump_json(exclude_none=True)  # a field that is added later changes no stored digest
     runtime = measurement.runtime
     return {
         "id": measurement.id,

@@ -10,16 +10,14 @@ from pydantic import ValidationError
 from latency_tables.contract import (
     Device,
     JobRequest,
-    Latency,
     LatencyTable,
     NetworkSpec,
     OperationSpec,
-    Quality,
     Runtime,
-    TableRow,
     canonical_json,
 )
-from tests.support.factories import network, operation, profile, report
+from tests.support.factories import network, operation, profile, report, table
+from tests.support.lut import Lut
 
 plain = st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters="\x7f<>\"'`;\\")
 scalars = st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300) | st.text(plain, max_size=10)
@@ -63,31 +61,12 @@ def test_a_network_does_not_depend_on_the_order_in_which_it_was_given(
 
 @given(samples)
 def test_a_table_survives_the_wire_with_its_digest(samples_us: list[float]) -> None:
-    table = LatencyTable.model_validate(
-        {
-            "id": "01890000-0000-7000-8000-000000000000",
-            "created_at": "2025-01-01T00:00:00Z",
-            "device": report().device,
-            "environment": report().environment,
-            "runtime": Runtime(),
-            "method_version": "blocks-1",
-            "space": "small",
-            "space_digest": "0" * 64,
-            "rows": [
-                TableRow(
-                    operation=operation(),
-                    latency=Latency.of(samples_us),
-                    quality=Quality(converged=True),
-                    measurement_id="01890000-0000-7000-8000-000000000001",
-                )
-            ],
-        }
-    )
-    again = LatencyTable.model_validate_json(table.model_dump_json())
-    assert again == table
-    assert again.digest == table.digest
-    later = table.model_copy(update={"id": uuid6.uuid7()})
-    assert LatencyTable.model_validate(later.model_dump(mode="json")).digest == table.digest
+    before = table(operation(), samples_us=samples_us)
+    after = LatencyTable.model_validate_json(before.model_dump_json())
+    assert after == before
+    assert after.digest == before.digest
+    later = before.model_copy(update={"id": uuid6.uuid7()})
+    assert LatencyTable.model_validate(later.model_dump(mode="json")).digest == before.digest
 
 
 def test_digests_are_the_same_in_every_version_of_this_project() -> None:
@@ -105,6 +84,16 @@ def test_digests_are_the_same_in_every_version_of_this_project() -> None:
         f'"space_digest":"{"0" * 64}","space":"small"}}'
     )
     assert reordered.digest == spec.digest
+    digests = {
+        Runtime(): "76f0b69d5c15977bccc97f6591575f3ad64495a5c6fc6be14511b326ab677b92",
+        report().environment: "c5835aaa943ba207bbe09e6093c7b661b3c82d00ca830bb3d1e24d80c933e6b2",
+        network(operation(8), operation(16)): "068ee3d7725f542f8223d9b640163412d0dbce554a369682295a412c2eaee723",
+        profile(operation(8)): "75bf4f15e8993339891935912036d7ec725c12d6571a9fb0d970bdefd066c18b",
+        table(operation(8), samples_us=range(1, 100)): (
+            "9ad8c202beeb2c592f259be845936b4bb048346278e428be695d2dc131b32066"
+        ),
+    }
+    assert {item: item.digest for item in digests} == digests
 
 
 def test_a_scalar_keeps_its_type() -> None:
@@ -137,6 +126,9 @@ def test_malformed_networks_are_refused() -> None:
     for change, said in (
         ({"genotype": "{not json"}, "not JSON"),
         ({"genotype": '{"b": 1}'}, "canonical"),
+        ({"genotype": "[" * 33 + "]" * 33}, "deeper than 32 levels; make it flatter"),
+        ({"genotype": '{"a":' * 952 + "1" + "}" * 952}, "deeper than 32 levels"),
+        ({"genotype": "[" * 50_000 + "]" * 50_000}, "deeper than 32 levels"),
         ({"operations": wire["operations"][::-1]}, "sorted by digest"),
         ({"operations": []}, "at least 1"),
     ):
@@ -144,12 +136,33 @@ def test_malformed_networks_are_refused() -> None:
             NetworkSpec.model_validate({**wire, **change})
 
 
+def test_a_genotype_may_nest_32_levels_deep() -> None:
+    genotype: object = 1
+    for _ in range(32):
+        genotype = [genotype]
+    spec = NetworkSpec.of("small", operation().space_digest, genotype, (3, 8, 8), {operation(): 1})
+    assert spec.genotype == "[" * 32 + "1" + "]" * 32
+    for _ in range(2000):
+        genotype = {"a": genotype}
+    with pytest.raises(ValueError, match="deeper than 32 levels; make it flatter"):
+        NetworkSpec.of("small", operation().space_digest, genotype, (3, 8, 8), {operation(): 1})
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("levels", [33, 952, 20_000])
+def test_a_server_refuses_a_genotype_that_nests_too_deep(lut: Lut, levels: int) -> None:
+    body = {**network(operation()).model_dump(mode="json"), "genotype": "[" * levels + "]" * levels}
+    answer = lut.http.put(f"/v1/networks/{'0' * 64}", json=body)
+    assert answer.status_code == 422
+    assert "deeper than 32 levels" in answer.text
+
+
 def test_a_job_is_of_one_space_and_of_one_kind() -> None:
     wire = profile(operation(8)).model_dump(mode="json")
     for change, said in (
         ({"operations": []}, "either operations"),
         ({"networks": [network(operation(8)).model_dump(mode="json")]}, "either operations"),
-        ({"operations": wire["operations"] * 2}, "twice"),
+        ({"operations": wire["operations"] * 2}, "repeated"),
         ({"space": "other"}, "not of space"),
     ):
         with pytest.raises(ValidationError, match=said):

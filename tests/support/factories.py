@@ -13,6 +13,8 @@ from latency_tables.contract import (
     Environment,
     Job,
     JobRequest,
+    Latency,
+    LatencyTable,
     Lease,
     LeaseRequest,
     Measurement,
@@ -22,6 +24,7 @@ from latency_tables.contract import (
     Progress,
     Quality,
     Runtime,
+    TableRow,
     sha256,
 )
 
@@ -67,6 +70,32 @@ def profile(*operations: OperationSpec, device: DeviceSelector | None = None, ru
         space_digest=operations[0].space_digest,
         requirement="small",
         operations=operations,
+    )
+
+
+def table(
+    *operations: OperationSpec, samples_us: Sequence[float] = (100.0,), device: DeviceReport | None = None
+) -> LatencyTable:
+    """A table without a server; its rows all have the same latency."""
+    by = device or report()
+    return LatencyTable(
+        id=uuid6.uuid7(),
+        created_at=datetime(2025, 1, 1, tzinfo=timezone.utc),
+        device=by.device,
+        environment=by.environment,
+        runtime=CPU,
+        method_version=METHOD.version,
+        space="small",
+        space_digest=operations[0].space_digest,
+        rows=tuple(
+            TableRow(
+                operation=operation,
+                latency=Latency.of(samples_us),
+                quality=SOUND,
+                measurement_id=UUID("01890000-0000-7000-8000-000000000001"),
+            )
+            for operation in operations
+        ),
     )
 
 

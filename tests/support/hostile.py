@@ -75,7 +75,7 @@ class Request:
         path = self.path
         if "{digest}" in path:
             content_of = {name: value for name, value in body.items() if name not in ("id", "created_at", "warnings")}
-            canonical = json.dumps(content_of, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            canonical = json.dumps(_without_none(content_of), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
             path = path.replace("{digest}", hashlib.sha256(canonical.encode(errors="replace")).hexdigest())
         return path, content
 
@@ -163,3 +163,9 @@ def _objects(value: Any, at: Place = ()) -> Iterator[Place]:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _objects(item, (*at, number))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(item) for name, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value

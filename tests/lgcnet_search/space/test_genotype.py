@@ -99,7 +99,9 @@ def test_damage_is_named(damage: Callable[[dict[str, Any]], None], message: str)
         Genotype.from_json(json.dumps(value))
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", "[1, 2]", '{"cells": [], "fusion": [], "space": {}}', "NaN"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", "[1, 2]", '{"cells": [], "fusion": [], "space": {}}', "NaN", "[" * 20_000]
+)
 def test_what_is_no_genotype_is_refused(text: str) -> None:
     with pytest.raises(GenotypeError):
         Genotype.from_json(text)
