@@ -26,7 +26,7 @@ from examples.mobile_space.digest import space_digest as mobile_digest
 from examples.mobile_space.genotype import random_genotype as mobile_genotype
 from examples.mobile_space.network import network_spec as mobile_spec
 from examples.mobile_space.space import Space as MobileSpace
-from latency_tables.calibration import Calibrated, TimedNetwork, choose, raw_sum_us
+from latency_tables.calibration import Calibrated, TimedNetwork, choose
 from latency_tables.contract import (
     Basis,
     Effort,
@@ -38,6 +38,7 @@ from latency_tables.contract import (
     PredictionFigures,
     Runtime,
 )
+from latency_tables.latencies import network_us
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.search import SearchSettings, search
 from lgcnet_search.space import digest as lgcnet
@@ -141,7 +142,7 @@ def _measured(subject: Subject, mode: Mode, given: argparse.Namespace, folder: P
     pool = [subject.sample(seed) for seed in range(POOL)]
     draw_from.shuffle(pool)
     calibration = choose(table, pool[: POOL // 2], given.most, BASIS)
-    others = sorted(pool[POOL // 2 :], key=lambda network: raw_sum_us(table, network, BASIS))
+    others = sorted(pool[POOL // 2 :], key=lambda network: network_us(table, network, BASIS))
     places = np.linspace(0, len(others) - 1, given.held_out).round().astype(int)
     spread = [others[place] for place in places]
     found = subject.find(table, given.found)
@@ -164,7 +165,7 @@ def _measured(subject: Subject, mode: Mode, given: argparse.Namespace, folder: P
 def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> dict[str, Any]:
     held_out = networks.held_out
     measured_us = [one.measured_us for one in held_out]
-    raw_us = [raw_sum_us(table, one.network, BASIS) for one in held_out]
+    raw_us = [network_us(table, one.network, BASIS) for one in held_out]
     rows: list[tuple[str, PredictionFigures, float | None]] = [("raw sum", figures(raw_us, measured_us), None)]
     chosen = _first(table, networks.calibration, count)
     affine = _line(table, chosen)
@@ -221,7 +222,7 @@ def _draw(base: Path, table: LatencyTable, networks: Networks, count: int, resul
         Point(
             group="random" if one in networks.random else "found",
             measured_us=one.measured_us,
-            raw_us=raw_sum_us(table, one.network, BASIS),
+            raw_us=network_us(table, one.network, BASIS),
             predicted=fitted.predict(one.network),
             launches=sum(item.count for item in one.network.operations),
         )
@@ -238,7 +239,7 @@ def _first(table: LatencyTable, observed: Sequence[TimedNetwork], count: int) ->
 
 
 def _line(table: LatencyTable, observed: Sequence[TimedNetwork]) -> Callable[[float], float]:
-    raw_us = np.array([raw_sum_us(table, one.network, BASIS) for one in observed])
+    raw_us = np.array([network_us(table, one.network, BASIS) for one in observed])
     slope, constant = np.polyfit(raw_us, [one.measured_us for one in observed], 1)
     return lambda raw: float(slope * raw + constant)
 
@@ -285,7 +286,7 @@ def _mobile(side: int, site: Path) -> Subject:
     def find(table: LatencyTable, count: int) -> list[NetworkSpec]:
         """The fastest of many, by the table."""
         drawn = [sample(seed) for seed in range(POOL, 2 * POOL)]
-        return sorted(drawn, key=lambda network: raw_sum_us(table, network, BASIS))[:count]
+        return sorted(drawn, key=lambda network: network_us(table, network, BASIS))[:count]
 
     return Subject(MOBILE, mobile_digest(), MOBILE_REQUIREMENT, space.operations, sample, find)
 

@@ -22,6 +22,7 @@ from latency_tables.contract import (
     Precision,
     Runtime,
 )
+from latency_tables.latencies import basis_of
 from lgcnet_search.space.digest import REQUIREMENT, SPACE, space_digest
 from lgcnet_search.space.genotype import Genotype, varied_genotype
 from lgcnet_search.space.latencies import Latencies
@@ -113,7 +114,7 @@ def calibrate(
     """
     require_calibrating(count)
     candidates = [network_spec(varied_genotype(space, seed)) for seed in range(CANDIDATES)]
-    chosen = tuple(choose(table, candidates, count, "median_us"))
+    chosen = tuple(choose(table, candidates, count, basis_of(table)))
     request = _request(table.device, table.runtime, Effort(budget_s=NETWORK_S * count), networks=chosen)
     client.wait_for_job(client.submit_job(request).id, on_job)
     give_up_at = time.monotonic() + CALIBRATED_S

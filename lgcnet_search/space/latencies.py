@@ -6,7 +6,8 @@ from functools import cached_property
 from statistics import NormalDist, median
 
 from latency_tables.calibration import Z90
-from latency_tables.contract import Calibration, LatencyTable, NetworkSpec, OperationSpec, canonical_json, sha256
+from latency_tables.contract import Basis, Calibration, LatencyTable, NetworkSpec, OperationSpec, canonical_json, sha256
+from latency_tables.latencies import basis_of, latency_us
 from lgcnet_search.space.graph import Graph, Node, Step
 
 
@@ -22,7 +23,8 @@ class Latencies:
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        if self.calibration is not None and self.calibration.table_digest != self.table.digest:
+        # By id and not by digest: a client older than its server may not know every field that the digest is of.
+        if self.calibration is not None and self.calibration.table_id != self.table.id:
             raise ValueError(
                 f"calibration: {self.calibration.id} is of table {self.calibration.table_id}, not of {self.table.id}"
             )
@@ -38,7 +40,7 @@ class Latencies:
         if operation is None:
             return 0.0
         row = self.table[operation]
-        return self._inside.get(operation.digest, row.latency.median_us)
+        return self._inside[operation.digest] if self.calibration else latency_us(row, self._basis)
 
     @property
     def constant_us(self) -> float:
@@ -76,6 +78,10 @@ class Latencies:
             )
         deviations = [(one.high_us - one.low_us) / (2 * Z90 * one.predicted_us) for one in self.calibration.evidence]
         return 1 + NormalDist().inv_cdf(quantile) * median(deviations)
+
+    @cached_property
+    def _basis(self) -> Basis:
+        return basis_of(self.table)
 
     @cached_property
     def _inside(self) -> Mapping[str, float]:

@@ -21,7 +21,7 @@ from latency_tables.contract import (
     canonical_json,
     sha256,
 )
-from lut_server.analysis.prediction import Measured
+from lut_server.analysis.prediction import MeasuredNetwork
 from lut_server.errors import NotFound
 from lut_server.storage import measurements, paging, tables
 from lut_server.storage.models import CalibrationRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
@@ -34,7 +34,7 @@ class Due:
     """A table and networks that were measured under its conditions; `evidence` is the digest of what was measured."""
 
     table: LatencyTable
-    measured: Sequence[Measured]
+    measured: Sequence[MeasuredNetwork]
     evidence: str
 
 
@@ -199,7 +199,7 @@ def _evidence(version: str, table_digest: str, measurements: Iterable[UUID]) -> 
     return sha256(canonical_json([version, table_digest, sorted(map(str, measurements))]))
 
 
-def _load(session: Session, chosen: dict[str, UUID]) -> list[Measured]:
+def _load(session: Session, chosen: dict[str, UUID]) -> list[MeasuredNetwork]:
     """In the order of the networks' digests, so that the same evidence makes the same calibration."""
     bodies = session.execute(
         select(NetworkRow.body, MeasurementRow.body)
@@ -208,7 +208,7 @@ def _load(session: Session, chosen: dict[str, UUID]) -> list[Measured]:
         .order_by(NetworkRow.digest)
     )
     return [
-        Measured(NetworkSpec.model_validate_json(network), Measurement.model_validate_json(measurement))
+        MeasuredNetwork(NetworkSpec.model_validate_json(network), Measurement.model_validate_json(measurement))
         for network, measurement in bodies
     ]
 

@@ -16,7 +16,7 @@ from latency_tables.contract import (
     Page,
     Prediction,
 )
-from lut_server.analysis.prediction import latency_us
+from latency_tables.latencies import latency_us
 from lut_server.errors import NotFound
 from lut_server.storage import devices, measurements, operations, paging, predictions, tables
 from lut_server.storage.database import insert_missing

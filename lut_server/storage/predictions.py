@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from latency_tables.calibration import Calibrated, TimedNetwork
 from latency_tables.contract import Prediction, PredictionRequest
-from lut_server.analysis.prediction import Predictor, basis_of
+from latency_tables.latencies import basis_of
+from lut_server.analysis.prediction import Predictor
 from lut_server.errors import NotFound
 from lut_server.storage import calibrations, tables
 from lut_server.storage.models import TableRow

@@ -7,6 +7,7 @@ import pytest
 import torch
 import uuid6
 
+from latency_tables.calibration import Calibrated, TimedNetwork
 from latency_tables.contract import (
     Calibration,
     Latency,
@@ -17,6 +18,7 @@ from latency_tables.contract import (
     Quality,
     Runtime,
 )
+from latency_tables.latencies import basis_of
 from lgcnet_search.search.ceiling import Ceiling, CeilingTooLow, within_ceiling
 from lgcnet_search.search.latency import LatencyModel, latency_loss
 from lgcnet_search.search.random_search import RandomSearch
@@ -24,7 +26,7 @@ from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.graph import SKIP
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
-from lut_server.analysis.prediction import Measured, calibrated
+from lut_server.analysis.prediction import MeasuredNetwork, Predictor, calibrated
 from tests.support.tiny_spaces import TINY, make_table, one_hot
 
 TABLE = make_table(TINY.operations)
@@ -38,7 +40,7 @@ ADDITIONS = TABLE.model_copy(
 )
 
 
-def measured(network: NetworkSpec, latency_us: float) -> Measured:
+def measured(network: NetworkSpec, latency_us: float, normalized: bool = False) -> MeasuredNetwork:
     measurement = Measurement(
         id=uuid6.uuid7(),
         job_id=uuid6.uuid7(),
@@ -50,12 +52,13 @@ def measured(network: NetworkSpec, latency_us: float) -> Measured:
         samples_us=(latency_us,) * 6,
         executions_per_block=1,
         quality=Quality(converged=True),
+        normalized_us=0.9 * latency_us if normalized else None,
         measured_at=datetime.now(timezone.utc),
     )
-    return Measured(network, measurement)
+    return MeasuredNetwork(network, measurement)
 
 
-def calibration(table: LatencyTable = TABLE) -> Calibration:
+def calibration(table: LatencyTable = TABLE, normalized: bool = False) -> Calibration:
     """Of networks that cost 0.9 of their rows' sum where they pool, and 1.2 elsewhere."""
     networks = [network_spec(random_genotype(TINY, seed)) for seed in range(12)]
 
@@ -63,7 +66,7 @@ def calibration(table: LatencyTable = TABLE) -> Calibration:
         rows = ((item.operation, item.count * table[item.operation].latency.median_us) for item in network.operations)
         return sum(cost * (0.9 if "pool" in operation.name else 1.2) for operation, cost in rows)
 
-    evidence = [measured(network, cost_us(network)) for network in networks]
+    evidence = [measured(network, cost_us(network), normalized) for network in networks]
     return calibrated(table, evidence, uuid6.uuid7(), datetime.now(timezone.utc))
 
 
@@ -74,6 +77,28 @@ def test_the_latency_of_a_one_hot_sample_is_the_calibrated_prediction_of_its_net
         expected = latencies.network_us(network_spec(genotype))
         assert LatencyModel(TINY, latencies).double()(one_hot(genotype)).item() == pytest.approx(expected, rel=1e-6)
         assert expected > 1.05 * Latencies(TABLE).network_us(network_spec(genotype)), "more than the sum of the rows"
+
+
+@pytest.mark.parametrize("with_calibration", [False, True])
+def test_server_and_search_predict_the_same(with_calibration: bool) -> None:
+    """Also of a table with latencies at the machine's standard state, which are not the medians."""
+    rows = (row.model_copy(update={"normalized_us": 0.9 * row.latency.median_us}) for row in TABLE.rows)
+    table = TABLE.model_copy(update={"rows": tuple(rows)})
+    network = network_spec(random_genotype(TINY, 99))
+    if not with_calibration:
+        predicted_us = Predictor(table, basis_of(table)).predict(network).raw_us
+        assert predicted_us == pytest.approx(0.9 * Latencies(TABLE).network_us(network))
+        assert Latencies(table).network_us(network) == predicted_us
+        return
+    learned = calibration(table, normalized=True)
+    assert learned.basis == "normalized_us"
+    networks = [network_spec(random_genotype(TINY, seed)) for seed in range(12)]
+    observed = [
+        TimedNetwork(network, evidence.measured_us)
+        for network, evidence in zip(networks, learned.evidence, strict=True)
+    ]
+    predictor = Predictor(table, learned.basis, learned, Calibrated(table, observed, learned.basis))
+    assert Latencies(table, learned).network_us(network) == pytest.approx(predictor.predict(network).predicted_us)
 
 
 def test_pooling_is_cheaper_inside_a_network_and_convolutions_dearer() -> None:

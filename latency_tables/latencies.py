@@ -1,0 +1,27 @@
+"""Which latency of a row or a measurement counts, and their sum over a network: the same in server and search."""
+
+from collections.abc import Iterable
+
+from latency_tables.contract import Basis, LatencyTable, Measurement, NetworkSpec, TableRow
+
+
+def basis_of(table: LatencyTable, measurements: Iterable[Measurement] = ()) -> Basis:
+    """The latencies that may be compared: at the machine's standard state if all rows and measurements have that."""
+    latencies: list[TableRow | Measurement] = [*table.rows, *measurements]
+    return "median_us" if any(item.normalized_us is None for item in latencies) else "normalized_us"
+
+
+def latency_us(measured: TableRow | Measurement, basis: Basis) -> float:
+    """Of an operation alone or of a network, in microseconds; the median where it has no other."""
+    normalized_us = measured.normalized_us if basis == "normalized_us" else None
+    return measured.latency.median_us if normalized_us is None else normalized_us
+
+
+def network_us(table: LatencyTable, network: NetworkSpec, basis: Basis) -> float:
+    """The table's rows summed over the network's multiset of operations, in microseconds (Eq. 9).
+
+    Raises:
+        MissingRows: the table lacks operations of the network.
+    """
+    table.require(item.operation for item in network.operations)
+    return sum(item.count * latency_us(table[item.operation], basis) for item in network.operations)
