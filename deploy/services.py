@@ -1,27 +1,21 @@
 """The server and the agent as child processes that never outlive their parent."""
 
-import ctypes
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from latency_tables.children import signal_with_parent
+
 STOP_S = 15.0
-PR_SET_PDEATHSIG = 1
 
 
 class ServiceDied(Exception):
     """A child process ended by itself; the message has the end of its log."""
-
-
-def _die_with_parent() -> None:
-    # A parent killed by SIGKILL cannot stop its children; Linux does it for us.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,11 @@ def service(name: str, command: Sequence[str], log: Path) -> Iterator[Service]:
     """Run a command for the length of a `with` block."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=partial(signal_with_parent, signal.SIGTERM),
         )
     running = Service(name, process, log)
     try:

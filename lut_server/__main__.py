@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 import uvicorn
 
+from latency_tables.whole_files import write_whole
 from lut_server import logs
 from lut_server.access.auth import Access
 from lut_server.app import create_app, utc_now
@@ -109,9 +110,7 @@ class _Server(uvicorn.Server):
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         print(f"lut-server listens on {url} (docs: {url}/docs)", flush=True)
         if self._ready_file:
-            part = self._ready_file.with_name(f"{self._ready_file.name}.part")
-            part.write_text(url)
-            part.replace(self._ready_file)
+            write_whole(self._ready_file, url.encode())
 
 
 def _require_tokens(settings: Settings, database: Database) -> None:

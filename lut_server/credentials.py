@@ -1,12 +1,13 @@
 """Access tokens as text, and the server key that they are hashed with: the database alone lets nobody in."""
 
 import hmac
-import os
 import secrets
 import string
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from latency_tables.whole_files import write_whole
 
 PREFIX = "lut_"
 KEY_FILE = "secret.key"
@@ -107,17 +108,7 @@ def write_secret(path: Path, text: str) -> None:
     Raises:
         OSError: it exists, or cannot be written.
     """
-    # Written whole before it has its name: another process never reads half a key.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(part, path)
-    finally:
-        part.unlink()
+    write_whole(path, text.encode(), mode=0o600, fsync=True, new=True)
 
 
 def _checksum(body: bytes) -> str:

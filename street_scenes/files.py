@@ -34,6 +34,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from latency_tables.children import end_with_parent
+from latency_tables.whole_files import write_whole
 from street_scenes.png import write_png
 from street_scenes.scene import Scene, render
 
@@ -154,9 +155,7 @@ def _read(manifest: Path) -> dict[str, object] | None:
 
 
 def _write(manifest: Path, content: dict[str, object]) -> None:
-    unfinished = manifest.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(manifest)
+    write_whole(manifest, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _sweep(root: Path, tasks: list[_Task]) -> None:

@@ -1,20 +1,21 @@
-"""Tables on disk, each with the ETag that it came with: what has not changed is not sent again."""
+"""Tables on disk, each with the ETag that it came with, so that an unchanged table is not sent again."""
 
 import hashlib
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from latency_tables.whole_files import write_whole
+
 MAX_ENTRIES = 200
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A body, its ETag, and whether it stays as it is for ever."""
+    """The body of an answer, its ETag, and whether it never changes."""
 
     etag: str
     immutable: bool
@@ -22,7 +23,7 @@ class Entry:
 
 
 class Cache:
-    """One file for each URL. What cannot be read is not there, what cannot be written is left out.
+    """One file for each URL. A file that cannot be read counts as missing; a failed write is ignored.
 
     A file holds the SHA-256 of all that follows it, the ETag, "immutable" or nothing, and the body.
     """
@@ -37,7 +38,7 @@ class Cache:
             digest, _, rest = data.partition(b"\n")
             if digest.decode() != hashlib.sha256(rest).hexdigest():
                 return None
-            os.utime(path)  # the least recently read leave first
+            os.utime(path)  # files are removed in the order of their last use
             etag, kind, body = rest.split(b"\n", 2)
             return Entry(etag.decode(), kind == b"immutable", body)
         except (OSError, ValueError):
@@ -47,13 +48,7 @@ class Cache:
         rest = b"\n".join([entry.etag.encode(), b"immutable" if entry.immutable else b"", entry.body])
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor, part = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)
-                Path(part).replace(self._path(url))
-            except OSError:
-                Path(part).unlink()
+            write_whole(self._path(url), hashlib.sha256(rest).hexdigest().encode(), b"\n", rest, mode=0o600)
             self._prune()
 
     def _path(self, url: str) -> Path:

@@ -1,13 +1,13 @@
 """What became of one network of an ablation, kept in a file of its own."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from latency_tables.contract import canonical_json
+from latency_tables.whole_files import write_whole
 from lgcnet_search.computing.checkpoint import CheckpointError, require_same
 
 RESULT = "result.json"
@@ -32,9 +32,8 @@ class Outcome:
 
     def save(self, folder: Path, origin: Mapping[str, Any]) -> None:
         """Write result.json as a whole or not at all; `origin` is what the outcome follows from."""
-        unfinished = folder / (RESULT + ".part")
-        unfinished.write_text(json.dumps({"origin": origin, "outcome": asdict(self)}, indent=1) + "\n", "utf-8")
-        os.replace(unfinished, folder / RESULT)
+        text = json.dumps({"origin": origin, "outcome": asdict(self)}, indent=1) + "\n"
+        write_whole(folder / RESULT, text.encode())
 
     @classmethod
     def load(cls, folder: Path, origin: Mapping[str, Any]) -> "Outcome | None":

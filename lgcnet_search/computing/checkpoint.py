@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from latency_tables.whole_files import write_whole
 from lgcnet_search.computing.processes import Processes
 
 MAGIC = b"lgcnet-checkpoint-2\n"
@@ -45,13 +45,7 @@ class Checkpoint:
         buffer = io.BytesIO()
         torch.save({"origin": dict(self.origin), "state": dict(self.state)}, buffer)
         content = buffer.getbuffer()
-        unfinished = path.with_name(path.name + ".part")
-        with unfinished.open("wb") as file:
-            file.write(MAGIC + hashlib.sha256(content).digest())
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        write_whole(path, MAGIC, hashlib.sha256(content).digest(), content, fsync=True)
 
     @classmethod
     def load(cls, path: Path, origin: Mapping[str, Any]) -> "Checkpoint":

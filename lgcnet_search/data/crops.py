@@ -1,6 +1,6 @@
 """Small pictures of single classes cut from labelled scenes, in ImageNet's layout: to pretrain without ImageNet."""
 
-import os
+import io
 import shutil
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
+from latency_tables.whole_files import write_whole
 from lgcnet_search.data.cityscapes import list_files
 from lgcnet_search.data.labels import CITYSCAPES
 from lgcnet_search.data.segmentation import open_picture, open_rgb
@@ -45,9 +46,7 @@ def _keep_only(root: Path, recipe: str) -> None:
     made.unlink(missing_ok=True)
     for split in ("train", "val"):
         shutil.rmtree(root / split, ignore_errors=True)
-    unfinished = made.with_name(made.name + ".part")
-    unfinished.write_text(recipe)
-    os.replace(unfinished, made)
+    write_whole(made, recipe.encode())
 
 
 def _cut_scene(
@@ -63,6 +62,6 @@ def _cut_scene(
             top, left = int(rows[at]), int(columns[at])
             path = folder / name / f"{index:06d}_{number}.jpg"
             if not path.exists():
-                unfinished = path.with_name(path.name + ".part")
-                image.crop((left, top, left + SIDE, top + SIDE)).save(unfinished, "JPEG", quality=92)
-                os.replace(unfinished, path)
+                buffer = io.BytesIO()
+                image.crop((left, top, left + SIDE, top + SIDE)).save(buffer, "JPEG", quality=92)
+                write_whole(path, buffer.getbuffer())

@@ -1,7 +1,7 @@
 """Weights in files that say whose they are: readable by torch.load, and checked before they are used."""
 
 import hashlib
-import os
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from latency_tables.whole_files import write_whole
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.fold import deploy
 from lgcnet_search.space.genotype import Genotype, GenotypeError
@@ -49,9 +50,9 @@ class Weights:
             "state_dict": state,
             "sha256": _sha256(self.genotype.to_json(), state),
         }
-        unfinished = path.with_name(path.name + ".part")
-        torch.save(content, unfinished)
-        os.replace(unfinished, path)
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_whole(path, buffer.getbuffer())
 
     @classmethod
     def load(cls, path: Path) -> "Weights":

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from latency_tables.contract import Calibration, CalibrationFile, LatencyTable, NetworkSpec, TableFile
 from latency_tables.validation import first_error
+from latency_tables.whole_files import write_whole
 from lut_server.errors import Unprocessable
 from lut_server.exchange import formats
 from lut_server.exchange.formats import Format
@@ -29,11 +30,11 @@ def write_table(folder: Path, table: LatencyTable, format: Format) -> Path:
     """
     path = folder / f"{table.id}.{format}"
     if format == "json":
-        _write(path, TableFile(content_digest=table.digest, table=table).model_dump_json().encode())
+        write_whole(path, TableFile(content_digest=table.digest, table=table).model_dump_json().encode())
     else:
-        _write(path, formats.write(table, format))
+        write_whole(path, formats.write(table, format))
     if format == "csv":
-        _write(folder / f"{table.id}{HEADER}", json.dumps(formats.header(table), indent=1).encode())
+        write_whole(folder / f"{table.id}{HEADER}", json.dumps(formats.header(table), indent=1).encode())
     return path
 
 
@@ -45,7 +46,7 @@ def write_calibration(folder: Path, calibration: Calibration, networks: Sequence
     """
     path = folder / f"{calibration.table_id}{CALIBRATION}"
     file = CalibrationFile(content_digest=calibration.digest, calibration=calibration, networks=tuple(networks))
-    _write(path, file.model_dump_json().encode())
+    write_whole(path, file.model_dump_json().encode())
     return path
 
 
@@ -110,9 +111,3 @@ def _read(path: Path) -> bytes:
     if len(data) > MAX_BYTES:
         raise Unprocessable(f"{path}: larger than {MAX_BYTES} bytes, so no table")
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)

@@ -1,6 +1,5 @@
 """Results survive a crash and an absent server: on disk before they are sent, deleted after the receipt."""
 
-import os
 import random
 import threading
 import time
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from latency_tables.client import LutError, ServerUnavailable
 from latency_tables.contract import Measurement
+from latency_tables.whole_files import write_whole
 from profiler_agent.agent.refusals import is_refusal
 
 FIRST_WAIT_S = 0.5
@@ -35,7 +35,7 @@ class Outbox:
         Raises:
             OSError: the folder cannot be written (a full disk, say).
         """
-        _write(self._folder / f"{measurement.id}.json", measurement.model_dump_json())
+        write_whole(self._folder / f"{measurement.id}.json", measurement.model_dump_json().encode(), fsync=True)
 
     def pending(self) -> list[Path]:
         return sorted(self._folder.glob("*.json"))
@@ -61,7 +61,7 @@ class Outbox:
         path.unlink()
 
     def _reject(self, path: Path, reason: str) -> None:
-        _write(self.rejected / f"{path.stem}.reason.txt", reason + "\n")
+        write_whole(self.rejected / f"{path.stem}.reason.txt", f"{reason}\n".encode(), fsync=True)
         path.replace(self.rejected / path.name)
 
 
@@ -118,18 +118,3 @@ class Courier:
         elif self._told and not trouble:
             self._say("the outbox is delivered")
         self._told = trouble
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a whole file or none: it, and its name in the folder, are on disk when this returns."""
-    draft = path.with_suffix(".draft")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

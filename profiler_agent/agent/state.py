@@ -11,6 +11,8 @@ import uuid6
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
+from latency_tables.whole_files import write_whole
+
 _READINGS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 
 
@@ -83,9 +85,7 @@ class DeviceState:
     def keep_standard(self, conditions: Sequence[str], readings: dict[str, float]) -> None:
         path = self._standard(conditions)
         path.parent.mkdir(exist_ok=True)
-        draft = path.with_suffix(".draft")
-        draft.write_bytes(_READINGS.dump_json(readings))
-        draft.replace(path)
+        write_whole(path, _READINGS.dump_json(readings))
 
     def _standard(self, conditions: Sequence[str]) -> Path:
         return self.folder / "standard" / f"{sha256(' '.join(conditions).encode()).hexdigest()[:32]}.json"

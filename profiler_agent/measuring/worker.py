@@ -11,6 +11,7 @@ from typing import Protocol, TextIO
 
 import torch
 
+from latency_tables.children import signal_with_parent
 from latency_tables.contract import Contract
 from profiler_agent.agent.process import how_it_ended
 from profiler_agent.machine.gpu_monitor import GpuMonitor
@@ -95,7 +96,6 @@ class LocalWorker:
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _ADDR_NO_RANDOMIZE = 0x0040000
-_PR_SET_PDEATHSIG = 1
 
 
 def _begin() -> None:
@@ -105,7 +105,7 @@ def _begin() -> None:
     """
     if _LIBC is not None:
         _LIBC.personality(_ADDR_NO_RANDOMIZE)
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal_with_parent(signal.SIGKILL)
 
 
 class WorkerDied(Exception):

@@ -5,7 +5,6 @@ so, 11 knows nothing else, and 8.6, which knows no such networks, is allowed tha
 """
 
 import hashlib
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import tensorrt as trt
 
 from latency_tables.contract import Precision, Scalar
+from latency_tables.whole_files import write_whole
 
 OPTIMIZATION_LEVEL = 3
 """TensorRT's default, written down because it decides how long engines are searched for and how fast they are."""
@@ -100,6 +100,5 @@ class EngineBuilder:
 
     def _save_timings(self, config: trt.IBuilderConfig) -> None:
         self._cache_path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._cache_path.with_suffix(f".{os.getpid()}.new")  # agents on like GPUs share the file
-        unfinished.write_bytes(memoryview(config.get_timing_cache().serialize()))
-        unfinished.replace(self._cache_path)
+        # Agents on like GPUs share the file.
+        write_whole(self._cache_path, memoryview(config.get_timing_cache().serialize()))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from latency_tables.whole_files import write_whole
+
 Share = Callable[[Callable[[], bytes]], bytes]
 """Gives the bytes that its argument makes, without making them if another process has."""
 
@@ -25,7 +27,5 @@ class Exports:
         path = self._folder / f"{name}.onnx"
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                draft = path.with_suffix(".draft")
-                draft.write_bytes(make())
-                draft.replace(path)
+                write_whole(path, make())
         return path.read_bytes()

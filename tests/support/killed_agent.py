@@ -17,6 +17,7 @@ from typing import Any
 import uuid6
 
 from latency_tables.contract import Device, Environment, Measurement, Method, Quality
+from latency_tables.whole_files import SUFFIX
 from profiler_agent.__main__ import main
 from profiler_agent.agent import job, process
 from profiler_agent.agent.outbox import Outbox
@@ -125,8 +126,8 @@ def leave_receipt_unread() -> None:
 
 
 def is_result(path: Path, *_: object) -> bool:
-    """A result's file in the outbox, or the draft of one."""
-    return path.suffix in (".json", ".draft") and path.parent.parent.name == "outbox"
+    """A result's file in the outbox, or a part of one."""
+    return path.suffix in (".json", SUFFIX) and path.parent.parent.name == "outbox"
 
 
 POINTS: dict[str, Callable[[], None]] = {

@@ -42,12 +42,17 @@ def test_a_killed_run_leaves_no_half_picture(scenes: Path, tmp_path: Path, monke
     class Killed(BaseException):
         pass
 
-    def save(_: Image.Image, path: Path, *__: object, **___: object) -> None:
-        path.write_bytes(b"half")
-        raise Killed
+    replace = Path.replace
+
+    def killed_at_a_picture(part: Path, target: Path) -> Path:
+        if target.suffix == ".jpg":
+            part.write_bytes(part.read_bytes()[:100])
+            raise Killed
+        return replace(part, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", save)
+        patch.setattr(Path, "replace", killed_at_a_picture)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # who is killed tidies up nothing
         with pytest.raises(Killed):
             scene_crops.cut(scenes, tmp_path / "classes")
     assert pictures(scene_crops.cut(scenes, tmp_path / "classes")) == pictures(
