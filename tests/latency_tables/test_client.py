@@ -25,7 +25,7 @@ from latency_tables.client.retry import FIRST_DELAY_S
 from latency_tables.contract import Completion, DeviceReport, Progress, TableFile
 from lut_server.access.bodies import MAX_BYTES
 from lut_server.exchange.files import write_table
-from tests.support.factories import CPU, measurement, operation, profile
+from tests.support.factories import CPU, measurement, operation, profile, table
 from tests.support.lut import Lut
 
 Reply = tuple[int, dict[str, str], bytes] | None
@@ -72,7 +72,10 @@ def scripted() -> Iterator[Scripted]:
         server.server_close()
 
 
-def test_a_busy_server_and_a_lost_connection_are_tried_again(scripted: Scripted) -> None:
+def test_a_busy_server_and_a_lost_connection_are_tried_again(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     url = scripted((503, {}, b""), HANG_UP, (502, {}, b"proxy"), UNDECODABLE, EMPTY)
     with LutClient(url, retry_for_s=20) as client:
         assert client.devices() == []
@@ -218,7 +221,6 @@ def test_a_job_from_its_submission_to_its_table(lut: Lut, device: DeviceReport) 
         lut.client.job(uuid6.uuid7())
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_more_than_a_server_takes_at_once_is_sent_in_parts(lut: Lut, device: DeviceReport) -> None:
     lut.client.submit_job(profile(*(operation(channels) for channels in range(1, 96))))
     lease = lut.claim(device)
@@ -230,7 +232,6 @@ def test_more_than_a_server_takes_at_once_is_sent_in_parts(lut: Lut, device: Dev
     assert [receipt.id for receipt in receipts] == [one.id for one in whole]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_table_that_did_not_change_is_not_sent_again(lut: Lut, device: DeviceReport, tmp_path: Path) -> None:
     def sent(status: int) -> float:
         lines = [line for line in lut.http.get("/metrics").text.splitlines() if "duration_seconds_count" in line]
@@ -248,7 +249,6 @@ def test_a_table_that_did_not_change_is_not_sent_again(lut: Lut, device: DeviceR
         assert client.newest_table("cpu-1", "small", CPU) == second
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_damaged_or_impossible_cache_is_none(lut: Lut, device: DeviceReport, tmp_path: Path) -> None:
     table = lut.build_table(profile(A), device)
     (tmp_path / "file").touch()
@@ -262,30 +262,28 @@ def test_a_damaged_or_impossible_cache_is_none(lut: Lut, device: DeviceReport, t
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".table"]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_table_from_a_file_is_the_one_that_was_exported(lut: Lut, device: DeviceReport, tmp_path: Path) -> None:
-    table = lut.build_table(profile(A, B), device)
-    path = write_table(tmp_path, table, "json")
-    assert load_table(path) == table
-    assert TableFile.model_validate_json(path.read_bytes()).content_digest == table.digest
+def test_a_table_from_a_file_is_the_one_that_was_exported(tmp_path: Path) -> None:
+    exported = table(A, B)
+    path = write_table(tmp_path, exported, "json")
+    assert load_table(path) == exported
+    assert TableFile.model_validate_json(path.read_bytes()).content_digest == exported.digest
     path.write_text(path.read_text().replace('"median_us":100.0', '"median_us":99.0'))
     with pytest.raises(UnreadableTable, match="changed or damaged"):
         load_table(path)
-    path.write_text(table.model_dump_json())
+    path.write_text(exported.model_dump_json())
     with pytest.raises(UnreadableTable, match="lut-server export"):
         load_table(path)
     with pytest.raises(UnreadableTable, match="No such file"):
         load_table(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_table_as_a_data_frame(lut: Lut, device: DeviceReport, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = lut.build_table(profile(A, B), device)
+def test_a_table_as_a_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = table(A, B)
     pandas = pytest.importorskip("pandas")
-    frame = table.to_pandas()
+    frame = measured.to_pandas()
     assert isinstance(frame, pandas.DataFrame)
-    assert list(frame["key"]) == [row.operation.digest for row in table.rows]
-    assert list(frame["median_us"]) == [row.latency.median_us for row in table.rows]
+    assert list(frame["key"]) == [row.operation.digest for row in measured.rows]
+    assert list(frame["median_us"]) == [row.latency.median_us for row in measured.rows]
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):
-        table.to_pandas()
+        measured.to_pandas()

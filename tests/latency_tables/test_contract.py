@@ -148,7 +148,6 @@ def test_a_genotype_may_nest_32_levels_deep() -> None:
         NetworkSpec.of("small", operation().space_digest, genotype, (3, 8, 8), {operation(): 1})
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("levels", [33, 952, 20_000])
 def test_a_server_refuses_a_genotype_that_nests_too_deep(lut: Lut, levels: int) -> None:
     body = {**network(operation()).model_dump(mode="json"), "genotype": "[" * levels + "]" * levels}

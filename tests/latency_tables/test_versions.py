@@ -57,7 +57,6 @@ def newer_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "send", send_newer)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_client_reads_every_answer_of_a_newer_server(
     lut: Lut, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
