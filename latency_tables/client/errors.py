@@ -1,4 +1,4 @@
-"""What a client raises: one small tree; every message says what to do."""
+"""The exceptions of the client, one small tree; every message says what to do."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from latency_tables.contract import ErrorCard, Job, Problem
 
 
 class LutError(Exception):
-    """Anything that the server or the way to it answered; the message says what to do."""
+    """The server did not do what was asked; the message says what to do."""
 
     def __init__(self, message: str, *, status: int | None = None, problem: Problem | None = None) -> None:
         super().__init__(message)
@@ -18,15 +18,15 @@ class LutError(Exception):
 
 
 class ServerUnavailable(LutError):
-    """No answer, or only 503 or 429, for as long as the client retries."""
+    """No answer, or only the answer that the server is busy, for as long as the client retries."""
 
 
 class NotFound(LutError):
-    """404: the message names what there is instead."""
+    """404: no such thing; the message names those there are."""
 
 
 class Conflict(LutError):
-    """409: the same id with other content, or a state that does not allow it."""
+    """409: the id has other content, or the state does not allow the request."""
 
 
 class LeaseLost(LutError):
@@ -34,7 +34,7 @@ class LeaseLost(LutError):
 
 
 class Rejected(LutError):
-    """422 and any other 4xx: the message names field, value and the way out."""
+    """422 and all other 4xx: the message names the field, the value and the way out."""
 
 
 class JobFailed(LutError):
@@ -46,37 +46,37 @@ class JobFailed(LutError):
 
 
 class NotAccurate(LutError):
-    """A table does not predict networks as well as was demanded; `card` is None where nobody knows how well."""
+    """A table's predictions are less accurate than `max_mape`, or of unknown accuracy: then `card` is None."""
 
     def __init__(self, table_id: UUID, max_mape: float, card: ErrorCard | None) -> None:
-        demanded = f"max_mape={max_mape:g} was demanded of table {table_id}"
         if card is None:
-            said = (
-                f"{demanded}, and no network was measured to tell how well it predicts. Have its device measure some: "
-                "submit_job with networks of its space (three at least), then ask again"
+            reason = (
+                "no network was measured, so the error of its predictions is unknown. Have its device measure networks "
+                "of its space, three at least (submit_job), and ask again"
             )
         else:
-            said = (
-                f"{demanded}, and its calibrated predictions are {card.calibrated.mape:.1%} off in the mean (at most "
-                f"{card.calibrated.max_rel:.1%}; the raw sums {card.raw.mape:.1%}), over {card.networks} networks, the "
-                f"last of them measured {card.measured_at:%Y-%m-%d}. Have its device measure more networks, or on "
-                "a quieter machine its doubtful operations again (lgcnet-search profile --again, or a job with "
-                "repeat_doubtful); or demand less"
+            reason = (
+                f"its calibrated predictions are {card.calibrated.mape:.1%} off in the mean and "
+                f"{card.calibrated.max_rel:.1%} at most (the raw sums {card.raw.mape:.1%} in the mean), over "
+                f"{card.networks} networks, the last of them measured {card.measured_at:%Y-%m-%d}. Have its device "
+                "measure more networks, or its doubtful operations again on a quieter machine (lgcnet-search profile "
+                "--again, or a job with repeat_doubtful); or accept a larger error"
             )
-        super().__init__(said)
+        super().__init__(f"max_mape={max_mape:g}: table {table_id} is refused: {reason}")
         self.table_id = table_id
         self.max_mape = max_mape
         self.card = card
 
 
 class UnreadableTable(LutError):
-    """A file holds no table, or one whose content is not what was exported."""
+    """A file holds no table, or its content is not what was exported."""
 
 
 _ERRORS: dict[int, type[LutError]] = {404: NotFound, 409: Conflict, 410: LeaseLost}
 
 
 def problem_of(response: httpx.Response) -> Problem | None:
+    """The problem document of a response, None if it has none."""
     try:
         return Problem.model_validate_json(response.content)
     except ValidationError:
@@ -84,10 +84,10 @@ def problem_of(response: httpx.Response) -> Problem | None:
 
 
 def error_of(response: httpx.Response) -> LutError:
-    """The exception that an answer's status stands for."""
+    """The exception for the status of a response."""
     status = response.status_code
     problem = problem_of(response)
     kind = _ERRORS.get(status, Rejected if 400 <= status < 500 else LutError)
     request = response.request
-    said = f"{problem.title}: {problem.detail}" if problem else f"{request.method} {request.url} answered {status}"
-    return kind(said, status=status, problem=problem)
+    message = f"{problem.title}: {problem.detail}" if problem else f"{request.method} {request.url} answered {status}"
+    return kind(message, status=status, problem=problem)

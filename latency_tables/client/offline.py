@@ -10,10 +10,10 @@ from latency_tables.validation import first_error
 
 
 def load_table(path: Path | str) -> LatencyTable:
-    """The table of a JSON file that `lut-server export` wrote; its content has the digest that it was exported with.
+    """The table of a JSON file that `lut-server export` wrote, checked against the digest in the file.
 
     Raises:
-        UnreadableTable: there is no such file, or it holds no table, or one whose content was changed.
+        UnreadableTable: the file does not exist, holds no table, was changed, or is of a newer version.
     """
     try:
         return TableFile.model_validate_json(Path(path).read_bytes()).table

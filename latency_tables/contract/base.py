@@ -28,86 +28,41 @@ from pydantic import (
 )
 
 MAX_SAMPLES = 10_000
-
-
 MAX_OPERATIONS = 10_000
-
-
 MAX_NETWORKS = 256
-
-
 MAX_WARNINGS = 16
-
 
 Item = TypeVar("Item")
 Own = TypeVar("Own", bound="Contract")
 
-
 # Nothing that ends a string or starts a tag in SQL, HTML or a shell, and no control character.
 _PLAIN = r"^[^\x00-\x1f\x7f<>\"'`;\\]*$"
-
-
 _REQUIREMENT = (
     r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?( ?(==|~=|!=|<=|>=|<|>) ?[0-9][A-Za-z0-9.*+!-]*,?)*$"
 )
-
-
 _MAX_INTEGER = 2**53  # JSON readers that know only doubles keep it exactly
-
-
 _MAX_NUMBER = 1e300
 
-
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
-
-
 Text = Annotated[str, StringConstraints(pattern=_PLAIN, min_length=1, max_length=300)]
-
-
 Remark = Annotated[str, StringConstraints(pattern=_PLAIN, max_length=300)]
-
-
 Requirement = Annotated[str, StringConstraints(pattern=_REQUIREMENT, max_length=300)]
-
-
 DeviceUuid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-
-
 Scalar = (
     StrictBool
     | Annotated[StrictInt, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]
     | Annotated[StrictFloat, Field(ge=-_MAX_NUMBER, le=_MAX_NUMBER)]
     | Annotated[StrictStr, StringConstraints(pattern=_PLAIN, max_length=300)]
 )
-
-
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
 Correlation = Annotated[float, Field(ge=-1, le=1)]
-
-
 SampleUs = Annotated[float, Field(ge=1e-6, le=1e15, description="1 ps to 31 years: sums and ratios stay finite")]
-
-
 StatisticUs = Annotated[float, Field(ge=1e-7, le=1e16)]
-
-
 Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
-
-
 Size = Annotated[int, Field(gt=0, le=_MAX_INTEGER)]
-
-
 Shape = Annotated[tuple[Annotated[int, Field(gt=0, le=2**31)], ...], Field(min_length=1, max_length=8)]
 
 
@@ -209,7 +164,7 @@ class Exact(Contract):
 
 
 class Page(Contract, Generic[Item]):
-    """A part of a list, oldest first; `next` is the `after` of the page that follows, None on the last one."""
+    """A part of a list, oldest first; `next` is the `after` of the following page, None on the last page."""
 
     items: tuple[Item, ...]
     next: str | None

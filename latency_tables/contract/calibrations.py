@@ -1,4 +1,4 @@
-"""What a table learnt from networks that were measured end to end."""
+"""Calibrations of tables, by networks that were measured end to end."""
 
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -37,11 +37,11 @@ class PredictionFigures(Contract):
 
 
 class ErrorCard(Contract):
-    """How well a table predicts whole networks, each one from the others (leave-one-out): none predicts itself.
+    """How well a table predicts whole networks, each of them from the others (leave-one-out).
 
-    `raw` is the sum of the rows, `affine` a straight line through such sums (None under 4 networks), `calibrated` what
-    predictions give. `coverage90`: the share of networks inside their 90 % interval. `measured_at`: the newest of the
-    measured networks.
+    `raw` is of the sums of rows, `affine` of a straight line through them (None under 4 networks), `calibrated` of
+    calibrated predictions. `coverage90`: the share of networks inside their 90 % interval. `measured_at`: when the last
+    of the networks was measured.
     """
 
     networks: Size
@@ -85,11 +85,11 @@ class Coefficient(Contract):
 
 
 Basis = Literal["normalized_us", "median_us"]
-"""Which latency of rows and networks is meant: at the machine's standard state where all have that, else the median."""
+"""Which latency of rows and networks counts: at the machine's standard state if all have that, else the median."""
 
 
 class Calibration(Contract):
-    """What a table learnt from networks that were measured end to end; immutable, a new one for new evidence.
+    """A table's calibration by networks that were measured end to end; immutable, new evidence makes a new one.
 
     Latencies inside a network are `rows`: a row of the table times the coefficient of its kind. A network costs their
     sum and `constant_us`. `version` names the procedure, `basis` the latencies that it compared. `digest` (of all
@@ -112,7 +112,7 @@ class Calibration(Contract):
 
 
 class CalibrationFile(Contract):
-    """A calibration in a file, with the networks of its evidence: its content has the digest it was exported with."""
+    """A calibration in a file, with the digest of its content and the networks of its evidence."""
 
     content_digest: Digest
     calibration: Calibration
@@ -125,8 +125,10 @@ class CalibrationFile(Contract):
                 f"content_digest={self.content_digest!r}: the content of calibration {self.calibration.id} has digest "
                 f"{self.calibration.digest}; the file was changed or damaged, or a newer version wrote it"
             )
-        if [one.network for one in self.calibration.evidence] != [network.digest for network in self.networks]:
-            raise ValueError("networks: they are not those of the calibration's evidence, in its order")
+        if [evidence.network for evidence in self.calibration.evidence] != [
+            network.digest for network in self.networks
+        ]:
+            raise ValueError("networks: not those of the calibration's evidence, in its order")
         return self
 
 

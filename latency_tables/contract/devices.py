@@ -7,8 +7,6 @@ from pydantic import Field
 from latency_tables.contract.base import Contract, DeviceUuid, Exact, Positive, Remark, Size, Text
 
 Mode = Literal["pytorch", "pytorch-graph", "tensorrt", "onnxruntime"]
-
-
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 
 
@@ -19,6 +17,10 @@ class Runtime(Exact):
     precision: Precision = "fp32"
     batch_size: Annotated[int, Field(gt=0, le=65536)] = 1
     threads: Annotated[int, Field(gt=0, le=4096)] | None = None
+
+    def __str__(self) -> str:
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.threads else ""
+        return f"{self.mode} {self.precision}, batch {self.batch_size}{threads}"
 
 
 class Device(Contract):
@@ -51,7 +53,7 @@ class Environment(Contract):
 
 
 class DeviceReport(Contract):
-    """What an agent says of itself when it registers."""
+    """What an agent registers: its device, its environment, and its own version."""
 
     device: Device
     environment: Environment

@@ -1,4 +1,4 @@
-"""May a device's tables be trusted?"""
+"""Devices, and how far their tables can be trusted."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -12,7 +12,7 @@ CardState = Literal["none", "bad", "old", "good"]
 
 
 class TableHealth(Contract):
-    """May this table be trusted? How old it is, of how many rows each doubt holds, and how well it predicts networks.
+    """The age of a table, how many of its rows are doubtful, and how well it predicts networks.
 
     `card` is that of its newest calibration: `none` without one, `bad` where calibrated predictions are more than 5 %
     off in the mean, `old` where no network was measured since the table was built, or for 30 days. `mape` is the mean

@@ -45,8 +45,8 @@ class Effort(Exact):
 class JobRequest(Exact):
     """Profile operations, or measure networks end to end; exactly one of the two.
 
-    `requirement` is what an agent without the space has to install (as pip takes it). What was measured before under
-    equal conditions is not measured again; with `repeat_doubtful` only what is sound.
+    `requirement` is what an agent without the space has to install (as pip takes it). A key that was measured before
+    under equal conditions is not measured again, unless that measurement is doubtful and `repeat_doubtful` is set.
     """
 
     device: DeviceSelector
@@ -57,7 +57,7 @@ class JobRequest(Exact):
     operations: Annotated[tuple[OperationSpec, ...], Field(max_length=MAX_OPERATIONS)] = ()
     networks: Annotated[tuple[NetworkSpec, ...], Field(max_length=MAX_NETWORKS)] = ()
     effort: Effort = Effort()
-    repeat_doubtful: Annotated[bool, Field(description="Measure again what has no sound measurement yet.")] = False
+    repeat_doubtful: Annotated[bool, Field(description="Measure doubtful keys again.")] = False
 
     @model_validator(mode="after")
     def _check(self) -> "JobRequest":
@@ -85,7 +85,7 @@ JobState = Literal["queued", "leased", "done", "failed", "cancelled"]
 
 
 class Progress(Contract):
-    """How far a job is: keys measured, of how many."""
+    """Progress of a job: keys measured, and keys in all."""
 
     done: Count
     total: Count
@@ -106,7 +106,7 @@ class Job(Contract):
 
 
 class LeaseRequest(Contract):
-    """An agent asks for work on its device; the server holds the answer up to `wait_s` (at most 25 s)."""
+    """An agent asks for work on its device; without work the server answers after `wait_s` (at most 25 s)."""
 
     id: UUID
     device: DeviceUuid
@@ -134,6 +134,6 @@ class LeaseRenewal(Contract):
 
 
 class Completion(Contract):
-    """How an agent ended a job: `error` says why it failed, None that it is done."""
+    """The end of a job: `error` is the reason of its failure, None if it is done."""
 
     error: Annotated[str, StringConstraints(min_length=1, max_length=4000)] | None = None

@@ -1,4 +1,4 @@
-"""Block samples of an operation or network, and what is derived from them."""
+"""Block samples of an operation or network, and the statistics derived from them."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -27,7 +27,7 @@ from latency_tables.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99, median_i
 class Method(Contract):
     """How a number was taken: `version` names the procedure, `settings` its parameters.
 
-    Measurements of unlike versions never stand in one table.
+    A table never mixes measurements of different versions.
     """
 
     version: Name
@@ -71,7 +71,7 @@ class Latency(Contract):
 
 
 class Quality(Contract):
-    """Doubt, stored with the number: a measurement that is converged and neither throttled nor noisy is sound."""
+    """How far a measurement can be trusted: it is sound if it is converged and neither throttled nor noisy."""
 
     converged: bool
     throttled: bool = False
@@ -84,7 +84,7 @@ class Quality(Contract):
 
 
 class Costs(Contract):
-    """What an operation or network takes beside time, for the whole batch.
+    """Parameters, arithmetic and memory of an operation or network, for the whole batch.
 
     `parameters` are those of the deployed module. `macs`: multiply-adds of its convolutions and matrix products (half
     its floating-point operations). `peak_memory_bytes`: parameters, inputs, and the most that is allocated at once
@@ -101,10 +101,10 @@ NOISY_REL = 0.05
 
 
 class Observed(Contract):
-    """The state of a device while something was measured there; None is what it does not tell.
+    """The state of a device during a measurement; None for what the device does not report.
 
-    `noise_rel`: how far the references of the same run scattered, as the interquartile range over the median of the one
-    that scattered most. Of a GPU over the blocks of this measurement: median clocks and power, highest temperature.
+    `noise_rel`: the scatter of the run's references, as the largest interquartile range over median among them. The
+    other numbers are of a GPU, over the blocks of this measurement: median clocks and power, highest temperature.
     """
 
     clocks: Literal["locked", "not locked"] | None = None
@@ -124,7 +124,7 @@ class Measurement(Contract):
     the same id with the same content is the same measurement.
 
     `normalized_us` is the latency at the machine's standard state, by the reference operations of the same run.
-    `device_us` is the device's own time where `samples_us` have the host's launching in them (eager CUDA).
+    `device_us` is the device's own time where `samples_us` include the host's launching (eager CUDA).
     """
 
     id: UUID

@@ -59,17 +59,16 @@ class PredictionRequest(Contract):
     @model_validator(mode="after")
     def _check(self) -> "PredictionRequest":
         if len({(network.space, network.space_digest) for network in self.networks}) > 1:
-            raise ValueError("networks: of several spaces or definitions of one; ask for each by itself")
+            raise ValueError("networks: they are of several spaces or definitions of one; request each by itself")
         return self
 
 
 class Prediction(Contract):
-    """What a network would cost on a device, by its newest table.
+    """The predicted latency of a network on a device, by its newest table.
 
     `raw_us` is the sum of the table's rows over the operations that the network executes (Eq. 9). `predicted_us` is
     calibrated, from `low_us` to `high_us` with a probability of 90 %: these and `calibration_id` are None while the
-    table has no calibration, then there is no more than the raw sum. A network that was itself measured is predicted
-    from the other ones only.
+    table has no calibration. A network that was itself measured is predicted from the others only.
     """
 
     network: Digest

@@ -44,8 +44,8 @@ class TableRow(Contract):
 class LatencyTable(Contract):
     """Latencies of one device, one environment, one runtime and one space; immutable.
 
-    `digest` (of all fields but `id`, `created_at` and `warnings`) is its content: the same rows are the same table.
-    `warnings` say in words what was wrong with the machine while the rows were measured.
+    `digest` is of its content, which is all fields but `id`, `created_at` and `warnings`. `warnings` say in words what
+    was wrong with the machine while the rows were measured.
     """
 
     not_content: ClassVar = frozenset({"id", "created_at", "warnings"})
@@ -96,7 +96,7 @@ class LatencyTable(Contract):
         return DataFrame(self.records())
 
     def __getitem__(self, operation: OperationSpec) -> TableRow:
-        """The row of an operation; a missing one raises MissingRows, it is never zero."""
+        """The row of an operation. Raises MissingRows without one."""
         self.require([operation])
         return self._by_digest[operation.digest]
 
@@ -108,7 +108,7 @@ class LatencyTable(Contract):
 
 
 class TableFile(Contract):
-    """A table in a file: its content has the digest that it was exported with."""
+    """A table in a file, with the digest of its content."""
 
     content_digest: Digest
     table: LatencyTable
@@ -131,7 +131,7 @@ class MissingRows(LookupError):
         shown = "; ".join(map(str, missing[:3])) + ("; …" if len(missing) > 3 else "")
         hint = ""
         if {operation.space_digest for operation in missing} != {table.space_digest}:
-            hint = " (the table is of another definition of the space)"
+            hint = " (the table belongs to another definition of the space)"
         super().__init__(
             f"table {table.id} of {table.device.name} has no row for {len(missing)} operation(s){hint}: {shown}. "
             "Profile them first: post a job with these operations."

@@ -26,7 +26,7 @@ class TokenRequest(Contract):
 
 
 class TokenRotation(Contract):
-    """Replace a token: the new one is `id`; the old one goes on for `overlap_s` (at most 30 days)."""
+    """Replace a token: the new one is `id`; the old one stays valid for `overlap_s` (at most 30 days)."""
 
     id: UUID
     overlap_s: Annotated[float, Field(ge=0, le=30 * 86400)] = 86400.0
@@ -34,7 +34,7 @@ class TokenRotation(Contract):
 
 
 class TokenRecord(Contract):
-    """What the server knows of a token; the token itself it does not know."""
+    """A token as the server knows it; the token itself is not stored."""
 
     id: UUID
     name: str
@@ -48,7 +48,7 @@ class TokenRecord(Contract):
 
 
 class NewToken(Contract):
-    """A token that was just made: `token` is shown this once."""
+    """A new token: `token` is never shown again."""
 
     token: str
     record: TokenRecord

@@ -87,8 +87,8 @@ def settings(study: Study) -> str:
     """On which device, at which scale and on which data a table was made, and what its columns are of."""
     scale, table = study.scale, study.table
     return (
-        f"Latency and FPS are predicted from the table of {table.device.name} ({table.runtime.mode} "
-        f"{table.runtime.precision}, batch {table.runtime.batch_size}) at {study.space.height}×{study.space.width_px}. "
+        f"Latency and FPS are predicted from the table of {table.device.name} "
+        f"({table.runtime}) at {study.space.height}×{study.space.width_px}. "
         f"Searches on {study.data.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
         f"{_size(scale.crop)} at width {scale.proxy_width}, {scale.sampling} sampling. Every network is then trained "
         f"from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} crops of "

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from latency_tables.validation import first_error
 from lgcnet_search.computing.precision import Amp
 from lgcnet_search.data.sources import GENERATED_SIZE, generated_scenes
 from lgcnet_search.space.space import Space
@@ -46,8 +47,7 @@ def usage(what: str = "") -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}") from error
+        raise UsageError(f"{first_error(error, 'options')}, not {error.errors()[0]['input']!r}") from error
     except ValueError as error:
         raise UsageError(f"{what}{error}") from error
 

@@ -46,11 +46,7 @@ class Wanted:
     operations: tuple[OperationSpec, ...]
 
     def __str__(self) -> str:
-        runtime = self.runtime
-        return (
-            f"{self.space.height}×{self.space.width_px}, {runtime.mode} {runtime.precision}, "
-            f"batch {runtime.batch_size} on {self.device.name}"
-        )
+        return f"{self.space.height}×{self.space.width_px}, {self.runtime} on {self.device.name}"
 
 
 def profile(

@@ -47,7 +47,7 @@ class Found:
         return cls(
             folder=str(target.folder),
             device=table.device.name,
-            runtime=f"{table.runtime.mode} {table.runtime.precision}",
+            runtime=str(table.runtime),
             beta=target.beta,
             predicted_us=result.predicted_us,
             parameters=count_parameters(result.genotype.space.graph.derive(result.genotype.choices)),

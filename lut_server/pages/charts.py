@@ -15,7 +15,6 @@ from lut_server.pages.formatting import (
     params,
     percent,
     ratio,
-    runtime,
     shapes,
     tick,
 )
@@ -83,7 +82,7 @@ def table_chart(table: LatencyTable, *, phone: bool = False) -> str:
     doubtful = sum(not row.quality.sound for row in table.rows)
     said = f"{len(table.rows)} operations, median latency with 95{NARROW}% interval"
     return draw(
-        title=f"{short(table.device.name, 60)} · {runtime(table.runtime)}",
+        title=f"{short(table.device.name, 60)} · {table.runtime}",
         subtitle=said + (f"; hollow: doubtful ({doubtful})" if doubtful else ""),
         described=said,
         groups=[group for _, group in sorted(kinds, key=lambda item: (item[0], item[1].name))],
@@ -104,7 +103,7 @@ def networks_chart(networks: Sequence[NetworkRecord], *, phone: bool = False) ->
                 measured_us = result.measured_us
                 value = result.predicted_us / measured_us
                 style: Verdict = "same" if result.quality.sound else "ambiguous"
-                said = f"{network.id[:12]}, {runtime(result.runtime)}: {percent(value - 1, signed=True)}"
+                said = f"{network.id[:12]}, {result.runtime}: {percent(value - 1, signed=True)}"
                 low, high = max(result.low_us, 0.01 * result.predicted_us) / measured_us, result.high_us / measured_us
                 by_device.setdefault(result.device.name, []).append(Mark(value, low, high, style, said))
     if not by_device:
@@ -144,7 +143,7 @@ def _panel(item: ComparedTable) -> Panel:
 
 
 def _of_table(item: ComparedTable) -> str:
-    return f"{runtime(item.table.runtime)}, {item.table.created_at:%Y-%m-%d}"
+    return f"{item.table.runtime}, {item.table.created_at:%Y-%m-%d}"
 
 
 def _said(operation: OperationSpec) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from latency_tables.contract import DeviceSelector, JobRequest, OperationSpec, Ratio, Runtime
+from latency_tables.contract import DeviceSelector, JobRequest, OperationSpec, Ratio
 
 NARROW = "\u202f"  # a thin space that does not break
 
@@ -77,11 +77,6 @@ def shapes(operation: OperationSpec) -> str:
 
 def params(operation: OperationSpec) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in operation.params)
-
-
-def runtime(of: Runtime) -> str:
-    threads = f", {of.threads} thread{'s' * (of.threads != 1)}" if of.threads else ""
-    return f"{of.mode} {of.precision}, batch {of.batch_size}{threads}"
 
 
 _FIELDS = {

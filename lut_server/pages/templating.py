@@ -41,7 +41,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("age", "interval", "latency", "memory", "one_decimal", "params", "percent", "ratio", "runtime"):
+    for name in ("age", "interval", "latency", "memory", "one_decimal", "params", "percent", "ratio"):
         environment.filters[name] = getattr(formatting, name)
     for name in ("field", "selector", "shapes", "since", "task", "whole"):
         environment.filters[name] = getattr(formatting, name)

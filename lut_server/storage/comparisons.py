@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from lut_server.analysis.comparison import Side
 from lut_server.errors import NotFound
-from lut_server.pages.formatting import runtime
 from lut_server.storage import tables
 from lut_server.storage.models import MeasurementRow, TableRow
 
@@ -35,7 +34,7 @@ def newest(session: Session, wanted: tables.TableFilter) -> UUID:
     row = session.scalars(query).one_or_none()
     if row is None:
         page = tables.page(session, tables.TableFilter(device=wanted.device), None, SHOWN)
-        there = [f"{runtime(item.runtime)}, {item.space} ({item.id})" for item in page.items]
+        there = [f"{item.runtime}, {item.space} ({item.id})" for item in page.items]
         asked = ", ".join(f"{name}={value}" for name, value in vars(wanted).items() if value is not None)
         raise NotFound(
             f"no table with {asked}. "

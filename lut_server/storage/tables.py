@@ -212,10 +212,12 @@ def _load_row(session: Session, id: UUID) -> TableRow:
 
 
 def _describe(row: TableRow) -> str:
-    threads = f", {row.threads} threads" if row.threads else ""
-    return (
-        f"{row.space} {row.mode} {row.precision} batch {row.batch_size}{threads}, {row.rows} rows, "
-        f"{row.created_at:%Y-%m-%d} ({row.id})"
+    return f"{row.space}, {_runtime(row)}, {row.rows} rows, {row.created_at:%Y-%m-%d} ({row.id})"
+
+
+def _runtime(row: TableRow) -> Runtime:
+    return Runtime.model_validate(
+        {"mode": row.mode, "precision": row.precision, "batch_size": row.batch_size, "threads": row.threads}
     )
 
 
@@ -228,12 +230,7 @@ def _summary(row: TableRow) -> TableSummary:
             "device": row.device,
             "device_name": row.device_name,
             "environment": row.environment,
-            "runtime": {
-                "mode": row.mode,
-                "precision": row.precision,
-                "batch_size": row.batch_size,
-                "threads": row.threads,
-            },
+            "runtime": _runtime(row),
             "method_version": row.method_version,
             "space": row.space,
             "space_digest": row.space_digest,

@@ -45,7 +45,7 @@ def test_an_ablation_writes_its_table(study: Study) -> None:
     assert lines[0] == ablation.title
     assert [line.split("|")[1].strip() for line in lines[6:]] == [arm.label for arm in ablation.arms]
     for said in (
-        "table of test cpu (pytorch fp32, batch 1) at 65×97",
+        "table of test cpu (pytorch fp32, batch 1, 1 thread) at 65×97",
         f"Searches on {study.data.name}: 2 steps of 2 crops of 33×49 at width 1, hard sampling",
         "2 steps of 2 crops of 33×49 of pictures at 65×97",
         "trained from scratch, no ImageNet pretraining",

@@ -147,7 +147,7 @@ def test_a_table_that_is_not_there_is_answered_with_those_there_are(lut: Lut, de
     with pytest.raises(NotFound, match=r"Post a profile job .*no table yet"):
         lut.client.newest_table("cpu-1", "small", CPU)
     table = lut.build_table(profile(A), device)
-    with pytest.raises(NotFound, match=rf"Post a profile job .*small pytorch fp32 batch 1, 1 threads.*{table.id}"):
+    with pytest.raises(NotFound, match=rf"Post a profile job .*small, pytorch fp32, batch 1, 1 thread.*{table.id}"):
         lut.client.newest_table("cpu-1", "small", Runtime(mode="tensorrt", precision="fp16"))
     with pytest.raises(NotFound, match="no such table"):
         lut.client.table(uuid6.uuid7())
