@@ -22,29 +22,15 @@ from latency_tables.contract import Role, TokenRecord
 from lut_server.access.failed_logins import FailedLogins
 from lut_server.credentials import KeyUnusable, ServerKey, is_well_formed
 from lut_server.errors import Forbidden, NotReady, TooManyFailures, Unauthorized
+from lut_server.nouns import Noun
 from lut_server.storage import tokens
 from lut_server.storage.database import Database
-
-# What the least role is that may read (GET, HEAD, OPTIONS) and that may write (any other method) each noun.
-# Each role may also do what the roles before it may: read, search, agent, admin.
-RIGHTS: Mapping[str, tuple[Role, Role]] = {
-    "devices": ("read", "agent"),
-    "jobs": ("read", "search"),
-    "leases": ("agent", "agent"),
-    "measurements": ("read", "agent"),
-    "networks": ("read", "search"),
-    "predictions": ("read", "read"),
-    "comparisons": ("read", "read"),
-    "tokens": ("admin", "admin"),
-}
-ANYTHING_ELSE: tuple[Role, Role] = ("read", "admin")
-# A token for one device writes these, for its device, and nothing else.
-OF_A_DEVICE = frozenset({"devices", "leases", "measurements"})
 
 CACHE_S = 5.0  # so long may a token that was revoked, or a server that got its first token, go on as before
 REFRESH_S = 2.5  # a token that is in use is looked up again that early: nobody waits for it
 MAX_CACHED = 10_000
 LOOK_UP_THREADS = 2
+# Each role may also do what the roles before it may.
 _RANK: Mapping[Role, int] = {"read": 0, "search": 1, "agent": 2, "admin": 3}
 _CREATE = "`lut-server token create` on the server's machine makes one"
 
@@ -59,14 +45,13 @@ class Principal:
     device: str | None = None
     token: UUID | None = None
 
-    def require(self, noun: str, *, writes: bool) -> None:
+    def require(self, noun: Noun, *, writes: bool) -> None:
         """Raise Forbidden unless this role may read, or write, a noun."""
-        rights = RIGHTS.get(noun, ANYTHING_ELSE)
-        verb, needed = ("write", rights[1]) if writes else ("read", rights[0])
+        verb, needed = ("write", noun.write) if writes else ("read", noun.read)
         if _RANK[self.role] < _RANK[needed]:
-            raise Forbidden(f"a token of role {self.role} may not {verb} {noun}; it takes {needed}", needed=needed)
-        if writes and self.device is not None and needed != "read" and noun not in OF_A_DEVICE:
-            raise Forbidden(f"this token is for device {self.device} only; it may not write {noun}")
+            raise Forbidden(f"a token of role {self.role} may not {verb} {noun.name}; it takes {needed}", needed=needed)
+        if writes and self.device is not None and needed != "read" and not noun.of_device:
+            raise Forbidden(f"this token is for device {self.device} only; it may not write {noun.name}")
 
     def require_device(self, uuid: str) -> None:
         """Raise Forbidden if this token is for another device."""

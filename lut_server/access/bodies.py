@@ -2,22 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
 
 from starlette.types import Message, Receive
 
 from lut_server.errors import Malformed, TooLarge, TooSlow, Unprocessable
 
-MIB = 2**20
-# A job or network of 10 000 operations has about 4 MiB; 500 measurements of 1000 samples about 10 MiB.
-MAX_BYTES: Mapping[str, int] = {
-    "jobs": 8 * MIB,
-    "networks": 8 * MIB,
-    "predictions": 8 * MIB,
-    "tables": 16 * MIB,
-    "measurements": 16 * MIB,
-}
-MAX_BYTES_ELSE = MIB // 4
 MAX_DEPTH = 32
 READ_WITHIN_S = 60.0
 

@@ -1,6 +1,7 @@
 """What every request passes before anything else looks at it: who asks, may they, and how much do they send."""
 
 import ipaddress
+from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
@@ -10,8 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lut_server import problems
 from lut_server.access.auth import LOCAL, Access, Principal
-from lut_server.access.bodies import MAX_BYTES, MAX_BYTES_ELSE, read_body, replaying
+from lut_server.access.bodies import read_body, replaying
 from lut_server.errors import Forbidden, Malformed, NotJson, ServiceError, Unauthorized
+from lut_server.nouns import Noun
 
 PRINCIPAL = "lut.principal"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,11 +27,12 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class Gate:
-    """ASGI middleware; the Principal of a request is then in its scope."""
+    """ASGI middleware; the Principal of a request is then in its scope. `nouns` by their name."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, nouns: Mapping[str, Noun]) -> None:
         self.app = app
         self._access = access
+        self._nouns = nouns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,11 +56,12 @@ class Gate:
     async def _admit(self, scope: Scope, receive: Receive) -> Receive:
         """Who may come in: what they send is what this returns."""
         method: str = scope["method"]
-        noun = noun_of(scope["path"])
+        name = noun_of(scope["path"])
+        noun = self._nouns.get(name) or Noun(name)
         headers = _headers(scope)
         if b"%00" in scope["query_string"] or b"\0" in scope["query_string"] or "\0" in scope["path"]:
             raise Malformed("the address has a NUL character (%00); leave it out")
-        if needs_token(noun, method):
+        if needs_token(name, method):
             try:
                 principal = await self._principal(scope, headers)
             except Unauthorized as error:
@@ -65,13 +69,12 @@ class Gate:
                 raise
             principal.require(noun, writes=method not in READS)
             scope[PRINCIPAL] = principal
-        elif noun in FULLER:
+        elif name in FULLER:
             with suppress(ServiceError):
                 scope[PRINCIPAL] = await self._principal(scope, headers)
         if method in READS:
             return receive
-        limit = MAX_BYTES.get(noun, MAX_BYTES_ELSE)
-        body = await read_body(receive, headers.get(b"content-length"), limit)
+        body = await read_body(receive, headers.get(b"content-length"), noun.max_bytes)
         media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         # Whatever a form or a script of another page can send without asking is something else.
         if body and media_type != b"application/json":

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Query, Response
 
 from latency_tables.contract import Calibration, CalibrationSummary, Page
 from lut_server.exchange import formats
+from lut_server.nouns import Noun
 from lut_server.pages import drawing, templating
 from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.problems import documented
@@ -13,7 +14,8 @@ from lut_server.routes.tables import ASK_AGAIN, FOR_EVER, IfNoneMatch
 from lut_server.service.hot_tables import knows
 from lut_server.storage import calibrations, tables
 
-router = APIRouter(tags=["calibrations"], responses=documented(404, 422, 503))
+NOUN = Noun("calibrations", tag="What tables learnt from measured networks; how far they are off.", order=60)
+router = APIRouter(tags=[NOUN.name], responses=documented(404, 422, 503))
 Form = Annotated[
     Literal["json", "csv", "html", "svg"],
     Query(description="`csv`: what operations cost inside networks and alone; `html`, `svg`: the error card."),

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 from latency_tables.contract import Comparison, Digest, Mode, Name, Precision, Text
 from lut_server.analysis.comparison import MARGIN_REL, compare
 from lut_server.errors import Unprocessable
+from lut_server.nouns import Noun
 from lut_server.pages import charts, drawing, templating
 from lut_server.problems import documented
 from lut_server.routes.state import Lut, State
@@ -16,7 +17,10 @@ from lut_server.storage.tables import TableFilter
 MAX_TABLES = 10
 MAX_ROWS = 5000  # about two seconds of work
 
-router = APIRouter(prefix="/comparisons", tags=["comparisons"], responses=documented(422, 503))
+NOUN = Noun(
+    "comparisons", tag="Tables side by side: is one device faster, and do they rank alike?", order=90, write="read"
+)
+router = APIRouter(prefix="/comparisons", tags=[NOUN.name], responses=documented(422, 503))
 
 
 @router.get(

@@ -2,11 +2,19 @@ from fastapi import APIRouter
 
 from latency_tables.contract import DeviceRecord, DeviceReport, DeviceUuid, Page
 from lut_server.errors import Unprocessable
+from lut_server.nouns import Noun
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, Caller, Limit, Lut
 from lut_server.storage import devices, health
 
-router = APIRouter(prefix="/devices", tags=["devices"], responses=documented(422, 503))
+NOUN = Noun(
+    "devices",
+    tag="Machines that agents registered: hardware, last heartbeat, health of tables.",
+    order=10,
+    write="agent",
+    of_device=True,
+)
+router = APIRouter(prefix="/devices", tags=[NOUN.name], responses=documented(422, 503))
 
 
 @router.get("", operation_id="list_devices", summary="All devices")

@@ -3,10 +3,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from latency_tables.contract import Problem
 from lut_server.errors import NotReady
+from lut_server.nouns import Noun
 from lut_server.problems import documented
 from lut_server.routes.state import Lut
 
-router = APIRouter(tags=["health"])
+NOUN = Noun("health", tag="Is the server there?", order=120, prefix="")
+router = APIRouter(tags=[NOUN.name])
 
 
 @router.get("/healthz", operation_id="health", summary="Whether the server answers")

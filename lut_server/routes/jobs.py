@@ -3,11 +3,19 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from latency_tables.contract import Job, JobRequest, JobState, Page
+from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut, answer
 from lut_server.storage import jobs
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], responses=documented(422, 503))
+NOUN = Noun(
+    "jobs",
+    tag="What is to be measured: operations of a search space, or networks end to end.",
+    order=20,
+    write="search",
+    max_bytes=8 * MIB,  # 10 000 operations have about 4 MiB
+)
+router = APIRouter(prefix="/jobs", tags=[NOUN.name], responses=documented(422, 503))
 
 
 @router.get("", operation_id="list_jobs", summary="All jobs, or those in one state, oldest first")

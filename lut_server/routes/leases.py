@@ -10,13 +10,22 @@ from starlette.concurrency import run_in_threadpool
 from latency_tables.contract import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
 from lut_server.access.auth import Principal
 from lut_server.errors import NotReady
+from lut_server.nouns import Noun
 from lut_server.problems import documented
 from lut_server.routes.state import Caller, Lut, State, answer
 from lut_server.service.recalibration import recalibrate
 from lut_server.storage import leases
 from lut_server.storage.database import unavailable
 
-router = APIRouter(prefix="/leases", tags=["leases"], responses=documented(422, 503))
+NOUN = Noun(
+    "leases",
+    tag="How an agent gets a job, keeps it and ends it. People do not need these.",
+    order=30,
+    read="agent",
+    write="agent",
+    of_device=True,
+)
+router = APIRouter(prefix="/leases", tags=[NOUN.name], responses=documented(422, 503))
 log = logging.getLogger(__name__)
 LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_length=300)]
 

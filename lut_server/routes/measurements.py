@@ -6,6 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from latency_tables.contract import Digest, Measurement, Page, Receipt
 from lut_server.errors import Unprocessable
+from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, DeviceQuery, Limit, Lut, answer, parse
 from lut_server.storage import measurements
@@ -14,7 +15,15 @@ MAX_BATCH = 1000
 _BATCH = TypeAdapter(Annotated[list[Measurement], Field(min_length=1, max_length=MAX_BATCH)])
 _RECEIPTS = TypeAdapter(list[Receipt])
 
-router = APIRouter(prefix="/measurements", tags=["measurements"], responses=documented(422, 503))
+NOUN = Noun(
+    "measurements",
+    tag="Results with their samples; append-only, each exactly once.",
+    order=40,
+    write="agent",
+    of_device=True,
+    max_bytes=16 * MIB,  # 500 measurements of 1000 samples have about 10 MiB
+)
+router = APIRouter(prefix="/measurements", tags=[NOUN.name], responses=documented(422, 503))
 
 
 @router.get("", operation_id="list_measurements", summary="Measurements, oldest first", responses=documented(404))

@@ -4,11 +4,19 @@ from fastapi import APIRouter, Path
 
 from latency_tables.contract import Digest, NetworkRecord, NetworkSpec, Page
 from lut_server.errors import Unprocessable
+from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut
 from lut_server.storage import networks
 
-router = APIRouter(prefix="/networks", tags=["networks"], responses=documented(422, 503))
+NOUN = Noun(
+    "networks",
+    tag="Networks found or submitted: predicted latency beside the measured one.",
+    order=80,
+    write="search",
+    max_bytes=8 * MIB,
+)
+router = APIRouter(prefix="/networks", tags=[NOUN.name], responses=documented(422, 503))
 NetworkDigest = Annotated[Digest, Path(description="SHA-256 of the network's canonical JSON.")]
 
 

@@ -12,6 +12,7 @@ from latency_tables.contract import TableSummary
 from lut_server.analysis.comparison import MARGIN_REL
 from lut_server.analysis.likeness import differences
 from lut_server.errors import NotFound, ServiceError
+from lut_server.nouns import Noun
 from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.pages.charts import comparison_chart, networks_chart, table_chart
 from lut_server.pages.templating import page, picture
@@ -49,6 +50,7 @@ def _problem(status: int, title: str, detail: str, anyway: str | None = None) ->
     return page("problem.html", status, here="", title=title, detail=detail, anyway=anyway)
 
 
+NOUN = Noun("pages", prefix="")
 router = APIRouter(include_in_schema=False, route_class=_PageRoute)
 
 

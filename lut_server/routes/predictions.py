@@ -1,11 +1,19 @@
 from fastapi import APIRouter
 
 from latency_tables.contract import Prediction, PredictionRequest
+from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
 from lut_server.routes.state import Lut
 from lut_server.storage import predictions
 
-router = APIRouter(prefix="/predictions", tags=["predictions"], responses=documented(422, 503))
+NOUN = Noun(
+    "predictions",
+    tag="What networks would cost, on one device or on all, with intervals.",
+    order=70,
+    write="read",
+    max_bytes=8 * MIB,
+)
+router = APIRouter(prefix="/predictions", tags=[NOUN.name], responses=documented(422, 503))
 
 
 @router.post(

@@ -10,6 +10,7 @@ from latency_tables.contract import Digest, LatencyTable, Mode, Name, Page, Prec
 from lut_server.errors import Unprocessable
 from lut_server.exchange import formats
 from lut_server.exchange.formats import MEDIA_TYPES, Format
+from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, DeviceQuery, Limit, Lut, RuntimeQuery, State
 from lut_server.service.hot_tables import NEWEST_FOR_S, HotAnswer, Place, place_of
@@ -18,7 +19,14 @@ from lut_server.storage import imports, tables
 FOR_EVER = "private, max-age=31536000, immutable"
 ASK_AGAIN = "private, no-cache"
 
-router = APIRouter(prefix="/tables", tags=["tables"], responses=documented(422, 503))
+NOUN = Noun(
+    "tables",
+    tag="Immutable latency tables: one device, environment, runtime and search space.",
+    order=50,
+    write="admin",
+    max_bytes=16 * MIB,
+)
+router = APIRouter(prefix="/tables", tags=[NOUN.name], responses=documented(422, 503))
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of what you have: 304 if it is still this.")]
 TABLE: dict[int | str, dict[str, Any]] = {
     200: {

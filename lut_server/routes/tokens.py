@@ -5,11 +5,13 @@ from fastapi import APIRouter
 from latency_tables.contract import NewToken, Page, TokenRecord, TokenRequest, TokenRotation
 from lut_server.access.auth import Principal
 from lut_server.errors import Conflict, Forbidden
+from lut_server.nouns import Noun
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, Caller, Limit, Lut
 from lut_server.storage import tokens
 
-router = APIRouter(prefix="/tokens", tags=["tokens"], responses=documented(422, 503))
+NOUN = Noun("tokens", tag="Who may do what. Administrators only.", order=110, read="admin", write="admin")
+router = APIRouter(prefix="/tokens", tags=[NOUN.name], responses=documented(422, 503))
 
 
 @router.get("", operation_id="list_tokens", summary="All tokens: whose, what they may do, when they were last used")
