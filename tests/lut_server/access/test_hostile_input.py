@@ -35,7 +35,7 @@ from tests.support.factories import CPU, end_to_end, lease_request, measurement,
 from tests.support.guarded import Guarded, guarded_server
 from tests.support.hostile import PATHS, STRINGS, Attempt, Request, attempts, places
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "security.md"
 REFUSED = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429}
 JSON = {"Content-Type": "application/json"}
 A, B = operation(8), operation(16)
