@@ -17,6 +17,7 @@ from lut_server.app import create_app, utc_now
 from lut_server.commands import data, token
 from lut_server.commands.common import DatabaseUrl, DataDir, migrated, settings_from, stop
 from lut_server.credentials import KeyUnusable
+from lut_server.migrations import write_new
 from lut_server.settings import Settings
 from lut_server.storage import tokens
 from lut_server.storage.database import Database
@@ -77,8 +78,15 @@ def serve(
 
 
 @cli.command()
-def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+def migrate(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    new: Annotated[str | None, typer.Option(help="For developers: write the next migration, under this name.")] = None,
+) -> None:
     """Bring the database up to date; `serve` does this by itself."""
+    if new is not None:
+        print(write_new(new))
+        return
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     migrated(settings).close()
     print(f"up to date: {settings.database_url.render_as_string(hide_password=True)}")
