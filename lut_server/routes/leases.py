@@ -1,4 +1,3 @@
-import logging
 import time
 from typing import Annotated
 from uuid import UUID
@@ -9,13 +8,11 @@ from starlette.concurrency import run_in_threadpool
 
 from latency_tables.contract import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
 from lut_server.access.auth import Principal
-from lut_server.errors import NotReady
 from lut_server.nouns import Noun
 from lut_server.problems import documented
 from lut_server.routes.state import Caller, Lut, State, answer
-from lut_server.service.recalibration import recalibrate
+from lut_server.service.completion import complete
 from lut_server.storage import leases
-from lut_server.storage.database import unavailable
 
 NOUN = Noun(
     "leases",
@@ -26,7 +23,6 @@ NOUN = Noun(
     of_device=True,
 )
 router = APIRouter(prefix="/leases", tags=[NOUN.name], responses=documented(422, 503))
-log = logging.getLogger(__name__)
 LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_length=300)]
 
 
@@ -76,13 +72,12 @@ def renew_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, pro
     responses=documented(404, 409, 410),
 )
 def complete_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, completion: Completion) -> Response:
-    with lut.database.write() as session:
+    """A job that is done has its table, and the table its calibration: all of them are stored at once."""
+    with lut.database.read() as session:
         device = leases.device_of(session, id)
-        caller.require_device(device)
-        job = leases.complete(session, id, lease_token, completion, lut.clock())
+    caller.require_device(device)
+    job = complete(lut.database, id, lease_token, completion, lut.clock)
     lut.hot_tables.built(device)
-    if job.state == "done":
-        _recalibrate(lut, id, job)
     return answer(job)
 
 
@@ -102,17 +97,6 @@ def give_back_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken)
 def _require_own(session: Session, caller: Principal, id: UUID) -> None:
     if caller.device is not None:
         caller.require_device(leases.device_of(session, id))
-
-
-def _recalibrate(lut: State, id: UUID, job: Job) -> None:
-    """The job is stored: only a database that is not available now is a reason to complete it again."""
-    try:
-        recalibrate(lut.database, id, job, lut.clock())
-    except Exception as error:
-        why = unavailable(error)
-        if why is not None:
-            raise NotReady(f"{why}. The job is done, and no table calibrated from it yet; try again") from error
-        log.exception("job %s is done, and no table calibrated from it", job.id)
 
 
 def _claim(lut: State, request: LeaseRequest) -> Response | None:

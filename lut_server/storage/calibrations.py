@@ -1,7 +1,8 @@
 """Calibrations of tables: what they are made from, stored, found. Immutable; of several the newest counts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -13,7 +14,7 @@ from latency_tables.contract import (
     Calibration,
     CalibrationSummary,
     ErrorCard,
-    Job,
+    JobRequest,
     LatencyTable,
     Measurement,
     NetworkSpec,
@@ -38,42 +39,43 @@ class Due:
     evidence: str
 
 
-def due(session: Session, lease_id: UUID, job: Job) -> Due | None:
-    """What is to be calibrated now that a job is done: the newest table under its conditions, if there is news.
+def due(session: Session, lease: LeaseRow, request: JobRequest, now: datetime) -> Due | None:
+    """What is to be calibrated when a job is done: the table that it ends in, or else the newest under its conditions.
 
-    A calibration that was imported stays until as many networks were measured here as it was made from.
+    None if that table's calibration knows all networks already. An imported calibration stays until as many networks
+    were measured here as it was made from.
     """
-    lease = session.get_one(LeaseRow, lease_id)
-    row = tables.newest_under(
-        session,
-        device=lease.device,
-        environment=lease.environment,
-        runtime=job.request.runtime.digest,
-        method_version=lease.method_version,
-        space=job.request.space,
-        space_digest=job.request.space_digest,
-    )
-    if row is None:
+    conditions = tables.conditions_of(lease, request)
+    chosen = _choose(session, conditions)
+    if len(chosen) < MIN_NETWORKS:
         return None
-    chosen = _choose(session, row)
-    evidence = _digest(row, chosen)
-    newest = _newest(session, row.id)
-    if len(chosen) < MIN_NETWORKS or (newest is not None and newest.evidence == evidence):
+    if request.operations:
+        table = tables.draft(session, request, lease, now)
+    else:
+        row = tables.newest_under(session, **conditions)
+        if row is None:
+            return None
+        table = tables.get(session, row.id)
+    evidence = _evidence(VERSION, table.digest, chosen.values())
+    newest = _newest(session, table.id)
+    if newest is not None and newest.evidence == evidence:
         return None
-    table = tables.get(session, row.id)
-    known = {line.operation.digest for line in table.rows}
+    keys = {row.operation.digest for row in table.rows}
     measured = [
-        one for one in _load(session, chosen) if known >= {item.operation.digest for item in one.network.operations}
+        network
+        for network in _load(session, chosen)
+        if keys >= {counted.operation.digest for counted in network.network.operations}
     ]
     least = ErrorCard.model_validate_json(newest.card).networks if newest else MIN_NETWORKS
     return Due(table, measured, evidence) if len(measured) >= least else None
 
 
 def add(session: Session, calibration: Calibration, evidence: str) -> bool:
-    """Store a calibration; False if networks were measured while it was made, so that there is newer evidence."""
+    """Store a calibration; False if its table was not stored, or if networks were measured while it was made."""
     # One at a time: a calibration from older evidence must not become the newest.
-    row = session.scalars(select(TableRow).where(TableRow.id == calibration.table_id).with_for_update()).one()
-    if _digest(row, _choose(session, row)) != evidence:
+    query = select(TableRow).where(TableRow.id == calibration.table_id).with_for_update()
+    row = session.scalars(query).one_or_none()
+    if row is None or _evidence(VERSION, row.content_digest, _choose_for(session, row).values()) != evidence:
         return False
     newest = _newest(session, row.id)
     if newest is None or newest.evidence != evidence:
@@ -135,7 +137,7 @@ def require_newest(session: Session, table_id: UUID) -> UUID:
     id = newest(session, table_id)
     if id is None:
         row = session.scalars(select(TableRow).where(TableRow.id == table_id)).one()
-        count = len(_choose(session, row))
+        count = len(_choose_for(session, row))
         raise NotFound(
             f"id={table_id}: this table has no calibration; {count} network{'s were' if count != 1 else ' was'} "
             f"measured under its conditions, and it takes {MIN_NETWORKS} whose operations it has. Post a job that "
@@ -171,28 +173,28 @@ def networks_of(session: Session, calibration: Calibration) -> list[NetworkSpec]
     return [NetworkSpec.model_validate_json(bodies[digest]) for digest in digests]
 
 
-def _choose(session: Session, table: TableRow) -> dict[str, UUID]:
-    """Of each network that was measured under a table's conditions the measurement that counts, for the newest ones."""
+def _choose_for(session: Session, table: TableRow) -> dict[str, UUID]:
+    return _choose(session, {name: getattr(table, name) for name in tables.CONDITIONS})
+
+
+def _choose(session: Session, conditions: Mapping[str, str]) -> dict[str, UUID]:
+    """For each network that was measured under these conditions the measurement that counts; the newest networks."""
     query = (
         select(MeasurementRow.key, MeasurementRow.id, MeasurementRow.sound, MeasurementRow.sequence)
         .join(NetworkRow, NetworkRow.digest == MeasurementRow.key)
         .where(
-            NetworkRow.space == table.space,
-            NetworkRow.space_digest == table.space_digest,
-            MeasurementRow.device == table.device,
-            MeasurementRow.environment == table.environment,
-            MeasurementRow.runtime == table.runtime,
-            MeasurementRow.method_version == table.method_version,
+            NetworkRow.space == conditions["space"],
+            NetworkRow.space_digest == conditions["space_digest"],
+            MeasurementRow.device == conditions["device"],
+            MeasurementRow.environment == conditions["environment"],
+            MeasurementRow.runtime == conditions["runtime"],
+            MeasurementRow.method_version == conditions["method_version"],
         )
         .order_by(*measurements.LAST_COUNTS)
     )
     best = {key: (sound, sequence, id) for key, id, sound, sequence in session.execute(query)}
     newest = sorted(best.items(), key=lambda item: item[1][:2], reverse=True)[:MAX_NETWORKS]
     return {key: id for key, (_, _, id) in newest}
-
-
-def _digest(table: TableRow, chosen: dict[str, UUID]) -> str:
-    return _evidence(VERSION, table.content_digest, chosen.values())
 
 
 def _evidence(version: str, table_digest: str, measurements: Iterable[UUID]) -> str:

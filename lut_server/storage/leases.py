@@ -17,6 +17,7 @@ from latency_tables.contract import (
     Completion,
     Job,
     JobRequest,
+    LatencyTable,
     Lease,
     LeaseRenewal,
     LeaseRequest,
@@ -31,6 +32,7 @@ LEASE = timedelta(seconds=120)
 RENEW_EVERY_S = 20.0
 MAX_ATTEMPTS = 3
 MISSING_SHOWN = 5
+ENDED = ("done", "failed", "cancelled")
 
 
 def claim(session: Session, request: LeaseRequest, now: datetime) -> Lease | None:
@@ -112,8 +114,34 @@ def give_back(session: Session, id: UUID, token: str, now: datetime) -> None:
         job.updated_at = now
 
 
-def complete(session: Session, id: UUID, token: str, completion: Completion, now: datetime) -> Job:
+def about_to_finish(
+    session: Session, id: UUID, token: str, completion: Completion
+) -> tuple[LeaseRow, JobRequest] | None:
+    """The lease, and what its job asked for, if this completion would end the job as done; locks nothing.
+
+    Raises:
+        NotFound: no such lease.
+        LeaseEnded: the token is another claim's.
+    """
+    lease = _load(session, id, token, for_update=False)
+    job = jobs.load(session, lease.job_id)
+    if completion.error or lease.completion is not None or lease.state == "released" or job.state in ENDED:
+        return None
+    request = JobRequest.model_validate_json(job.body)
+    return None if measurements.remaining(session, job, lease, request) else (lease, request)
+
+
+def complete(
+    session: Session,
+    id: UUID,
+    token: str,
+    completion: Completion,
+    now: datetime,
+    drafted: LatencyTable | None = None,
+) -> Job:
     """End a lease and its job. A lease that expired still completes its job if no other attempt has.
+
+    `drafted`: the table that the job ends in, if it was drafted before; it keeps its id.
 
     Raises:
         Conflict: keys are missing, or this lease was completed otherwise.
@@ -135,7 +163,7 @@ def complete(session: Session, id: UUID, token: str, completion: Completion, now
             job.state = "failed"
             job.error = completion.error
         else:
-            _finish(session, lease, job, request, now)
+            _finish(session, lease, job, request, now, drafted)
         job.updated_at = now
         _end_others(session, lease)
     if lease.state == "active":
@@ -174,7 +202,14 @@ def expire(session: Session, now: datetime) -> None:
     session.flush()  # before a new active lease is inserted: only one may be active
 
 
-def _finish(session: Session, lease: LeaseRow, job: JobRow, request: JobRequest, now: datetime) -> None:
+def _finish(
+    session: Session,
+    lease: LeaseRow,
+    job: JobRow,
+    request: JobRequest,
+    now: datetime,
+    drafted: LatencyTable | None,
+) -> None:
     missing = set(measurements.remaining(session, job, lease, request))
     if missing:
         specs = [str(operation) for operation in request.operations if operation.digest in missing]
@@ -186,7 +221,7 @@ def _finish(session: Session, lease: LeaseRow, job: JobRow, request: JobRequest,
             missing=sorted(missing),
         )
     if request.operations:
-        job.table_id = tables.build(session, request, job.runtime, lease, now)
+        job.table_id = tables.build(session, request, lease, now, drafted)
     job.state = "done"
     job.progress = Progress(done=len(request.keys), total=len(request.keys)).model_dump_json()
 
@@ -211,8 +246,8 @@ def _hand_out(session: Session, lease: LeaseRow, job: JobRow) -> Lease:
     )
 
 
-def _load(session: Session, id: UUID, token: str) -> LeaseRow:
-    lease = session.get(LeaseRow, id, with_for_update=True)
+def _load(session: Session, id: UUID, token: str, *, for_update: bool = True) -> LeaseRow:
+    lease = session.get(LeaseRow, id, with_for_update=for_update)
     if lease is None:
         raise _unknown(id)
     if not hmac.compare_digest(lease.token_digest, sha256(token)):
@@ -252,6 +287,6 @@ def _queued_for(device: DeviceRow | type[DeviceRow]) -> Select[JobRow]:
     return select(JobRow).where(
         JobRow.state == "queued",
         or_(JobRow.device_uuid.is_(None), JobRow.device_uuid == device.uuid),
-        or_(JobRow.device_name.is_(None), JobRow.device_name == device.name),
+        or_(JobRow.device_name.is_(None), JobRow.device_name == device.folded_name),
         or_(JobRow.device_kind.is_(None), JobRow.device_kind == device.kind),
     )

@@ -27,6 +27,8 @@ from lut_server.storage.models import LeaseRow, MeasurementRow, TableRow
 
 # A table that was imported later may be older.
 NEWEST_FIRST = (TableRow.created_at.desc(), TableRow.sequence.desc())
+CONDITIONS = ("device", "environment", "runtime", "method_version", "space", "space_digest")
+"""Columns of a table: under which conditions all of its rows were measured (environment and runtime by digest)."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,32 @@ class TableFilter:
         return query.where(*(getattr(TableRow, name) == value for name, value in given.items()))
 
 
-def build(session: Session, request: JobRequest, runtime: str, lease: LeaseRow, now: datetime) -> UUID:
-    """Build the table of a profile job's device, environment, runtime (by digest) and space; its id.
+def build(
+    session: Session, request: JobRequest, lease: LeaseRow, now: datetime, drafted: LatencyTable | None = None
+) -> UUID:
+    """Store the table that a profile job ends in, unless it is the newest one; its id.
 
-    It holds every operation of the space that was measured under these conditions, so that a job for a few more
-    operations extends the table, and what nobody measured here but stands in the table that it follows, which was
-    imported. Each row is the newest sound measurement, or the newest if none is sound. A table that would hold what
-    the newest one holds is that one.
+    `drafted`: the table as it was drafted before; it keeps its id if no measurement came since then.
     """
+    table = draft(session, request, lease, now)
+    if session.scalar(select(TableRow.sequence).where(TableRow.id == table.id)) is not None:
+        return table.id
+    if drafted is not None and drafted.digest == table.digest:
+        table = drafted
+    session.add(new_row(table))
+    session.flush()
+    return table.id
+
+
+def draft(session: Session, request: JobRequest, lease: LeaseRow, now: datetime) -> LatencyTable:
+    """The table of a profile job's device, environment, runtime and space, not stored yet.
+
+    It holds every operation of the space that was measured under these conditions, so a job for a few more operations
+    extends the table. Rows of the table before it that were imported and never measured here are taken over. Each
+    row is the newest sound measurement, or the newest if none is sound. If the newest table has the same content, it
+    is that one.
+    """
+    runtime = request.runtime.digest
     chosen = _choose(session, runtime, lease)
     known = operations.of_space(session, request.space, request.space_digest, list(chosen))
     own = set(request.keys)
@@ -74,13 +94,8 @@ def build(session: Session, request: JobRequest, runtime: str, lease: LeaseRow, 
     ]
     environment = devices.environment(session, lease.environment)
     warnings = warnings_of(environment, [measurement for _, measurement in measured])
-    alike = {
-        "device": lease.device,
-        "runtime": runtime,
-        "space": request.space,
-        "space_digest": request.space_digest,
-    }
-    followed = newest_under(session, environment=lease.environment, method_version=lease.method_version, **alike)
+    conditions = conditions_of(lease, request)
+    followed = newest_under(session, **conditions)
     if followed is not None:
         before = get(session, followed.id)
         imported = [row for row in before.rows if row.operation.digest not in chosen][: MAX_OPERATIONS - len(rows)]
@@ -98,12 +113,15 @@ def build(session: Session, request: JobRequest, runtime: str, lease: LeaseRow, 
         warnings=warnings,
         rows=tuple(sorted(rows, key=lambda row: row.operation.digest)),
     )
+    alike = {name: conditions[name] for name in ("device", "runtime", "space", "space_digest")}
     newest = newest_under(session, **alike)
-    if newest is not None and newest.content_digest == table.digest:
-        return newest.id
-    session.add(new_row(table))
-    session.flush()
-    return table.id
+    return get(session, newest.id) if newest is not None and newest.content_digest == table.digest else table
+
+
+def conditions_of(lease: LeaseRow, request: JobRequest) -> dict[str, str]:
+    """Under which the results of a leased job are measured, as columns of a table."""
+    values = (lease.device, lease.environment, request.runtime.digest, lease.method_version)
+    return dict(zip(CONDITIONS, (*values, request.space, request.space_digest), strict=True))
 
 
 def new_row(table: LatencyTable) -> TableRow:

@@ -3,8 +3,10 @@
 import asyncio
 import csv
 import io
+import threading
 from collections.abc import Sequence
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from itertools import combinations
 from statistics import mean, median
 from unittest.mock import Mock
@@ -16,9 +18,18 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from latency_tables.calibration import Calibrated, TimedNetwork
-from latency_tables.client import AsyncLutClient, NotAccurate, NotFound, Rejected
-from latency_tables.contract import Calibration, Measurement, NetworkSpec, Runtime
-from lut_server.service import recalibration
+from latency_tables.client import AsyncLutClient, LutClient, NotAccurate, NotFound, Rejected
+from latency_tables.contract import (
+    Calibration,
+    Completion,
+    LatencyTable,
+    Measurement,
+    NetworkSpec,
+    Progress,
+    Runtime,
+)
+from lut_server.analysis.prediction import Measured
+from lut_server.service import completion
 from lut_server.storage import calibrations
 from lut_server.storage.database import Database
 from lut_server.storage.models import LeaseRow
@@ -300,9 +311,9 @@ def test_evidence_that_grows_meanwhile_is_not_lost(database_url: str, lut: Lut) 
     specs = truth.draw_networks(5, seed=2)
     job = truth.measure(lut, by, specs[:3])
     database = Database(database_url)
-    (lease,) = _leases(database, job.id)
     with database.read() as session:
-        assert calibrations.due(session, lease, job) is None, "it is made already"
+        (lease,) = session.scalars(select(LeaseRow).where(LeaseRow.job_id == job.id))
+        assert calibrations.due(session, lease, job.request, lut.clock.now) is None, "it is made already"
         made = calibrations.get(session, lut.client.calibration(table.id).id)
         evidence = calibrations.evidence_of(made)
     truth.measure(lut, by, specs[3:])
@@ -313,9 +324,76 @@ def test_evidence_that_grows_meanwhile_is_not_lost(database_url: str, lut: Lut) 
     database.close()
 
 
-def _leases(database: Database, job_id: UUID) -> Sequence[UUID]:
-    with database.read() as session:
-        return session.scalars(select(LeaseRow.id).where(LeaseRow.job_id == job_id)).all()
+class SlowCalibration:
+    """Calibrates as ever, but not before the test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self._calibrated = completion.calibrated
+        monkeypatch.setattr(completion, "calibrated", self)
+
+    def __call__(self, table: LatencyTable, measured: Sequence[Measured], id: UUID, now: datetime) -> Calibration:
+        self.begun.set()
+        assert self.may_end.wait(60)
+        return self._calibrated(table, measured, id, now)
+
+
+@pytest.mark.parametrize("kind", ["networks", "operations"])
+def test_a_job_that_is_done_has_its_calibration(lut: Lut, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Another client reads the job while the calibration takes long; the lease can be renewed meanwhile."""
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(3, seed=2)
+    if kind == "networks":
+        request, latencies_us = end_to_end(*specs), {spec.digest: truth.network_us(spec) for spec in specs}
+    else:  # a job that makes a new table, which the networks calibrate that were measured before
+        truth.measure(lut, by, specs)
+        extra = operation(128, "conv")
+        request, latencies_us = profile(extra), {extra.digest: truth.isolated_us(extra)}
+    slow = SlowCalibration(monkeypatch)
+    lut.client.submit_job(request)
+    lease = lut.claim(by)
+    for key in lease.remaining:
+        lut.client.put_measurement(measurement(lease, key, by, latencies_us[key]))
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(lut.client.complete, lease.id, lease.token, Completion())
+        try:
+            assert slow.begun.wait(60)
+            assert lut.client.job(lease.job.id).state == "leased"
+            lut.clock.advance(100)
+            lut.client.renew(lease.id, lease.token, Progress(done=1, total=1))
+            lut.clock.advance(100)
+        finally:
+            slow.may_end.set()
+        with LutClient(lut.url, cache=False) as other:
+            job = other.wait_for_job(lease.job.id)
+            assert other.calibration(job.table_id or table.id).card.networks == 3
+        assert (job.state, job.attempts) == ("done", 1)
+        assert ended.result() == job
+
+
+def test_a_measurement_that_comes_while_a_calibration_is_made_is_in_it(
+    lut: Lut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(4, seed=2)
+    lut.client.submit_job(end_to_end(*specs[:3]))
+    lease = lut.claim(by)
+    for spec in specs[:3]:
+        lut.client.put_measurement(measurement(lease, spec.digest, by, truth.network_us(spec)))
+    slow = SlowCalibration(monkeypatch)
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(lut.client.complete, lease.id, lease.token, Completion())
+        try:
+            assert slow.begun.wait(60)
+            again = measurement(lease, specs[0].digest, by, 2 * truth.network_us(specs[0]))
+            lut.client.put_measurement(again)
+        finally:
+            slow.may_end.set()
+        assert ended.result().state == "done"
+    evidence = lut.client.calibration(table.id).evidence
+    assert again.id in {network.measurement_id for network in evidence}
 
 
 def test_latencies_that_cannot_be_computed_with_leave_the_job_done(lut: Lut) -> None:
@@ -338,20 +416,21 @@ def test_a_job_is_done_whatever_its_calibration_stumbles_over(
     specs = truth.draw_networks(5, seed=2)
 
     with monkeypatch.context() as patch:
-        patch.setattr(recalibration, "calibrated", Mock(side_effect=ZeroDivisionError))
+        patch.setattr(completion, "calibrated", Mock(side_effect=ZeroDivisionError))
         assert truth.measure(lut, by, specs[:3]).state == "done"
     assert "ZeroDivisionError" in caplog.text
 
     busy = OperationalError("", {}, Exception("database is locked"))
     with monkeypatch.context() as patch:
-        patch.setattr(recalibration, "calibrated", Mock(side_effect=busy))
+        patch.setattr(completion, "calibrated", Mock(side_effect=busy))
         lut.client.submit_job(end_to_end(specs[3]))
         lease = lut.claim(by)
         lut.client.put_measurement(measurement(lease, specs[3].digest, by))
         path, token = f"/v1/leases/{lease.id}/completion", {"Lease-Token": lease.token}
         refused = lut.http.post(path, json={}, headers=token)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-    assert "The job is done" in refused.json()["detail"]
+    assert "Nothing was stored" in refused.json()["detail"]
+    assert lut.client.job(lease.job.id).state == "leased"
     assert lut.http.post(path, json={}, headers=token).status_code == 200
     assert lut.client.calibration(table.id).card.networks == 4
 
