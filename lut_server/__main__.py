@@ -67,7 +67,7 @@ def serve(
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
         timeout_keep_alive=KEEP_ALIVE_S,
-        forwarded_allow_ips=settings.trusted_proxies,
+        forwarded_allow_ips=settings.trusted_peers,
     )
     server = _Server(config, ready_file)
     _calm_python()

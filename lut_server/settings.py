@@ -39,6 +39,13 @@ class Settings:
     trusted_proxies: str = "127.0.0.1,::1"
 
     @property
+    def trusted_peers(self) -> str:
+        """`trusted_proxies` as a socket reports them: one on `::` maps an IPv4 address into IPv6."""
+        networks = map(ipaddress.ip_network, self.trusted_proxies.split(","))
+        mapped = [f"::ffff:{net.network_address}/{96 + net.prefixlen}" for net in networks if net.version == 4]
+        return ",".join([self.trusted_proxies, *mapped])
+
+    @property
     def is_local(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.host == "localhost" or _is_loopback(self.host)
@@ -138,7 +145,7 @@ def _is_loopback(host: str) -> bool:
 
 def _trusted_proxies(value: str) -> str:
     try:
-        return ",".join(str(ipaddress.ip_network(item.strip())) for item in value.split(","))
+        return ",".join(str(ipaddress.ip_network(part.strip())) for part in value.split(","))
     except ValueError as error:
         raise SettingsError(
             f"LUT_TRUSTED_PROXIES={value!r}: {error}; give addresses or networks like 10.0.0.7,172.16.0.0/12"

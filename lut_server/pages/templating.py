@@ -24,7 +24,7 @@ def picture(svg: str) -> Response:
 
 def page(template: str, status: int = 200, **context: Any) -> Response:
     """A page of our own making; browsers may load nothing else for it."""
-    headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+    headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
     return Response(render(template, **context), status, headers, "text/html; charset=utf-8")
 
 

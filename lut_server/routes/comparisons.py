@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
@@ -10,7 +10,7 @@ from lut_server.errors import Unprocessable
 from lut_server.nouns import Noun
 from lut_server.pages import charts, drawing, templating
 from lut_server.problems import documented
-from lut_server.routes.state import Lut, State
+from lut_server.routes.state import BatchSize, Lut, State, Threads
 from lut_server.storage import comparisons, tables
 from lut_server.storage.tables import TableFilter
 
@@ -46,10 +46,12 @@ def compare_tables(
             description="Devices by uuid, or by a name that only one has: the newest table of each, in each `mode`.",
         ),
     ] = (),
-    mode: Annotated[Sequence[Mode], Query(min_length=1, max_length=4, description="For `device`.")] = ("pytorch",),
+    mode: Annotated[
+        Sequence[Mode], Query(min_length=1, max_length=len(get_args(Mode)), description="For `device`.")
+    ] = ("pytorch",),
     precision: Annotated[Precision, Query(description="For `device`.")] = "fp32",
-    batch_size: Annotated[int, Query(gt=0, le=65536, description="For `device`.")] = 1,
-    threads: Annotated[int | None, Query(gt=0, le=4096, description="For `device`: any number if left out.")] = None,
+    batch_size: Annotated[BatchSize, Query(description="For `device`.")] = 1,
+    threads: Annotated[Threads | None, Query(description="For `device`: any number if left out.")] = None,
     space: Annotated[Name | None, Query(description="For `device`: any if left out.")] = None,
     space_digest: Annotated[Digest | None, Query(description="For `device`: any if left out.")] = None,
     margin_rel: Annotated[

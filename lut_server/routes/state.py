@@ -22,6 +22,8 @@ from lut_server.storage.database import Database
 Parsed = TypeVar("Parsed")
 Clock = Callable[[], datetime]
 MAX_LIMIT = 1000
+BatchSize = Annotated[int, Query(gt=0, le=65536)]
+Threads = Annotated[int, Query(gt=0, le=4096)]
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ async def _caller(request: Request) -> Principal:
 async def _runtime(
     mode: Mode = "pytorch",
     precision: Precision = "fp32",
-    batch_size: Annotated[int, Query(gt=0, le=65536)] = 1,
-    threads: Annotated[int | None, Query(gt=0, le=4096, description="On CPUs only; leave it out for a GPU.")] = None,
+    batch_size: BatchSize = 1,
+    threads: Annotated[Threads | None, Query(description="On CPUs only; leave it out for a GPU.")] = None,
 ) -> Runtime:
     return Runtime(mode=mode, precision=precision, batch_size=batch_size, threads=threads)
 

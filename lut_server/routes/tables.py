@@ -12,7 +12,17 @@ from lut_server.exchange import formats
 from lut_server.exchange.formats import MEDIA_TYPES, Format
 from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, After, DeviceQuery, Limit, Lut, RuntimeQuery, State
+from lut_server.routes.state import (
+    DEFAULT_LIMIT,
+    After,
+    BatchSize,
+    DeviceQuery,
+    Limit,
+    Lut,
+    RuntimeQuery,
+    State,
+    Threads,
+)
 from lut_server.service.hot_tables import NEWEST_FOR_S, HotAnswer, Place, place_of
 from lut_server.storage import imports, tables
 
@@ -48,8 +58,8 @@ def list_tables(
     space_digest: Digest | None = None,
     mode: Mode | None = None,
     precision: Precision | None = None,
-    batch_size: Annotated[int | None, Query(gt=0, le=65536)] = None,
-    threads: Annotated[int | None, Query(gt=0, le=4096)] = None,
+    batch_size: BatchSize | None = None,
+    threads: Threads | None = None,
     after: After = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[TableSummary]:

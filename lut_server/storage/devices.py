@@ -1,6 +1,7 @@
 """Devices and their environments."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -15,26 +16,29 @@ SHOWN = 20
 
 def register(session: Session, report: DeviceReport, now: datetime) -> DeviceRecord:
     """Store a device and its environment; registering again updates what may change."""
+    columns = add_missing(session, report, now, now)
+    row = session.get_one(DeviceRow, report.device.uuid, with_for_update=True)
+    for name, value in columns.items():
+        setattr(row, name, value)
+    session.flush()
+    return _record(session, row)
+
+
+def add_missing(session: Session, report: DeviceReport, first_seen: datetime, heartbeat_at: datetime) -> dict[str, Any]:
+    """Store a device and its environment if they are not known yet; the columns that a new report may change."""
     device, environment = report.device, report.environment
-    insert_missing(
-        session,
-        EnvironmentRow,
-        [{"digest": environment.digest, "body": environment.canonical}],
-    )
-    changing = {
+    insert_missing(session, EnvironmentRow, [{"digest": environment.digest, "body": environment.canonical}])
+    columns = {
         "name": device.name,
+        "folded_name": device.name.casefold(),
         "kind": device.kind,
         "body": device.canonical,
         "environment": environment.digest,
         "agent": report.agent,
-        "heartbeat_at": now,
+        "heartbeat_at": heartbeat_at,
     }
-    insert_missing(session, DeviceRow, [{"uuid": device.uuid, "first_seen": now, **changing}])
-    row = session.get_one(DeviceRow, device.uuid, with_for_update=True)
-    for name, value in changing.items():
-        setattr(row, name, value)
-    session.flush()
-    return get(session, device.uuid)
+    insert_missing(session, DeviceRow, [{"uuid": device.uuid, "first_seen": first_seen, **columns}])
+    return columns
 
 
 def get(session: Session, uuid: str) -> DeviceRecord:
@@ -48,7 +52,7 @@ def find(session: Session, uuid_or_name: str) -> Device:
     """The device with this uuid, or the only one with this name (case does not matter)."""
     row = session.get(DeviceRow, uuid_or_name)
     if row is None:
-        named = session.scalars(select(DeviceRow).where(func.lower(DeviceRow.name) == func.lower(uuid_or_name))).all()
+        named = session.scalars(select(DeviceRow).where(DeviceRow.folded_name == uuid_or_name.casefold())).all()
         if not named:
             raise unknown(session, "device", uuid_or_name)
         if len(named) > 1:

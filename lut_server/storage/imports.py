@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import CalibrationFile, LatencyTable, TableSummary
+from latency_tables.contract import CalibrationFile, DeviceReport, LatencyTable, TableSummary
 from lut_server.errors import Conflict, Unprocessable
-from lut_server.storage import calibrations, networks, operations, tables
-from lut_server.storage.database import insert_missing
-from lut_server.storage.models import CalibrationRow, DeviceRow, EnvironmentRow, TableRow
+from lut_server.storage import calibrations, devices, networks, operations, tables
+from lut_server.storage.models import CalibrationRow, TableRow
 
 CLOCKS_DIFFER = timedelta(days=1)
 
@@ -19,7 +18,7 @@ def put(
 ) -> TableSummary:
     """Store a table, and its calibration, under the ids that they have; the same again changes nothing.
 
-    Its device and environment are made known if they are not yet; a device that is known keeps what it says of itself.
+    A known device keeps its own description.
 
     Raises:
         Unprocessable: its rows are not of one definition of its space, it was built in the future, or the calibration
@@ -43,23 +42,8 @@ def _put_table(session: Session, table: LatencyTable, now: datetime) -> None:
                 value=str(table.id),
             )
         return
-    device, environment = table.device, table.environment
-    insert_missing(
-        session,
-        EnvironmentRow,
-        [{"digest": environment.digest, "body": environment.canonical}],
-    )
-    known = {
-        "uuid": device.uuid,
-        "name": device.name,
-        "kind": device.kind,
-        "body": device.canonical,
-        "environment": environment.digest,
-        "agent": "imported table",
-        "first_seen": now,
-        "heartbeat_at": table.created_at,
-    }
-    insert_missing(session, DeviceRow, [known])
+    report = DeviceReport(device=table.device, environment=table.environment, agent="imported table")
+    devices.add_missing(session, report, first_seen=now, heartbeat_at=table.created_at)
     operations.add(session, (row.operation for row in table.rows))
     session.add(tables.new_row(table))
     session.flush()
@@ -109,5 +93,5 @@ def _check(table: LatencyTable, now: datetime) -> None:
         if (spec.space, spec.space_digest) != (table.space, table.space_digest):
             raise Unprocessable(f"rows: {spec} is not of space {table.space!r} with the table's space_digest")
         if spec.digest in seen:
-            raise Unprocessable(f"rows: {spec} stands twice")
+            raise Unprocessable(f"rows: {spec} is repeated")
         seen.add(spec.digest)

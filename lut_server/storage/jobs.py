@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from latency_tables.contract import Job, JobRequest, JobState, Page, Progress
@@ -92,7 +92,7 @@ def _new(id: UUID, request: JobRequest, now: datetime) -> dict[str, object]:
         "digest": request.digest,
         "body": request.canonical,
         "device_uuid": request.device.uuid,
-        "device_name": request.device.name,
+        "device_name": request.device.name and request.device.name.casefold(),
         "device_kind": request.device.kind,
         "runtime": request.runtime.digest,
         "state": "queued",
@@ -107,7 +107,6 @@ def _require_device(session: Session, request: JobRequest) -> None:
     uuid, name = request.device.uuid, request.device.name
     if uuid is not None and session.get(DeviceRow, uuid) is None:
         raise devices.unknown(session, "device.uuid", uuid)
-    if name is not None and not session.scalar(
-        select(func.count()).select_from(DeviceRow).where(DeviceRow.name == name)
-    ):
+    named = select(DeviceRow.uuid).where(DeviceRow.folded_name == (name or "").casefold()).limit(1)
+    if name is not None and session.scalar(named) is None:
         raise devices.unknown(session, "device.name", name)

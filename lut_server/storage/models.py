@@ -51,10 +51,13 @@ class EnvironmentRow(Base):
 
 
 class DeviceRow(Base):
+    """`folded_name` is what names are compared by (str.casefold): lower() of SQLite knows ASCII only."""
+
     __tablename__ = "devices"
 
     uuid: Mapped[str] = mapped_column(DeviceUuid, primary_key=True)
     name: Mapped[str]
+    folded_name: Mapped[str]
     kind: Mapped[str] = mapped_column(Word)
     body: Mapped[str]
     environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
@@ -128,6 +131,8 @@ class CalibrationRow(Base):
 
 
 class JobRow(Base):
+    """`device_name` is folded as that of a device; `body` has it as it was given."""
+
     __tablename__ = "jobs"
     __table_args__ = (Index(None, "state", "sequence"),)
 

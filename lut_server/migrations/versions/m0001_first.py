@@ -43,6 +43,7 @@ def upgrade() -> None:
         "devices",
         sa.Column("uuid", sa.String(length=100), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("folded_name", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(length=64), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("environment", sa.String(length=64), nullable=False),

@@ -135,3 +135,12 @@ def test_ready_means_the_right_schema_and_a_database_that_takes_a_write(lut: Lut
     database.close()
     assert lut.http.get("/readyz").status_code == 200
     assert lut.http.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_header_is_sent_twice(lut: Lut, device: DeviceReport) -> None:
+    table = lut.build_table(profile(A), device)
+    for path in ("/", "/docs", "/v1/devices", "/static/style.css", f"/tables/{table.id}/picture.svg", "/v1/nothing"):
+        names = [name.lower() for name, _ in lut.http.get(path).headers.raw]
+        assert len(set(names)) == len(names), (path, names)
+        assert b"x-content-type-options" in names

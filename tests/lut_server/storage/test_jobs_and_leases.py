@@ -9,6 +9,7 @@ from latency_tables.contract import Completion, DeviceReport, DeviceSelector, Le
 from lut_server import app
 from lut_server.storage import predictions
 from tests.support.factories import (
+    CPU,
     end_to_end,
     lease_request,
     measurement,
@@ -243,6 +244,19 @@ def test_the_device_selector_must_match_in_every_field(lut: Lut, device: DeviceR
     assert second.job.request.device.name == "EPYC"
     lut.finish(second, other)
     assert lut.client.claim(lease_request(other)) is None
+
+
+def test_the_case_of_a_device_name_never_matters(lut: Lut, device: DeviceReport) -> None:
+    """Wherever a device is named, on both databases, also beyond ASCII."""
+    other = report("cpu-2", name="Über-Straße")
+    lut.client.register_device(other)
+    for by, name in ((device, "xEON"), (other, "ÜBER-STRASSE")):
+        table = lut.build_table(profile(A, device=DeviceSelector(name=name)), by)
+        assert [item.id for item in lut.client.tables(device=name)] == [table.id]
+        assert lut.client.newest_table(name, "small", CPU) == table
+        assert len(lut.client.measurements(device=name)) == 1
+        assert lut.client.predict([network(A)], name, CPU)[0].table_id == table.id
+        assert lut.client.jobs()[-1].request.device.name == name
 
 
 @pytest.mark.usefixtures("device")
