@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from latency_tables.calibration import Estimate
-from latency_tables.contract import ErrorCard, PredictionFigures
+from latency_tables.contract import CardState, ErrorCard, PredictionFigures
 from lut_server.analysis.ranking import kendall_tau, spearman_rho
 
+BAD_MAPE = 0.05
+OLD = timedelta(days=30)
 MIN_AFFINE = 4
 """A line through the others takes three of them to say anything."""
 
@@ -28,6 +30,15 @@ def error_card(
         coverage90=sum(inside) / len(inside),
         measured_at=measured_at,
     )
+
+
+def card_state(card: ErrorCard | None, built_at: datetime, now: datetime) -> CardState:
+    """Whether predictions by a table that was built at `built_at` may be trusted."""
+    if card is None:
+        return "none"
+    if card.calibrated.mape > BAD_MAPE:
+        return "bad"
+    return "old" if card.measured_at < max(built_at, now - OLD) else "good"
 
 
 def figures(predicted_us: Sequence[float], measured_us: Sequence[float]) -> PredictionFigures:

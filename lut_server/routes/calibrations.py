@@ -9,8 +9,8 @@ from lut_server.nouns import Noun
 from lut_server.pages import drawing, templating
 from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.problems import documented
+from lut_server.routes.caching import ASK_AGAIN, FOR_EVER, NOT_MODIFIED, IfNoneMatch
 from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut, State
-from lut_server.routes.tables import ASK_AGAIN, FOR_EVER, IfNoneMatch
 from lut_server.service.hot_tables import knows
 from lut_server.storage import calibrations, tables
 
@@ -29,7 +29,7 @@ _CALIBRATION: dict[int | str, dict[str, Any]] = {
             drawing.MEDIA_TYPE: {},
         },
     },
-    304: {"description": "You have it already."},
+    **NOT_MODIFIED,
 }
 
 
@@ -73,7 +73,7 @@ def get_calibration(lut: Lut, id: UUID, format: Form = "json", if_none_match: If
 
 
 def _answer(lut: State, id: UUID, format: Form, if_none_match: str | None, cache_control: str) -> Response:
-    """Whoever has it already causes no reading of it."""
+    """The calibration; its content is not read if the client has it already."""
     etag = f'"{id}.{format}"'
     with lut.database.read() as session:
         summary = calibrations.find(session, id)

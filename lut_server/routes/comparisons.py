@@ -6,16 +6,12 @@ from fastapi import APIRouter, Query, Response
 
 from latency_tables.contract import Comparison, Digest, Mode, Name, Precision, Text
 from lut_server.analysis.comparison import MARGIN_REL, compare
-from lut_server.errors import Unprocessable
 from lut_server.nouns import Noun
 from lut_server.pages import charts, drawing, templating
 from lut_server.problems import documented
-from lut_server.routes.state import BatchSize, Lut, State, Threads
-from lut_server.storage import comparisons, tables
+from lut_server.routes.state import BatchSize, Lut, Threads
+from lut_server.storage.comparisons import MAX_TABLES, load_sides
 from lut_server.storage.tables import TableFilter
-
-MAX_TABLES = 10
-MAX_ROWS = 5000  # about two seconds of work
 
 NOUN = Noun(
     "comparisons", tag="Tables side by side: is one device faster, and do they rank alike?", order=90, write="read"
@@ -70,54 +66,16 @@ def compare_tables(
     `ambiguous` otherwise. Tables of unlike methods, batch sizes, numbers of threads or software are refused (422)
     unless `allow_unlike`; unlike precisions are not: what does fp16 save?
     """
-    wanted = [
-        TableFilter(each, space, space_digest, one, precision, batch_size, threads) for each in device for one in mode
+    filters = [
+        TableFilter(name, space, space_digest, table_mode, precision, batch_size, threads)
+        for name in device
+        for table_mode in mode
     ]
-    comparison = compared(lut, table, wanted, margin_rel, allow_unlike)
+    with lut.database.read() as session:
+        sides = load_sides(session, table, filters)
+    comparison = compare(sides, margin_rel, allow_unlike=allow_unlike)
     if format == "svg":
         return templating.picture(charts.comparison_chart(comparison))
     if format == "html":
         return templating.page("comparison_document.html", comparison=comparison)
     return Response(comparison.model_dump_json(), media_type="application/json")
-
-
-def compared(
-    lut: State, ids: Sequence[UUID], wanted: Sequence[TableFilter], margin_rel: float, allow_unlike: bool
-) -> Comparison:
-    """Compare tables by id and the newest ones of devices.
-
-    Raises:
-        Unprocessable: they are too few, too many, too large, share nothing, or are unlike without leave to be.
-    """
-    with lut.database.read() as session:
-        chosen = [*ids, *(comparisons.newest(session, each) for each in wanted)]
-        if not 2 <= len(chosen) <= MAX_TABLES:
-            raise Unprocessable(
-                f"table, device: {len(chosen)} tables were given; compare 2 to {MAX_TABLES}, "
-                "by `table` ids or as the newest ones of `device`s",
-                field="table",
-            )
-        summaries = [tables.find(session, id) for id in chosen]
-        rows = sum(summary.rows for summary in summaries)
-        if rows > MAX_ROWS:
-            raise Unprocessable(
-                f"table: together they have {rows} rows, more than {MAX_ROWS}; compare fewer", field="table"
-            )
-        sides = comparisons.sides(session, chosen)
-    comparison = compare(sides, margin_rel)
-    if not comparison.operations:
-        spaces = ", ".join(f"{item.space} {item.space_digest[:12]}" for item in summaries)
-        raise Unprocessable(
-            f"table: these tables share no operation (spaces: {spaces}); compare tables of one definition of a space",
-            field="table",
-        )
-    if comparison.unlike and not allow_unlike:
-        raise Unprocessable(
-            f"allow_unlike=false: these tables are unlike ({'; '.join(comparison.unlike)}), so a difference need not "
-            "come from the devices. Compare tables of equal method, batch size, threads and "
-            "software, or ask for this one with allow_unlike=true",
-            field="allow_unlike",
-            value="false",
-            unlike=list(comparison.unlike),
-        )
-    return comparison

@@ -8,17 +8,18 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from latency_tables.contract import TableSummary
-from lut_server.analysis.comparison import MARGIN_REL
+from latency_tables.contract import Comparison, TableSummary
+from lut_server.analysis.comparison import compare
+from lut_server.analysis.error_card import card_state
 from lut_server.analysis.likeness import differences
 from lut_server.errors import NotFound, ServiceError
 from lut_server.nouns import Noun
 from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.pages.charts import comparison_chart, networks_chart, table_chart
 from lut_server.pages.templating import page, picture
-from lut_server.routes.comparisons import MAX_TABLES, compared
-from lut_server.routes.state import Lut
+from lut_server.routes.state import Lut, State
 from lut_server.storage import calibrations, devices, health, overview, tables
+from lut_server.storage.comparisons import MAX_TABLES, load_sides
 
 TABLES_OF_A_DEVICE = 100
 
@@ -106,7 +107,7 @@ def show_table(lut: Lut, id: UUID) -> Response:
         table = tables.get(session, id)
         newest = calibrations.newest(session, id)
         calibration = calibrations.get(session, newest) if newest else None
-    state = health.card_state(calibration.card if calibration else None, table.created_at, now)
+    state = card_state(calibration.card if calibration else None, table.created_at, now)
     inside = {row.key: row.latency_us for row in calibration.rows} if calibration else {}
     return page("table.html", here="/", now=now, table=table, calibration=calibration, state=state, inside=inside)
 
@@ -133,7 +134,7 @@ def show_comparison(
 ) -> Response:
     """With fewer than two tables, or if there are to be more, the page to pick one from."""
     if len(table) >= 2 and not more:
-        comparison = compared(lut, table, [], MARGIN_REL, allow_unlike)
+        comparison = _compare(lut, table, allow_unlike)
         return page("compare.html", here="/compare", comparison=comparison, allow_unlike=allow_unlike)
     with lut.database.read() as session:
         picked = [tables.find(session, id) for id in table]
@@ -159,7 +160,13 @@ def draw_comparison(
     allow_unlike: bool = False,
     phone: bool = False,
 ) -> Response:
-    return picture(comparison_chart(compared(lut, table, [], MARGIN_REL, allow_unlike), phone=phone))
+    return picture(comparison_chart(_compare(lut, table, allow_unlike), phone=phone))
+
+
+def _compare(lut: State, ids: Sequence[UUID], allow_unlike: bool) -> Comparison:
+    with lut.database.read() as session:
+        sides = load_sides(session, ids)
+    return compare(sides, allow_unlike=allow_unlike)
 
 
 def _may_share(picked: Sequence[TableSummary], table: TableSummary) -> bool:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from latency_tables.contract import Digest, LatencyTable, Mode, Name, Page, Precision, TableSummary
 from lut_server.errors import Unprocessable
@@ -12,6 +12,7 @@ from lut_server.exchange import formats
 from lut_server.exchange.formats import MEDIA_TYPES, Format
 from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
+from lut_server.routes.caching import ASK_AGAIN, FOR_EVER, NOT_MODIFIED, IfNoneMatch
 from lut_server.routes.state import (
     DEFAULT_LIMIT,
     After,
@@ -26,9 +27,6 @@ from lut_server.routes.state import (
 from lut_server.service.hot_tables import NEWEST_FOR_S, HotAnswer, Place, place_of
 from lut_server.storage import imports, tables
 
-FOR_EVER = "private, max-age=31536000, immutable"
-ASK_AGAIN = "private, no-cache"
-
 NOUN = Noun(
     "tables",
     tag="Immutable latency tables: one device, environment, runtime and search space.",
@@ -37,8 +35,7 @@ NOUN = Noun(
     max_bytes=16 * MIB,
 )
 router = APIRouter(prefix="/tables", tags=[NOUN.name], responses=documented(422, 503))
-IfNoneMatch = Annotated[str | None, Header(description="The ETag of what you have: 304 if it is still this.")]
-TABLE: dict[int | str, dict[str, Any]] = {
+_TABLE: dict[int | str, dict[str, Any]] = {
     200: {
         "model": LatencyTable,
         "content": {
@@ -46,7 +43,7 @@ TABLE: dict[int | str, dict[str, Any]] = {
             MEDIA_TYPES["parquet"]: {"schema": {"type": "string", "format": "binary"}},
         },
     },
-    304: {"description": "You have it already."},
+    **NOT_MODIFIED,
 }
 
 
@@ -63,9 +60,9 @@ def list_tables(
     after: After = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[TableSummary]:
-    wanted = tables.TableFilter(device, space, space_digest, mode, precision, batch_size, threads)
+    filter = tables.TableFilter(device, space, space_digest, mode, precision, batch_size, threads)
     with lut.database.read() as session:
-        return tables.page(session, wanted, after, limit)
+        return tables.page(session, filter, after, limit)
 
 
 @router.get(
@@ -73,7 +70,7 @@ def list_tables(
     operation_id="get_newest_table",
     summary="The newest table of a device in exactly this runtime",
     response_model=LatencyTable,
-    responses={**TABLE, **documented(404)},
+    responses={**_TABLE, **documented(404)},
 )
 async def get_newest_table(
     lut: Lut,
@@ -100,7 +97,7 @@ async def get_newest_table(
 
 @router.put("/newest", include_in_schema=False)
 async def put_newest_table() -> Response:
-    """Without this it would be a table whose id is no UUID."""
+    """Refuse with 405: without this route `newest` would be taken for an id that is no UUID (422)."""
     raise HTTPException(405)
 
 
@@ -109,7 +106,7 @@ async def put_newest_table() -> Response:
     operation_id="get_table",
     summary="One table",
     response_model=LatencyTable,
-    responses={**TABLE, **documented(404)},
+    responses={**_TABLE, **documented(404)},
 )
 async def get_table(
     lut: Lut, http: Request, id: UUID, format: Format = "json", if_none_match: IfNoneMatch = None
@@ -144,7 +141,7 @@ def import_table(
 def _answer(
     lut: State, place: Place, id: UUID, format: Format, if_none_match: str | None, cache_control: str
 ) -> HotAnswer:
-    """The table as it was stored; it is not read for whoever has it, nor if it is what went out last."""
+    """The table as it was stored. Its content is not read if the client has it, or if it was the last answer."""
     last = lut.hot_tables.last(place)
     with lut.database.read() as session:
         device = tables.find(session, id).device

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/tokens", tags=[NOUN.name], responses=documented(422,
 @router.get("", operation_id="list_tokens", summary="All tokens: whose, what they may do, when they were last used")
 def list_tokens(lut: Lut, after: UUID | None = None, limit: Limit = DEFAULT_LIMIT) -> Page[TokenRecord]:
     with lut.database.read() as session:
-        return tokens.page(session, after, limit)
+        return tokens.page(session, None if after is None else str(after), limit)
 
 
 @router.put(

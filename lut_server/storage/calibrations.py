@@ -25,9 +25,8 @@ from latency_tables.contract import (
 from lut_server.analysis.prediction import Measured
 from lut_server.errors import NotFound
 from lut_server.storage import measurements, paging, tables
+from lut_server.storage.database import select_in
 from lut_server.storage.models import CalibrationRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
-
-IDS_PER_QUERY = 500
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def new_row(calibration: Calibration, evidence: str) -> CalibrationRow:
 def evidence_of(calibration: Calibration) -> str:
     """The digest of what a calibration was made from."""
     return _evidence(
-        calibration.version, calibration.table_digest, (one.measurement_id for one in calibration.evidence)
+        calibration.version, calibration.table_digest, (network.measurement_id for network in calibration.evidence)
     )
 
 
@@ -117,14 +116,11 @@ def newest(session: Session, table_id: UUID) -> UUID | None:
 def newest_cards(session: Session, table_ids: Sequence[UUID]) -> dict[UUID, ErrorCard]:
     """The error cards of those tables that have one."""
     order = (CalibrationRow.created_at.desc(), CalibrationRow.sequence.desc())
-    place = func.row_number().over(partition_by=CalibrationRow.table_id, order_by=order).label("place")
-    cards: dict[UUID, ErrorCard] = {}
-    for start in range(0, len(table_ids), IDS_PER_QUERY):
-        part = CalibrationRow.table_id.in_(table_ids[start : start + IDS_PER_QUERY])
-        ranked = select(CalibrationRow.table_id, CalibrationRow.card, place).where(part).subquery()
-        rows = session.execute(select(ranked.c.table_id, ranked.c.card).where(ranked.c.place == 1))
-        cards |= {id: ErrorCard.model_validate_json(card) for id, card in rows}
-    return cards
+    rank = func.row_number().over(partition_by=CalibrationRow.table_id, order_by=order).label("rank")
+    ranked = select(CalibrationRow.table_id, CalibrationRow.card, rank).subquery()
+    query = select(ranked.c.table_id, ranked.c.card).where(ranked.c.rank == 1)
+    rows = select_in(session, query, ranked.c.table_id, table_ids)
+    return {id: ErrorCard.model_validate_json(card) for id, card in rows}
 
 
 def require_newest(session: Session, table_id: UUID) -> UUID:
@@ -167,9 +163,8 @@ def page(session: Session, table_id: UUID | None, after: str | None, limit: int)
 
 def networks_of(session: Session, calibration: Calibration) -> list[NetworkSpec]:
     """The networks of its evidence, in the same order."""
-    digests = [one.network for one in calibration.evidence]
-    rows = session.execute(select(NetworkRow.digest, NetworkRow.body).where(NetworkRow.digest.in_(digests)))
-    bodies = dict(rows.all())
+    digests = [evidence.network for evidence in calibration.evidence]
+    bodies = dict(select_in(session, select(NetworkRow.digest, NetworkRow.body), NetworkRow.digest, digests))
     return [NetworkSpec.model_validate_json(bodies[digest]) for digest in digests]
 
 
@@ -203,15 +198,13 @@ def _evidence(version: str, table_digest: str, measurements: Iterable[UUID]) -> 
 
 def _load(session: Session, chosen: dict[str, UUID]) -> list[Measured]:
     """In the order of the networks' digests, so that the same evidence makes the same calibration."""
-    bodies = session.execute(
-        select(NetworkRow.body, MeasurementRow.body)
-        .join(MeasurementRow, MeasurementRow.key == NetworkRow.digest)
-        .where(MeasurementRow.id.in_(list(chosen.values())))
-        .order_by(NetworkRow.digest)
+    query = select(NetworkRow.digest, NetworkRow.body, MeasurementRow.body).join(
+        MeasurementRow, MeasurementRow.key == NetworkRow.digest
     )
+    bodies = sorted(select_in(session, query, MeasurementRow.id, chosen.values()))
     return [
         Measured(NetworkSpec.model_validate_json(network), Measurement.model_validate_json(measurement))
-        for network, measurement in bodies
+        for _, network, measurement in bodies
     ]
 
 

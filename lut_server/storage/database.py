@@ -1,13 +1,15 @@
 """One database, SQLite or PostgreSQL: how to connect, the one place that commits, and what its failures mean."""
 
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import ColumnElement, Connection, Dialect, Engine, Select, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,6 +24,7 @@ MAX_OVERFLOW = 30
 THREADS = 24  # that use the database at once; the rest of the connections is for reading tables
 READ_THREADS = 8
 ROWS_AT_ONCE = 50
+KEYS_PER_QUERY = 500
 
 
 class Database:
@@ -31,17 +34,18 @@ class Database:
         self.engine = _engine(make_url(url))
         # A deferred read that turns into a write fails at once when another one wrote meanwhile.
         self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        self._info: dict[Any, Any] = {"memories": {}}
         # SQLite takes one writer, and lets the others sleep until they try again; here they take turns instead.
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with Session(self.engine) as session:
+        with Session(self.engine, info=self._info) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        with self._turn, Session(self._write_engine) as session, session.begin():
+        with self._turn, Session(self._write_engine, info=self._info) as session, session.begin():
             yield session
 
     def write_connection(self) -> Any:
@@ -50,6 +54,24 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def make_private(path: Path) -> None:
+    """Make an empty database file that only its owner may read, if there is none. SQLite would take the umask's mode;
+    its -wal and -shm files get the mode of the database.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def select_in(session: Session, query: Select[Any], column: ColumnElement[Any], keys: Iterable[Any]) -> Iterator[Any]:
+    """Rows of a query whose column is one of the keys, in no order; a statement takes so many parameters only."""
+    remaining = iter(keys)
+    while part := list(islice(remaining, KEYS_PER_QUERY)):
+        yield from session.execute(query.where(column.in_(part)))
 
 
 def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> int:
@@ -141,6 +163,11 @@ def _engine(url: URL) -> Engine:
     engine = create_engine(
         url, pool_size=POOL_SIZE, max_overflow=MAX_OVERFLOW, connect_args={"timeout": BUSY_TIMEOUT_S}
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _make_private(*_: object) -> None:
+        with suppress(OSError):  # SQLite says better why it cannot open a file
+            make_private(Path(url.database or ""))
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: object) -> None:  # noqa: ARG001

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from latency_tables.contract import Device, DeviceRecord, DeviceReport, Environment, Page
 from lut_server.errors import NotFound, Unprocessable
+from lut_server.storage import paging
 from lut_server.storage.database import insert_missing
 from lut_server.storage.models import DeviceRow, EnvironmentRow, TableRow
 
@@ -81,16 +82,11 @@ def environment(session: Session, digest: str) -> Environment:
 
 
 def page(session: Session, after: str | None, limit: int) -> Page[DeviceRecord]:
-    query = select(DeviceRow).order_by(DeviceRow.uuid).limit(limit + 1)
-    rows = session.scalars(query.where(DeviceRow.uuid > after) if after is not None else query).all()
-    return Page(
-        items=tuple(_record(session, row) for row in rows[:limit]),
-        next=rows[limit - 1].uuid if len(rows) > limit else None,
-    )
+    return paging.page(session, select(DeviceRow), DeviceRow.uuid, after, limit, lambda row: _record(session, row))
 
 
 def unknown_environment(digest: str) -> NotFound:
-    """The error for an environment that is not there."""
+    """The error for an environment that no device reported."""
     return NotFound(
         f"environment={digest!r}: no device reported it; register the device with this environment first",
         field="environment",
@@ -99,12 +95,12 @@ def unknown_environment(digest: str) -> NotFound:
 
 
 def unknown(session: Session, field: str, value: str) -> NotFound:
-    """The error for a device that is not there, with those that are."""
+    """The error for a device that is not registered; it names those that are."""
     rows = session.execute(select(DeviceRow.uuid, DeviceRow.name).order_by(DeviceRow.uuid).limit(SHOWN)).all()
-    there = "; ".join(f"{name} ({uuid})" for uuid, name in rows)
+    names = "; ".join(f"{name} ({uuid})" for uuid, name in rows)
     return NotFound(
         f"{field}={value!r}: no such device. "
-        + (f"Devices there are: {there}" if there else "No device is registered yet: start an agent on one"),
+        + (f"Devices there are: {names}" if names else "No device is registered yet: start an agent on one"),
         field=field,
         value=value,
         known=[uuid for uuid, _ in rows],

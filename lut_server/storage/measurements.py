@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from latency_tables.contract import JobRequest, Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
 from lut_server.errors import Conflict, NotFound, Unprocessable
 from lut_server.storage import devices, paging
-from lut_server.storage.database import insert_missing
+from lut_server.storage.database import insert_missing, select_in
 from lut_server.storage.models import DeviceRow, EnvironmentRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
 
 Row = Mapping[str, Any]
@@ -96,7 +96,7 @@ def _receipts(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Re
     columns = (MeasurementRow.id, MeasurementRow.digest, MeasurementRow.late, MeasurementRow.received_at)
     return {
         id: (digest, Receipt(id=id, late=late, received_at=received_at))
-        for id, digest, late, received_at in session.execute(select(*columns).where(MeasurementRow.id.in_(ids)))
+        for id, digest, late, received_at in select_in(session, select(*columns), MeasurementRow.id, ids)
     }
 
 

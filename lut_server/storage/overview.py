@@ -81,5 +81,4 @@ def newest_networks(session: Session) -> list[NetworkRecord]:
 def conditions(session: Session, table: TableSummary) -> Conditions:
     """Under which a table was measured."""
     environment = devices.environment(session, table.environment)
-    runtime = table.runtime
-    return Conditions(table.device, environment, table.method_version, runtime.batch_size, runtime.threads)
+    return Conditions(table.device, environment, table.method_version, table.runtime)

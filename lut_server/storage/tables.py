@@ -1,5 +1,6 @@
 """Tables: projections of the measurements, immutable once built."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -23,17 +24,19 @@ from latency_tables.contract import TableRow as Row
 from lut_server.analysis.table_warnings import warnings_of
 from lut_server.errors import NotFound
 from lut_server.storage import devices, measurements, operations, paging
+from lut_server.storage.database import select_in
 from lut_server.storage.models import LeaseRow, MeasurementRow, TableRow
 
 # A table that was imported later may be older.
 NEWEST_FIRST = (TableRow.created_at.desc(), TableRow.sequence.desc())
+SHOWN = 20
 CONDITIONS = ("device", "environment", "runtime", "method_version", "space", "space_digest")
 """Columns of a table: under which conditions all of its rows were measured (environment and runtime by digest)."""
 
 
 @dataclass(frozen=True)
 class TableFilter:
-    """Every given field must be equal; `device` is a uuid, or a name that only one device has."""
+    """Tables whose columns are equal to every field that is not None; `device` by uuid, or by a name that is unique."""
 
     device: str | None = None
     space: str | None = None
@@ -44,9 +47,8 @@ class TableFilter:
     threads: int | None = None
 
     def apply(self, session: Session, query: Select[TableRow]) -> Select[TableRow]:
-        fields = {**vars(self), "device": devices.find(session, self.device).uuid if self.device else None}
-        given = {name: value for name, value in fields.items() if value is not None}
-        return query.where(*(getattr(TableRow, name) == value for name, value in given.items()))
+        columns = {**vars(self), "device": devices.find(session, self.device).uuid if self.device else None}
+        return query.filter_by(**{name: value for name, value in columns.items() if value is not None})
 
 
 def build(
@@ -146,6 +148,10 @@ def new_row(table: LatencyTable) -> TableRow:
     )
 
 
+def runtime_of(row: TableRow) -> Runtime:
+    return Runtime.model_validate({name: getattr(row, name) for name in Runtime.model_fields})
+
+
 def find(session: Session, id: UUID) -> TableSummary:
     return _summary(_load_row(session, id))
 
@@ -163,22 +169,17 @@ def find_newest(
     Raises:
         NotFound: no such device or table; the message names those there are.
     """
-    found = devices.find(session, device)
-    query = select(TableRow).where(TableRow.device == found.uuid)
-    wanted = query.where(TableRow.runtime == runtime.digest)
-    if space is not None:
-        wanted = wanted.where(TableRow.space == space)
-    if space_digest is not None:
-        wanted = wanted.where(TableRow.space_digest == space_digest)
-    row = _newest(session, wanted)
+    filter = TableFilter(device, space, space_digest)
+    row = _newest(session, filter.apply(session, select(TableRow)).where(TableRow.runtime == runtime.digest))
     if row is None:
-        there = [_describe(other) for other in session.scalars(query.order_by(*NEWEST_FIRST).limit(20))]
+        existing = describe_all(session, TableFilter(device=device))
+        name = devices.find(session, device).name
         digest = f" with space_digest {space_digest}" if space_digest else ""
         raise NotFound(
-            f"no table of {found.name} for {space or 'any space'}{digest} and runtime "
+            f"no table of {name} for {space or 'any space'}{digest} and runtime "
             f"{canonical_json(runtime.model_dump(mode='json'))}. Post a profile job (PUT /v1/jobs/{{id}}) to get one. "
-            + (f"Tables of this device: {'; '.join(there)}" if there else "This device has no table yet"),
-            known=there,
+            f"{in_words(existing)}",
+            known=existing,
         )
     return _summary(row)
 
@@ -192,8 +193,8 @@ def content(session: Session, id: UUID) -> bytes:
     return _load_row(session, id).content
 
 
-def page(session: Session, wanted: TableFilter, after: str | None, limit: int) -> Page[TableSummary]:
-    query = wanted.apply(session, select(TableRow))
+def page(session: Session, filter: TableFilter, after: str | None, limit: int) -> Page[TableSummary]:
+    query = filter.apply(session, select(TableRow))
     return paging.page(session, query, TableRow.sequence, after, limit, _summary)
 
 
@@ -212,10 +213,10 @@ def _choose(session: Session, runtime: str, lease: LeaseRow) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
-def _load(session: Session, chosen: dict[str, int]) -> list[tuple[str, Measurement]]:
-    rows = session.scalars(select(MeasurementRow).where(MeasurementRow.sequence.in_(list(chosen.values()))))
-    measured = {row.key: Measurement.model_validate_json(row.body) for row in rows}
-    return [(key, measured[key]) for key in chosen]
+def _load(session: Session, sequences: dict[str, int]) -> list[tuple[str, Measurement]]:
+    query = select(MeasurementRow.key, MeasurementRow.body)
+    bodies = dict(select_in(session, query, MeasurementRow.sequence, sequences.values()))
+    return [(key, Measurement.model_validate_json(bodies[key])) for key in sequences]
 
 
 def _newest(session: Session, query: Select[TableRow]) -> TableRow | None:
@@ -229,11 +230,22 @@ def _load_row(session: Session, id: UUID) -> TableRow:
     return row
 
 
+def describe_all(session: Session, filter: TableFilter) -> list[str]:
+    """The newest tables that a filter lets through, each in a few words."""
+    query = filter.apply(session, select(TableRow)).order_by(*NEWEST_FIRST).limit(SHOWN)
+    return [_describe(row) for row in session.scalars(query)]
+
+
+def in_words(existing: Sequence[str]) -> str:
+    """The tables of a device, for a message that one is not there."""
+    return f"Tables of this device: {'; '.join(existing)}" if existing else "This device has no table yet"
+
+
 def _describe(row: TableRow) -> str:
     threads = f", {row.threads} threads" if row.threads else ""
     return (
-        f"{row.space} {row.mode} {row.precision} batch {row.batch_size}{threads}, {row.rows} rows, "
-        f"{row.created_at:%Y-%m-%d} ({row.id})"
+        f"{row.mode} {row.precision} batch {row.batch_size}{threads}, {row.rows} rows, "
+        f"{row.space}, {row.created_at:%Y-%m-%d} ({row.id})"
     )
 
 
@@ -246,12 +258,7 @@ def _summary(row: TableRow) -> TableSummary:
             "device": row.device,
             "device_name": row.device_name,
             "environment": row.environment,
-            "runtime": {
-                "mode": row.mode,
-                "precision": row.precision,
-                "batch_size": row.batch_size,
-                "threads": row.threads,
-            },
+            "runtime": runtime_of(row),
             "method_version": row.method_version,
             "space": row.space,
             "space_digest": row.space_digest,

@@ -42,6 +42,11 @@ def tables_in(folder: Path) -> int:
     return count
 
 
+def private_files(folder: Path) -> set[str]:
+    """Names of the files that only their owner may read."""
+    return {file.name for file in folder.iterdir() if stat.S_IMODE(file.stat().st_mode) == 0o600}
+
+
 @pytest.fixture
 def table(lut: Lut) -> LatencyTable:
     by = report()
@@ -259,9 +264,10 @@ def test_backed_up_while_it_is_written_and_restored_while_it_is_read(tmp_path: P
             assert lease is not None
             first = measurement(lease, lease.remaining[0], by)
             client.put_measurement(first)
+            assert private_files(source) == {"lut.sqlite", "lut.sqlite-shm", "lut.sqlite-wal"}
             done = lut_server("backup", copy, "--data-dir", source)
             assert done.exit_code == 0, done.stderr
-            assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+            assert copy.name in private_files(tmp_path)
             assert [item.name for item in tmp_path.glob("*copy*")] == [copy.name], "nothing is left beside it"
             second = measurement(lease, lease.remaining[1], by)
             client.put_measurement(second)
@@ -285,6 +291,7 @@ def test_a_backup_is_restored_where_there_is_no_database_yet(tmp_path: Path) -> 
     assert list(new.iterdir()) == []
     restored = lut_server("restore", copy, "--data-dir", new)
     assert restored.exit_code == 0, restored.stderr
+    assert "lut.sqlite" in private_files(new)
     listed = [lut_server("token", "list", "--data-dir", folder).stdout for folder in (source, new)]
     assert listed[0] == listed[1]
     assert " read " in listed[1]
