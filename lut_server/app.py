@@ -26,7 +26,7 @@ from lut_server.routes import docs
 from lut_server.routes.state import Clock, State
 from lut_server.service.hot_tables import AnswerHotTables, HotTables
 from lut_server.service.metrics import Requests, ServiceCollector
-from lut_server.service.observing import Observed
+from lut_server.service.observing import ObserveRequests
 from lut_server.service.readiness import Readiness
 from lut_server.service.waiting import WaitingRoom
 from lut_server.storage import figures
@@ -56,8 +56,8 @@ def create_app(
 ) -> FastAPI:
     """The service over a database whose schema is up to date.
 
-    `clock` decides when leases end; once `stopping` says so, waiting requests are answered at once. Without
-    `access` everybody on this machine may do everything until the database has tokens.
+    `clock` decides when leases end. Once `stopping` returns True, waiting requests are answered at once. Without
+    `access`, everybody on this machine may do everything until the database has tokens.
     """
 
     @asynccontextmanager
@@ -94,7 +94,7 @@ def create_app(
     problems.install(app)
     app.add_middleware(AnswerHotTables, tables=hot_tables)
     app.add_middleware(Gate, access=access, nouns={noun.name: noun for noun in routers})
-    app.add_middleware(Observed, requests=Requests(registry))  # added last, so it runs first
+    app.add_middleware(ObserveRequests, requests=Requests(registry))  # added last, so it runs first
     for noun, router in routers.items():
         app.include_router(router, prefix=noun.prefix)
     app.mount("/static", StaticFiles(packages=[("lut_server.pages", "static")]))
@@ -104,7 +104,7 @@ def create_app(
 
 
 async def _sweep(database: Database, clock: Clock) -> None:
-    """End overdue leases also while nobody asks for work, so that jobs fail in time."""
+    """End overdue leases even while no agent asks for work, so that jobs fail in time."""
     while True:
         await asyncio.sleep(SWEEP_EVERY_S)
         try:

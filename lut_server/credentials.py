@@ -1,4 +1,4 @@
-"""Access tokens as text, and the server key that they are hashed with: the database alone lets nobody in."""
+"""Access tokens as text, and the server key that hashes them: a copy of the database alone lets nobody in."""
 
 import hmac
 import os
@@ -33,7 +33,7 @@ class ServerKey:
 
     @property
     def id(self) -> str:
-        """Names the key without telling it: a token remembers which key it was hashed with."""
+        """A name of the key that does not reveal it: a token remembers which key hashed it."""
         return self.digest(b"the id of this key")[:16]
 
     def digest(self, token: bytes) -> str:
@@ -43,7 +43,7 @@ class ServerKey:
 
 @dataclass(frozen=True)
 class KeySource:
-    """The key itself, or its file; a file that nobody named (`named` False) is made when it is first needed."""
+    """The key itself, or its file; a file that was not named (`named` False) is made when it is first needed."""
 
     file: Path
     named: bool = False
@@ -96,7 +96,7 @@ def mint() -> str:
 
 
 def is_well_formed(token: bytes) -> bool:
-    """Whether the checksum is right: anything else was mistyped, cut off or made up, and needs no look-up."""
+    """Whether the checksum is right. If not, the token was mistyped, cut off or made up, and needs no look-up."""
     body, check = token[:-_CHECK_LENGTH], token[-_CHECK_LENGTH:]
     return len(token) == _LENGTH and token.startswith(PREFIX.encode()) and check == _checksum(body).encode()
 
@@ -107,7 +107,7 @@ def write_secret(path: Path, text: str) -> None:
     Raises:
         OSError: it exists, or cannot be written.
     """
-    # Written whole before it has its name: another process never reads half a key.
+    # The file gets its name when it is whole: another process never reads half a key.
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -51,8 +51,8 @@ def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL, *, allow_unli
         Unprocessable: the tables share no operation, or were measured under unlike conditions without `allow_unlike`.
     """
     rows = [{row.operation: row for row in side.table.rows} for side in sides]
-    every = sorted({operation for table in rows for operation in table}, key=_order)
-    shared = [operation for operation in every if all(operation in table for table in rows)]
+    operations = sorted({operation for table in rows for operation in table}, key=_order)
+    shared = [operation for operation in operations if all(operation in table for table in rows)]
     if not shared:
         spaces = ", ".join(f"{side.summary.space} {side.summary.space_digest[:12]}" for side in sides)
         raise Unprocessable(
@@ -85,21 +85,21 @@ def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL, *, allow_unli
             ComparedTable(
                 table=side.summary,
                 overall=_overall(column, columns[0], margin_rel),
-                verdicts=_verdict_counts(own),
+                verdicts=_verdict_counts(table_ratios),
                 doubtful=sum(not row.quality.sound for row in column.rows),
-                **_ranking(column, columns[0], missing=len(every) - len(table)),
-                missing=tuple(operation for operation in every if operation not in table),
+                **_ranking(column, columns[0], missing=len(operations) - len(table)),
+                missing=tuple(operation for operation in operations if operation not in table),
             )
-            for side, table, column, own in zip(sides, rows, columns, ratios, strict=True)
+            for side, table, column, table_ratios in zip(sides, rows, columns, ratios, strict=True)
         ),
         operations=tuple(
             ComparedOperation(
                 operation=operation,
-                latencies_us=tuple(column.medians_us[place] for column in columns),
-                sound=tuple(column.rows[place].quality.sound for column in columns),
-                ratios=tuple(own[place] for own in ratios),
+                latencies_us=tuple(column.medians_us[index] for column in columns),
+                sound=tuple(column.rows[index].quality.sound for column in columns),
+                ratios=tuple(table_ratios[index] for table_ratios in ratios),
             )
-            for place, operation in enumerate(shared)
+            for index, operation in enumerate(shared)
         ),
     )
 

@@ -9,7 +9,7 @@ from lut_server.analysis.comparison import MARGIN_REL, compare
 from lut_server.nouns import Noun
 from lut_server.pages import charts, drawing, templating
 from lut_server.problems import documented
-from lut_server.routes.state import BatchSize, Lut, Threads
+from lut_server.routes.state import BatchSize, Parts, Threads
 from lut_server.storage.comparisons import MAX_TABLES, load_sides
 from lut_server.storage.tables import TableFilter
 
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/comparisons", tags=[NOUN.name], responses=documented
     },
 )
 def compare_tables(
-    lut: Lut,
+    parts: Parts,
     table: Annotated[
         Sequence[UUID],
         Query(max_length=MAX_TABLES, description="Ids of tables; the first of all is the reference."),
@@ -39,7 +39,7 @@ def compare_tables(
         Sequence[Text],
         Query(
             max_length=MAX_TABLES,
-            description="Devices by uuid, or by a name that only one has: the newest table of each, in each `mode`.",
+            description="Devices by uuid, or by a name that is unique: the newest table of each, in each `mode`.",
         ),
     ] = (),
     mode: Annotated[
@@ -58,11 +58,11 @@ def compare_tables(
     ] = False,
     format: Literal["json", "html", "svg"] = "json",
 ) -> Response:
-    """Give two or more tables, by `table` or as the newest ones of `device`s.
+    """Name two or more tables, by `table` or as the newest ones of `device`s.
 
-    Only operations that all of them hold are compared; those missing in one are listed. A ratio above 1 is slower than
-    the first table; its 95 % interval comes from resampling the measured blocks. The verdict is `same` if the whole
-    interval lies within `margin_rel` of 1, `faster` or `slower` if the whole interval lies beyond it, and
+    Only operations that all of them hold are compared; operations that one lacks are listed. A ratio above 1 is slower
+    than the first table; its 95 % interval comes from resampling the measured blocks. The verdict is `same` if the
+    whole interval lies within `margin_rel` of 1, `faster` or `slower` if the whole interval lies beyond it, and
     `ambiguous` otherwise. Tables of unlike methods, batch sizes, numbers of threads or software are refused (422)
     unless `allow_unlike`; unlike precisions are not: what does fp16 save?
     """
@@ -71,7 +71,7 @@ def compare_tables(
         for name in device
         for table_mode in mode
     ]
-    with lut.database.read() as session:
+    with parts.database.read() as session:
         sides = load_sides(session, table, filters)
     comparison = compare(sides, margin_rel, allow_unlike=allow_unlike)
     if format == "svg":

@@ -1,4 +1,4 @@
-"""What routes need from the application, and the parameters that several of them share."""
+"""The parts of the application that routes use, and the parameters that several of them share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ async def _runtime(
     return Runtime(mode=mode, precision=precision, batch_size=batch_size, threads=threads)
 
 
-Lut = Annotated[State, Depends(_state)]
+Parts = Annotated[State, Depends(_state)]
 Caller = Annotated[Principal, Depends(_caller)]
 RuntimeQuery = Annotated[Runtime, Depends(_runtime)]
 DeviceQuery = Annotated[Text, Query(description="The uuid of a device, or its name if no other device has it.")]
@@ -71,7 +71,7 @@ DEFAULT_LIMIT = 100
 
 
 def answer(model: Contract) -> Response:
-    """A model as JSON, made where this is called: FastAPI would take another thread to validate it once more."""
+    """A model as JSON, written in the calling thread: FastAPI would validate it again in another one."""
     return Response(model.model_dump_json(), media_type="application/json")
 
 
@@ -80,5 +80,5 @@ def parse(adapter: TypeAdapter[Parsed], body: bytes) -> Parsed:
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
-        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from error
+        errors = error.errors(include_url=False, include_context=False)
+        raise RequestValidationError([{**details, "loc": ("body", *details["loc"])} for details in errors]) from error

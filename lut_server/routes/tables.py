@@ -19,12 +19,12 @@ from lut_server.routes.state import (
     BatchSize,
     DeviceQuery,
     Limit,
-    Lut,
+    Parts,
     RuntimeQuery,
     State,
     Threads,
 )
-from lut_server.service.hot_tables import NEWEST_FOR_S, HotAnswer, Place, place_of
+from lut_server.service.hot_tables import NEWEST_FOR_S, HotAnswer, Target, target_of
 from lut_server.storage import imports, tables
 
 NOUN = Noun(
@@ -49,7 +49,7 @@ _TABLE: dict[int | str, dict[str, Any]] = {
 
 @router.get("", operation_id="list_tables", summary="Tables without rows, oldest first", responses=documented(404))
 def list_tables(
-    lut: Lut,
+    parts: Parts,
     device: DeviceQuery | None = None,
     space: Name | None = None,
     space_digest: Digest | None = None,
@@ -61,7 +61,7 @@ def list_tables(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[TableSummary]:
     filter = tables.TableFilter(device, space, space_digest, mode, precision, batch_size, threads)
-    with lut.database.read() as session:
+    with parts.database.read() as session:
         return tables.page(session, filter, after, limit)
 
 
@@ -73,7 +73,7 @@ def list_tables(
     responses={**_TABLE, **documented(404)},
 )
 async def get_newest_table(
-    lut: Lut,
+    parts: Parts,
     http: Request,
     device: DeviceQuery,
     runtime: RuntimeQuery,
@@ -82,17 +82,17 @@ async def get_newest_table(
     format: Format = "json",
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Where several server processes share a database, a table that another one built is seen within a second."""
-    place = place_of(http.scope)
+    """If several server processes share a database, a table that another one built is seen within a second."""
+    target = target_of(http.scope)
 
     def read() -> HotAnswer:
-        with lut.database.read() as session:
+        with parts.database.read() as session:
             id = tables.find_newest(session, device, runtime, space, space_digest).id
-        return _answer(lut, place, id, format, if_none_match, ASK_AGAIN)
+        return _answer(parts, target, id, format, if_none_match, ASK_AGAIN)
 
-    # Threads of their own: writers that wait for their turn do not keep readers waiting.
-    read_once = partial(run_sync, read, limiter=lut.read_threads)
-    return _response(await lut.hot_tables.read(place, if_none_match, read_once, NEWEST_FOR_S), if_none_match)
+    # Threads of their own: readers do not wait behind writers that wait in line.
+    read_once = partial(run_sync, read, limiter=parts.read_threads)
+    return _response(await parts.hot_tables.read(target, if_none_match, read_once, NEWEST_FOR_S), if_none_match)
 
 
 @router.put("/newest", include_in_schema=False)
@@ -109,11 +109,11 @@ async def put_newest_table() -> Response:
     responses={**_TABLE, **documented(404)},
 )
 async def get_table(
-    lut: Lut, http: Request, id: UUID, format: Format = "json", if_none_match: IfNoneMatch = None
+    parts: Parts, http: Request, id: UUID, format: Format = "json", if_none_match: IfNoneMatch = None
 ) -> Response:
-    place = place_of(http.scope)
-    read = partial(run_sync, _answer, lut, place, id, format, if_none_match, FOR_EVER, limiter=lut.read_threads)
-    return _response(await lut.hot_tables.read(place, if_none_match, read), if_none_match)
+    target = target_of(http.scope)
+    read = partial(run_sync, _answer, parts, target, id, format, if_none_match, FOR_EVER, limiter=parts.read_threads)
+    return _response(await parts.hot_tables.read(target, if_none_match, read), if_none_match)
 
 
 @router.put(
@@ -123,27 +123,27 @@ async def get_table(
     responses=documented(409),
 )
 def import_table(
-    lut: Lut,
+    parts: Parts,
     id: UUID,
     table: LatencyTable,
     digest: Annotated[Digest, Query(description="`content_digest` of the table on that server.")],
 ) -> TableSummary:
-    """Its content must have the digest that it had there; else nothing is stored (422)."""
+    """Its content must have the digest that it had there; otherwise nothing is stored (422)."""
     if table.id != id:
         raise Unprocessable(f"id={table.id}: the path says {id}; they must be equal", field="id", value=str(table.id))
     formats.require_digest(table, digest)
-    with lut.database.write() as session:
-        stored = imports.put(session, table, lut.clock())
-    lut.hot_tables.built(table.device.uuid)
+    with parts.database.write() as session:
+        stored = imports.put(session, table, parts.clock())
+    parts.hot_tables.built(table.device.uuid)
     return stored
 
 
 def _answer(
-    lut: State, place: Place, id: UUID, format: Format, if_none_match: str | None, cache_control: str
+    parts: State, target: Target, id: UUID, format: Format, if_none_match: str | None, cache_control: str
 ) -> HotAnswer:
     """The table as it was stored. Its content is not read if the client has it, or if it was the last answer."""
-    last = lut.hot_tables.last(place)
-    with lut.database.read() as session:
+    last = parts.hot_tables.last(target)
+    with parts.database.read() as session:
         device = tables.find(session, id).device
         unchanged = HotAnswer(device, f'"{id}.{format}"', cache_control, MEDIA_TYPES[format], None)
         if last is not None and last.body is not None and last.etag == unchanged.etag:

@@ -1,4 +1,4 @@
-"""Calibrations of tables: what they are made from, stored, found. Immutable; of several the newest counts."""
+"""Calibrations of tables, and the measurements that they are made from. Immutable; the newest of a table counts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from lut_server.analysis.prediction import Measured
 from lut_server.errors import NotFound
 from lut_server.storage import measurements, paging, tables
 from lut_server.storage.database import select_in
-from lut_server.storage.models import CalibrationRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
+from lut_server.storage.models import CalibrationRow, LatencyTableRow, LeaseRow, MeasurementRow, NetworkRow
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def due(session: Session, lease: LeaseRow, request: JobRequest, now: datetime) -
     were measured here as it was made from.
     """
     conditions = tables.conditions_of(lease, request)
-    chosen = _choose(session, conditions)
-    if len(chosen) < MIN_NETWORKS:
+    measurement_ids = _choose(session, conditions)
+    if len(measurement_ids) < MIN_NETWORKS:
         return None
     if request.operations:
         table = tables.draft(session, request, lease, now)
@@ -55,14 +55,14 @@ def due(session: Session, lease: LeaseRow, request: JobRequest, now: datetime) -
         if row is None:
             return None
         table = tables.get(session, row.id)
-    evidence = _evidence(VERSION, table.digest, chosen.values())
+    evidence = _evidence(VERSION, table.digest, measurement_ids.values())
     newest = _newest(session, table.id)
     if newest is not None and newest.evidence == evidence:
         return None
     keys = {row.operation.digest for row in table.rows}
     measured = [
         network
-        for network in _load(session, chosen)
+        for network in _load(session, measurement_ids)
         if keys >= {counted.operation.digest for counted in network.network.operations}
     ]
     least = ErrorCard.model_validate_json(newest.card).networks if newest else MIN_NETWORKS
@@ -72,7 +72,7 @@ def due(session: Session, lease: LeaseRow, request: JobRequest, now: datetime) -
 def add(session: Session, calibration: Calibration, evidence: str) -> bool:
     """Store a calibration; False if its table was not stored, or if networks were measured while it was made."""
     # One at a time: a calibration from older evidence must not become the newest.
-    query = select(TableRow).where(TableRow.id == calibration.table_id).with_for_update()
+    query = select(LatencyTableRow).where(LatencyTableRow.id == calibration.table_id).with_for_update()
     row = session.scalars(query).one_or_none()
     if row is None or _evidence(VERSION, row.content_digest, _choose_for(session, row).values()) != evidence:
         return False
@@ -132,7 +132,7 @@ def require_newest(session: Session, table_id: UUID) -> UUID:
     tables.find(session, table_id)
     id = newest(session, table_id)
     if id is None:
-        row = session.scalars(select(TableRow).where(TableRow.id == table_id)).one()
+        row = session.scalars(select(LatencyTableRow).where(LatencyTableRow.id == table_id)).one()
         count = len(_choose_for(session, row))
         raise NotFound(
             f"id={table_id}: this table has no calibration; {count} network{'s were' if count != 1 else ' was'} "
@@ -168,7 +168,7 @@ def networks_of(session: Session, calibration: Calibration) -> list[NetworkSpec]
     return [NetworkSpec.model_validate_json(bodies[digest]) for digest in digests]
 
 
-def _choose_for(session: Session, table: TableRow) -> dict[str, UUID]:
+def _choose_for(session: Session, table: LatencyTableRow) -> dict[str, UUID]:
     return _choose(session, {name: getattr(table, name) for name in tables.CONDITIONS})
 
 
@@ -187,21 +187,21 @@ def _choose(session: Session, conditions: Mapping[str, str]) -> dict[str, UUID]:
         )
         .order_by(*measurements.LAST_COUNTS)
     )
-    best = {key: (sound, sequence, id) for key, id, sound, sequence in session.execute(query)}
-    newest = sorted(best.items(), key=lambda item: item[1][:2], reverse=True)[:MAX_NETWORKS]
-    return {key: id for key, (_, _, id) in newest}
+    last = {key: (sound, sequence, id) for key, id, sound, sequence in session.execute(query)}
+    newest = sorted(last, key=lambda key: last[key][:2], reverse=True)[:MAX_NETWORKS]
+    return {key: last[key][2] for key in newest}
 
 
 def _evidence(version: str, table_digest: str, measurements: Iterable[UUID]) -> str:
     return sha256(canonical_json([version, table_digest, sorted(map(str, measurements))]))
 
 
-def _load(session: Session, chosen: dict[str, UUID]) -> list[Measured]:
+def _load(session: Session, measurement_ids: dict[str, UUID]) -> list[Measured]:
     """In the order of the networks' digests, so that the same evidence makes the same calibration."""
     query = select(NetworkRow.digest, NetworkRow.body, MeasurementRow.body).join(
         MeasurementRow, MeasurementRow.key == NetworkRow.digest
     )
-    bodies = sorted(select_in(session, query, MeasurementRow.id, chosen.values()))
+    bodies = sorted(select_in(session, query, MeasurementRow.id, measurement_ids.values()))
     return [
         Measured(NetworkSpec.model_validate_json(network), Measurement.model_validate_json(measurement))
         for _, network, measurement in bodies

@@ -11,7 +11,7 @@ from lut_server.analysis.comparison import Side
 from lut_server.errors import NotFound, Unprocessable
 from lut_server.storage import tables
 from lut_server.storage.database import select_in
-from lut_server.storage.models import MeasurementRow, TableRow
+from lut_server.storage.models import LatencyTableRow, MeasurementRow
 from lut_server.storage.tables import TableFilter
 
 MAX_TABLES = 10
@@ -47,7 +47,9 @@ def load_sides(session: Session, ids: Sequence[UUID], filters: Sequence[TableFil
 
 
 def _newest(session: Session, filter: TableFilter) -> UUID:
-    row = session.scalars(filter.apply(session, select(TableRow)).order_by(*tables.NEWEST_FIRST).limit(1)).one_or_none()
+    row = session.scalars(
+        filter.apply(session, select(LatencyTableRow)).order_by(*tables.NEWEST_FIRST).limit(1)
+    ).one_or_none()
     if row is None:
         conditions = ", ".join(f"{name}={value}" for name, value in vars(filter).items() if value is not None)
         existing = tables.describe_all(session, TableFilter(device=filter.device))

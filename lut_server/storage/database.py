@@ -1,4 +1,4 @@
-"""One database, SQLite or PostgreSQL: how to connect, the one place that commits, and what its failures mean."""
+"""One database, SQLite or PostgreSQL: connections, the only commit, and the meaning of its failures."""
 
 import os
 import threading
@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Engine, Select, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -32,10 +32,10 @@ class Database:
 
     def __init__(self, url: URL | str) -> None:
         self.engine = _engine(make_url(url))
-        # A deferred read that turns into a write fails at once when another one wrote meanwhile.
+        # A deferred transaction that reads and then writes fails at once if another one wrote meanwhile.
         self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         self._info: dict[Any, Any] = {"memories": {}}
-        # SQLite takes one writer, and lets the others sleep until they try again; here they take turns instead.
+        # SQLite takes one writer and lets the others sleep and try again; here they wait in line.
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
 
     @contextmanager
@@ -67,17 +67,19 @@ def make_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def select_in(session: Session, query: Select[Any], column: ColumnElement[Any], keys: Iterable[Any]) -> Iterator[Any]:
-    """Rows of a query whose column is one of the keys, in no order; a statement takes so many parameters only."""
+def select_in(session: Session, query: Any, column: Any, keys: Iterable[Any]) -> Iterator[Any]:
+    """Rows of a `select` whose column is one of the keys, in no order; read in parts of KEYS_PER_QUERY."""
     remaining = iter(keys)
     while part := list(islice(remaining, KEYS_PER_QUERY)):
         yield from session.execute(query.where(column.in_(part)))
 
 
 def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> int:
-    """Insert rows, leaving those alone whose key is there already; how many were inserted.
+    """Insert the rows whose key is not there yet; how many were inserted.
 
-    Sort them so that two inserts cannot deadlock.
+    Sort them, so that two inserts cannot deadlock. SQL by hand, because storing measurements is to reach half of the
+    rows per second of a bare executemany (`python -m benchmarks.ingest`; docs/results.md: 0.50). In SQLAlchemy's words
+    it is `session.execute(insert(model).on_conflict_do_nothing(), rows)`.
     """
     if not rows:
         return 0
@@ -111,7 +113,7 @@ def _insert(model: type[Base], names: tuple[str, ...], dialect: Dialect, rows: i
 def _binds(
     model: type[Base], names: tuple[str, ...], dialect: Dialect
 ) -> list[tuple[str, Callable[[Any], Any] | None]]:
-    """How each column's values are given to the driver (None: as they are)."""
+    """For each column what turns a value into the one for the driver (None: nothing)."""
     types = [model.__table__.c[name].type.dialect_impl(dialect) for name in names]
     return [(name, kind.bind_processor(dialect)) for name, kind in zip(names, types, strict=True)]
 
@@ -125,10 +127,10 @@ def unavailable(error: Exception) -> str | None:
     state = getattr(error.orig, "sqlstate", None)
     if isinstance(state, str):
         return next((why for prefix, why in _POSTGRESQL.items() if state.startswith(prefix)), None)
-    said = str(error.orig).lower()
+    message = str(error.orig).lower()
     if error.connection_invalidated:
         return "the connection to the database was lost"
-    return next((why for part, why in _SAID.items() if part in said), None)
+    return next((why for part, why in _IN_MESSAGE.items() if part in message), None)
 
 
 _POSTGRESQL = {
@@ -141,13 +143,13 @@ _POSTGRESQL = {
     "55P03": "the database is busy",
     "57P": "the database is shutting down or starting",
 }
-_SAID = {
+_IN_MESSAGE = {
     "database is locked": "the database is busy",
     "database or disk is full": "the disk of the database is full; free some space",
     "disk i/o error": "the disk of the database refuses to write; is it full?",
     "readonly database": "the database is read-only",
     "unable to open database file": "the database file cannot be opened",
-    "connection": "the database cannot be reached",  # psycopg before a connection stands
+    "connection": "the database cannot be reached",  # psycopg, while it connects
 }
 
 

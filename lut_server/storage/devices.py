@@ -10,7 +10,7 @@ from latency_tables.contract import Device, DeviceRecord, DeviceReport, Environm
 from lut_server.errors import NotFound, Unprocessable
 from lut_server.storage import paging
 from lut_server.storage.database import insert_missing
-from lut_server.storage.models import DeviceRow, EnvironmentRow, TableRow
+from lut_server.storage.models import DeviceRow, EnvironmentRow, LatencyTableRow
 
 SHOWN = 20
 
@@ -114,5 +114,8 @@ def _record(session: Session, row: DeviceRow) -> DeviceRecord:
         agent=row.agent,
         first_seen=row.first_seen,
         heartbeat_at=row.heartbeat_at,
-        tables=session.scalar(select(func.count()).select_from(TableRow).where(TableRow.device == row.uuid)) or 0,
+        tables=session.scalar(
+            select(func.count()).select_from(LatencyTableRow).where(LatencyTableRow.device == row.uuid)
+        )
+        or 0,
     )

@@ -12,7 +12,7 @@ from latency_tables.contract import DeviceRecord, ErrorCard, TableHealth
 from lut_server.analysis.error_card import card_state
 from lut_server.storage import calibrations, tables
 from lut_server.storage.memory import remembered
-from lut_server.storage.models import TableRow
+from lut_server.storage.models import LatencyTableRow
 
 MAX_REMEMBERED = 20_000
 
@@ -25,17 +25,20 @@ class _Doubts(NamedTuple):
 
 def with_newest_tables(session: Session, records: Sequence[DeviceRecord], now: datetime) -> list[DeviceRecord]:
     """Devices with the health of the newest table of each of their runtimes and spaces."""
-    alike = (TableRow.device, TableRow.runtime, TableRow.space, TableRow.space_digest)
+    alike = (LatencyTableRow.device, LatencyTableRow.runtime, LatencyTableRow.space, LatencyTableRow.space_digest)
     ranked = (
         select(
-            TableRow.sequence, func.row_number().over(partition_by=alike, order_by=tables.NEWEST_FIRST).label("rank")
+            LatencyTableRow.sequence,
+            func.row_number().over(partition_by=alike, order_by=tables.NEWEST_FIRST).label("rank"),
         )
-        .where(TableRow.device.in_([record.device.uuid for record in records]))
+        .where(LatencyTableRow.device.in_([record.device.uuid for record in records]))
         .subquery()
     )
     newest = select(ranked.c.sequence).where(ranked.c.rank == 1)
     rows = session.scalars(
-        select(TableRow).where(TableRow.sequence.in_(newest)).order_by(TableRow.created_at, TableRow.sequence)
+        select(LatencyTableRow)
+        .where(LatencyTableRow.sequence.in_(newest))
+        .order_by(LatencyTableRow.created_at, LatencyTableRow.sequence)
     ).all()
     cards = calibrations.newest_cards(session, [row.id for row in rows])
     by_device: dict[str, list[TableHealth]] = {}
@@ -48,18 +51,18 @@ def with_newest_tables(session: Session, records: Sequence[DeviceRecord], now: d
 
 def of_device(session: Session, device: str, now: datetime, limit: int) -> list[TableHealth]:
     """The newest tables of a device, newest first."""
-    query = select(TableRow).where(TableRow.device == device).order_by(*tables.NEWEST_FIRST).limit(limit)
+    query = select(LatencyTableRow).where(LatencyTableRow.device == device).order_by(*tables.NEWEST_FIRST).limit(limit)
     rows = session.scalars(query).all()
     cards = calibrations.newest_cards(session, [row.id for row in rows])
     return [_health(session, row, cards.get(row.id), now) for row in rows]
 
 
-def _count_doubts(row: TableRow) -> _Doubts:
+def _count_doubts(row: LatencyTableRow) -> _Doubts:
     qualities = [table_row["quality"] for table_row in json.loads(row.content)["rows"]]
     return _Doubts(*(sum(quality[name] for quality in qualities) for name in _Doubts._fields))
 
 
-def _health(session: Session, row: TableRow, card: ErrorCard | None, now: datetime) -> TableHealth:
+def _health(session: Session, row: LatencyTableRow, card: ErrorCard | None, now: datetime) -> TableHealth:
     doubts = remembered(session, "doubts", MAX_REMEMBERED, row.id, lambda: _count_doubts(row))
     return TableHealth(
         id=row.id,

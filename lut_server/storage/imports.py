@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from latency_tables.contract import CalibrationFile, DeviceReport, LatencyTable, TableSummary
 from lut_server.errors import Conflict, Unprocessable
 from lut_server.storage import calibrations, devices, networks, operations, tables
-from lut_server.storage.models import CalibrationRow, TableRow
+from lut_server.storage.models import CalibrationRow, LatencyTableRow
 
 CLOCKS_DIFFER = timedelta(days=1)
 
@@ -23,7 +23,7 @@ def put(
     Raises:
         Unprocessable: its rows are not of one definition of its space, it was built in the future, or the calibration
             is of another table.
-        Conflict: an id stands for something else.
+        Conflict: another table or calibration has its id.
     """
     _check(table, now)
     _put_table(session, table, now)
@@ -33,7 +33,7 @@ def put(
 
 
 def _put_table(session: Session, table: LatencyTable, now: datetime) -> None:
-    stored = session.scalar(select(TableRow.content_digest).where(TableRow.id == table.id))
+    stored = session.scalar(select(LatencyTableRow.content_digest).where(LatencyTableRow.id == table.id))
     if stored is not None:
         if stored != table.digest:
             raise Conflict(
@@ -58,9 +58,9 @@ def _put_calibration(session: Session, table: LatencyTable, file: CalibrationFil
             field="table_id",
             value=str(calibration.table_id),
         )
-    known = {row.operation.digest for row in table.rows}
-    executed = {item.operation.digest for network in file.networks for item in network.operations}
-    if {row.key for row in calibration.rows} != known or not executed <= known:
+    keys = {row.operation.digest for row in table.rows}
+    executed = {counted.operation.digest for network in file.networks for counted in network.operations}
+    if {row.key for row in calibration.rows} != keys or not executed <= keys:
         raise Unprocessable("rows: the calibration has other operations than the table", field="rows")
     stored = session.scalar(select(CalibrationRow.content_digest).where(CalibrationRow.id == calibration.id))
     if stored is not None:
@@ -79,7 +79,7 @@ def _put_calibration(session: Session, table: LatencyTable, file: CalibrationFil
 def _require_past(created_at: datetime, now: datetime, noun: str) -> None:
     if created_at > now + CLOCKS_DIFFER:
         raise Unprocessable(
-            f"created_at={created_at.isoformat()}: is in the future, it would be the newest {noun} until then",
+            f"created_at={created_at.isoformat()}: is in the future; was the clock wrong where this {noun} was made?",
             field="created_at",
             value=created_at.isoformat(),
         )
@@ -87,11 +87,11 @@ def _require_past(created_at: datetime, now: datetime, noun: str) -> None:
 
 def _check(table: LatencyTable, now: datetime) -> None:
     _require_past(table.created_at, now, "table")
-    seen: set[str] = set()
+    keys: set[str] = set()
     for row in table.rows:
         spec = row.operation
         if (spec.space, spec.space_digest) != (table.space, table.space_digest):
             raise Unprocessable(f"rows: {spec} is not of space {table.space!r} with the table's space_digest")
-        if spec.digest in seen:
+        if spec.digest in keys:
             raise Unprocessable(f"rows: {spec} is repeated")
-        seen.add(spec.digest)
+        keys.add(spec.digest)

@@ -1,7 +1,7 @@
-"""Leases: who works on which job, by the server's clock alone.
+"""Leases: which device works on which job, by the server's clock alone.
 
-Not every request locks device, lease and job in the same order: where two wait for each other, PostgreSQL ends one of
-them, which is a 503 and a retry.
+Requests lock device, lease and job in different orders. If two wait for each other, PostgreSQL ends one of them: a 503
+and a retry.
 """
 
 import hmac
@@ -81,7 +81,7 @@ def claim(session: Session, request: LeaseRequest, now: datetime) -> Lease | Non
 
 
 def with_work(session: Session, uuids: Collection[str]) -> list[str]:
-    """Those of the devices that could claim a job now, no more than there are jobs."""
+    """Which of the devices could claim a job now; at most as many as there are queued jobs."""
     queued = session.scalar(select(func.count()).select_from(JobRow).where(JobRow.state == "queued")) or 0
     query = select(DeviceRow.uuid).where(
         DeviceRow.uuid.in_(uuids), ~_active_on(DeviceRow.uuid).exists(), _queued_for(DeviceRow).exists()
@@ -117,7 +117,7 @@ def give_back(session: Session, id: UUID, token: str, now: datetime) -> None:
 def about_to_finish(
     session: Session, id: UUID, token: str, completion: Completion
 ) -> tuple[LeaseRow, JobRequest] | None:
-    """The lease, and what its job asked for, if this completion would end the job as done; locks nothing.
+    """The lease and the request of its job, if this completion would end the job as done; locks nothing.
 
     Raises:
         NotFound: no such lease.
@@ -149,9 +149,9 @@ def complete(
     """
     lease = _load(session, id, token)
     job = jobs.load(session, lease.job_id, for_update=True)
-    said = completion.model_dump_json()
+    body = completion.model_dump_json()
     if lease.completion is not None:
-        if lease.completion != said:
+        if lease.completion != body:
             raise Conflict(f"lease {id} was completed otherwise: {lease.completion}", field="error")
         return jobs.read(job)
     late = lease.state != "active" or lease.expires_at <= now
@@ -168,7 +168,7 @@ def complete(
         _end_others(session, lease)
     if lease.state == "active":
         lease.state = "completed"
-    lease.completion = said
+    lease.completion = body
     return jobs.read(job, request)
 
 
@@ -212,12 +212,12 @@ def _finish(
 ) -> None:
     missing = set(measurements.remaining(session, job, lease, request))
     if missing:
-        specs = [str(operation) for operation in request.operations if operation.digest in missing]
-        named = specs or sorted(missing)
+        operations = [str(operation) for operation in request.operations if operation.digest in missing]
+        names = operations or sorted(missing)
         raise Conflict(
             f"{len(missing)} of {len(request.keys)} keys are not measured yet on {lease.device} in this environment "
-            f"and by method {lease.method_version}: {'; '.join(named[:MISSING_SHOWN])}"
-            f"{'; …' if len(named) > MISSING_SHOWN else ''}. Send their measurements, then complete",
+            f"and by method {lease.method_version}: {'; '.join(names[:MISSING_SHOWN])}"
+            f"{'; …' if len(names) > MISSING_SHOWN else ''}. Send their measurements, then complete",
             missing=sorted(missing),
         )
     if request.operations:
@@ -235,12 +235,12 @@ def _end_others(session: Session, lease: LeaseRow) -> None:
 def _hand_out(session: Session, lease: LeaseRow, job: JobRow) -> Lease:
     token = secrets.token_urlsafe(32)
     lease.token_digest = sha256(token)
-    said = jobs.read(job)
+    leased = jobs.read(job)
     return Lease(
         id=lease.id,
         token=token,
-        job=said,
-        remaining=tuple(measurements.remaining(session, job, lease, said.request)),
+        job=leased,
+        remaining=tuple(measurements.remaining(session, job, lease, leased.request)),
         expires_at=lease.expires_at,
         renew_every_s=RENEW_EVERY_S,
     )
@@ -251,7 +251,7 @@ def _load(session: Session, id: UUID, token: str, *, for_update: bool = True) ->
     if lease is None:
         raise _unknown(id)
     if not hmac.compare_digest(lease.token_digest, sha256(token)):
-        raise LeaseEnded(f"lease {id}: not with this Lease-Token; another claim holds it")
+        raise LeaseEnded(f"lease {id}: this Lease-Token is not valid; a later claim holds the lease")
     return lease
 
 

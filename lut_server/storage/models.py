@@ -88,7 +88,7 @@ class NetworkRow(Base):
     created_at: Mapped[datetime]
 
 
-class TableRow(Base):
+class LatencyTableRow(Base):
     """An immutable table; `content` is its JSON as it goes out."""
 
     __tablename__ = "tables"
@@ -121,7 +121,7 @@ class CalibrationRow(Base):
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
     id: Mapped[UUID] = mapped_column(unique=True)
-    table_id: Mapped[UUID] = mapped_column(ForeignKey(TableRow.id))
+    table_id: Mapped[UUID] = mapped_column(ForeignKey(LatencyTableRow.id))
     content_digest: Mapped[str] = mapped_column(Digest)
     evidence: Mapped[str] = mapped_column(Digest)
     created_at: Mapped[datetime]
@@ -148,7 +148,7 @@ class JobRow(Base):
     progress: Mapped[str]
     attempts: Mapped[int]
     error: Mapped[str | None]
-    table_id: Mapped[UUID | None] = mapped_column(ForeignKey(TableRow.id))
+    table_id: Mapped[UUID | None] = mapped_column(ForeignKey(LatencyTableRow.id))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -12,7 +12,7 @@ from lut_server.analysis.prediction import Predictor, basis_of
 from lut_server.errors import NotFound
 from lut_server.storage import calibrations, tables
 from lut_server.storage.memory import remembered
-from lut_server.storage.models import TableRow
+from lut_server.storage.models import LatencyTableRow
 
 MAX_REMEMBERED = 64
 
@@ -62,12 +62,12 @@ def _fit(session: Session, table_id: UUID, calibration_id: UUID | None) -> Predi
 def _newest_of_each_device(session: Session, request: PredictionRequest) -> Iterable[UUID]:
     """Tables in the order of their devices' names."""
     network = request.networks[0]
-    query = select(TableRow.id, TableRow.device, TableRow.device_name).where(
-        TableRow.runtime == request.runtime.digest,
-        TableRow.space == network.space,
-        TableRow.space_digest == network.space_digest,
+    query = select(LatencyTableRow.id, LatencyTableRow.device, LatencyTableRow.device_name).where(
+        LatencyTableRow.runtime == request.runtime.digest,
+        LatencyTableRow.space == network.space,
+        LatencyTableRow.space_digest == network.space_digest,
     )
-    ordered = session.execute(query.order_by(TableRow.created_at, TableRow.sequence)).all()
+    ordered = session.execute(query.order_by(LatencyTableRow.created_at, LatencyTableRow.sequence)).all()
     newest = {device: (name, device, id) for id, device, name in ordered}
     if not newest:
         raise NotFound(

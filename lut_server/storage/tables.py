@@ -17,18 +17,18 @@ from latency_tables.contract import (
     Measurement,
     Page,
     Runtime,
+    TableRow,
     TableSummary,
     canonical_json,
 )
-from latency_tables.contract import TableRow as Row
 from lut_server.analysis.table_warnings import warnings_of
 from lut_server.errors import NotFound
 from lut_server.storage import devices, measurements, operations, paging
 from lut_server.storage.database import select_in
-from lut_server.storage.models import LeaseRow, MeasurementRow, TableRow
+from lut_server.storage.models import LatencyTableRow, LeaseRow, MeasurementRow
 
 # A table that was imported later may be older.
-NEWEST_FIRST = (TableRow.created_at.desc(), TableRow.sequence.desc())
+NEWEST_FIRST = (LatencyTableRow.created_at.desc(), LatencyTableRow.sequence.desc())
 SHOWN = 20
 CONDITIONS = ("device", "environment", "runtime", "method_version", "space", "space_digest")
 """Columns of a table: under which conditions all of its rows were measured (environment and runtime by digest)."""
@@ -46,7 +46,7 @@ class TableFilter:
     batch_size: int | None = None
     threads: int | None = None
 
-    def apply(self, session: Session, query: Select[TableRow]) -> Select[TableRow]:
+    def apply(self, session: Session, query: Select[LatencyTableRow]) -> Select[LatencyTableRow]:
         columns = {**vars(self), "device": devices.find(session, self.device).uuid if self.device else None}
         return query.filter_by(**{name: value for name, value in columns.items() if value is not None})
 
@@ -59,7 +59,7 @@ def build(
     `drafted`: the table as it was drafted before; it keeps its id if no measurement came since then.
     """
     table = draft(session, request, lease, now)
-    if session.scalar(select(TableRow.sequence).where(TableRow.id == table.id)) is not None:
+    if session.scalar(select(LatencyTableRow.sequence).where(LatencyTableRow.id == table.id)) is not None:
         return table.id
     if drafted is not None and drafted.digest == table.digest:
         table = drafted
@@ -77,14 +77,14 @@ def draft(session: Session, request: JobRequest, lease: LeaseRow, now: datetime)
     is that one.
     """
     runtime = request.runtime.digest
-    chosen = _choose(session, runtime, lease)
-    known = operations.of_space(session, request.space, request.space_digest, list(chosen))
+    sequences = _choose(session, runtime, lease)
+    specs = operations.of_space(session, request.space, request.space_digest, list(sequences))
     own = set(request.keys)
-    keys = sorted((key for key in chosen if key in known), key=lambda key: (key not in own, -chosen[key]))
-    measured = _load(session, {key: chosen[key] for key in keys[:MAX_OPERATIONS]})
+    keys = sorted((key for key in sequences if key in specs), key=lambda key: (key not in own, -sequences[key]))
+    measured = _load(session, {key: sequences[key] for key in keys[:MAX_OPERATIONS]})
     rows = [
-        Row(
-            operation=known[key],
+        TableRow(
+            operation=specs[key],
             latency=measurement.latency,
             quality=measurement.quality,
             normalized_us=measurement.normalized_us,
@@ -100,7 +100,7 @@ def draft(session: Session, request: JobRequest, lease: LeaseRow, now: datetime)
     followed = newest_under(session, **conditions)
     if followed is not None:
         before = get(session, followed.id)
-        imported = [row for row in before.rows if row.operation.digest not in chosen][: MAX_OPERATIONS - len(rows)]
+        imported = [row for row in before.rows if row.operation.digest not in sequences][: MAX_OPERATIONS - len(rows)]
         rows += imported
         warnings = tuple(dict.fromkeys((*warnings, *before.warnings)))[:MAX_WARNINGS] if imported else warnings
     table = LatencyTable(
@@ -126,9 +126,9 @@ def conditions_of(lease: LeaseRow, request: JobRequest) -> dict[str, str]:
     return dict(zip(CONDITIONS, (*values, request.space, request.space_digest), strict=True))
 
 
-def new_row(table: LatencyTable) -> TableRow:
+def new_row(table: LatencyTable) -> LatencyTableRow:
     runtime = table.runtime
-    return TableRow(
+    return LatencyTableRow(
         id=table.id,
         content_digest=table.digest,
         created_at=table.created_at,
@@ -148,7 +148,7 @@ def new_row(table: LatencyTable) -> TableRow:
     )
 
 
-def runtime_of(row: TableRow) -> Runtime:
+def runtime_of(row: LatencyTableRow) -> Runtime:
     return Runtime.model_validate({name: getattr(row, name) for name in Runtime.model_fields})
 
 
@@ -156,9 +156,9 @@ def find(session: Session, id: UUID) -> TableSummary:
     return _summary(_load_row(session, id))
 
 
-def newest_under(session: Session, **conditions: str) -> TableRow | None:
+def newest_under(session: Session, **conditions: str) -> LatencyTableRow | None:
     """The newest table whose columns are these: device, environment and runtime (by digest), method, space."""
-    return _newest(session, select(TableRow).filter_by(**conditions))
+    return _newest(session, select(LatencyTableRow).filter_by(**conditions))
 
 
 def find_newest(
@@ -170,7 +170,9 @@ def find_newest(
         NotFound: no such device or table; the message names those there are.
     """
     filter = TableFilter(device, space, space_digest)
-    row = _newest(session, filter.apply(session, select(TableRow)).where(TableRow.runtime == runtime.digest))
+    row = _newest(
+        session, filter.apply(session, select(LatencyTableRow)).where(LatencyTableRow.runtime == runtime.digest)
+    )
     if row is None:
         existing = describe_all(session, TableFilter(device=device))
         name = devices.find(session, device).name
@@ -194,8 +196,8 @@ def content(session: Session, id: UUID) -> bytes:
 
 
 def page(session: Session, filter: TableFilter, after: str | None, limit: int) -> Page[TableSummary]:
-    query = filter.apply(session, select(TableRow))
-    return paging.page(session, query, TableRow.sequence, after, limit, _summary)
+    query = filter.apply(session, select(LatencyTableRow))
+    return paging.page(session, query, LatencyTableRow.sequence, after, limit, _summary)
 
 
 def _choose(session: Session, runtime: str, lease: LeaseRow) -> dict[str, int]:
@@ -219,12 +221,12 @@ def _load(session: Session, sequences: dict[str, int]) -> list[tuple[str, Measur
     return [(key, Measurement.model_validate_json(bodies[key])) for key in sequences]
 
 
-def _newest(session: Session, query: Select[TableRow]) -> TableRow | None:
+def _newest(session: Session, query: Select[LatencyTableRow]) -> LatencyTableRow | None:
     return session.scalars(query.order_by(*NEWEST_FIRST).limit(1)).one_or_none()
 
 
-def _load_row(session: Session, id: UUID) -> TableRow:
-    row = session.scalars(select(TableRow).where(TableRow.id == id)).one_or_none()
+def _load_row(session: Session, id: UUID) -> LatencyTableRow:
+    row = session.scalars(select(LatencyTableRow).where(LatencyTableRow.id == id)).one_or_none()
     if row is None:
         raise NotFound(f"id={id}: no such table; GET /v1/tables lists those there are", field="id", value=str(id))
     return row
@@ -232,7 +234,7 @@ def _load_row(session: Session, id: UUID) -> TableRow:
 
 def describe_all(session: Session, filter: TableFilter) -> list[str]:
     """The newest tables that a filter lets through, each in a few words."""
-    query = filter.apply(session, select(TableRow)).order_by(*NEWEST_FIRST).limit(SHOWN)
+    query = filter.apply(session, select(LatencyTableRow)).order_by(*NEWEST_FIRST).limit(SHOWN)
     return [_describe(row) for row in session.scalars(query)]
 
 
@@ -241,15 +243,15 @@ def in_words(existing: Sequence[str]) -> str:
     return f"Tables of this device: {'; '.join(existing)}" if existing else "This device has no table yet"
 
 
-def _describe(row: TableRow) -> str:
-    threads = f", {row.threads} threads" if row.threads else ""
+def _describe(row: LatencyTableRow) -> str:
+    threads = f", {row.threads} thread{'s' * (row.threads != 1)}" if row.threads else ""
     return (
-        f"{row.mode} {row.precision} batch {row.batch_size}{threads}, {row.rows} rows, "
+        f"{row.mode} {row.precision} batch {row.batch_size}{threads}, {row.rows} row{'s' * (row.rows != 1)}, "
         f"{row.space}, {row.created_at:%Y-%m-%d} ({row.id})"
     )
 
 
-def _summary(row: TableRow) -> TableSummary:
+def _summary(row: LatencyTableRow) -> TableSummary:
     return TableSummary.model_validate(
         {
             "id": row.id,

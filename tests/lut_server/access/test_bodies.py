@@ -67,7 +67,7 @@ def test_too_large_is_refused_whether_declared_or_in_chunks(lut: Lut) -> None:
 @on_sqlite
 def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(lut: Lut) -> None:
     host, port = lut.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(
             b"PUT /v1/devices/cpu-1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             b"Content-Length: 99999999999\r\n\r\n{"

@@ -297,7 +297,7 @@ def _headers(target: Target) -> None:
 def _answer(url: str, lines: str) -> str:
     """The first of what a server says to a request with these header lines."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"PUT /v1/networks/{'0' * 64} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
         return connection.recv(100).decode("latin-1")
 
@@ -353,7 +353,7 @@ def _tokens(target: Target, described: dict[str, Any]) -> None:
         "expired tokens": expired.token,
         "revoked tokens": revoked.token,
     }
-    with httpx.Client(base_url=target.guarded.url, trust_env=False, timeout=10) as http:
+    with httpx.Client(base_url=target.guarded.url, trust_env=False, timeout=60) as http:
         for path, methods in described.items():
             for method, operation in methods.items():
                 if not operation.get("security"):

@@ -289,8 +289,8 @@ def test_whether_a_table_would_do_as_a_proxy_is_said_in_words() -> None:
     assert proxy_in_words(0.8, 95, 2).startswith("For a first choice only")
     assert proxy_in_words(0.8, 95, 2).endswith("It lacks 2 operations.")
     assert proxy_in_words(0.2, 95, 0).startswith("No")
-    assert proxy_in_words(1.0, 3, 0) == "Cannot be told from 3 shared operations."
-    assert proxy_in_words(None, 95, 0).startswith("Cannot be told")
+    assert proxy_in_words(1.0, 3, 0) == "Unclear from 3 shared operations."
+    assert proxy_in_words(None, 95, 0).startswith("Unclear")
 
 
 @given(st.lists(st.tuples(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6)), min_size=1))

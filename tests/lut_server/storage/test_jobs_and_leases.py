@@ -277,12 +277,12 @@ def test_unknown_devices_are_answered_with_those_there_are(lut: Lut) -> None:
 
 def test_many_waiting_agents_block_nobody_and_get_a_job_when_it_comes(lut: Lut) -> None:
     reports = [report(f"cpu-{number}") for number in range(60)]  # more than the server has threads
-    for one in reports:
-        lut.client.register_device(one)
+    for agent in reports:
+        lut.client.register_device(agent)
     claimed: list[Lease | None] = []
     claims = [
-        threading.Thread(target=lambda one=one: claimed.append(lut.client.claim(lease_request(one, wait_s=20))))
-        for one in reports
+        threading.Thread(target=lambda agent=agent: claimed.append(lut.client.claim(lease_request(agent, wait_s=20))))
+        for agent in reports
     ]
     for claim in claims:
         claim.start()

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from lut_server.storage.database import Database
@@ -14,10 +15,10 @@ def test_a_value_is_computed_once_and_the_memory_stays_small() -> None:
         return number * number
 
     for number in (1, 2, 1, 2):
-        assert memory.get(number, lambda number=number: square(number)) == number * number
+        assert memory.get(number, partial(square, number)) == number * number
     assert computed == [1, 2]
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda number: memory.get(number, lambda: square(number)), list(range(50)) * 4))
+        results = list(pool.map(lambda number: memory.get(number, partial(square, number)), list(range(50)) * 4))
     assert results == [number * number for number in range(50)] * 4
 
 

@@ -75,7 +75,7 @@ def test_the_next_migration_is_written_from_the_models(tmp_path: Path) -> None:
     try:
         path = write_new("count uses", tmp_path / "migrations")
     finally:
-        table._columns.remove(column)  # type: ignore[attr-defined]
+        table._columns.remove(column)
     assert path.name == "m0002_count_uses.py"
     text = path.read_text()
     assert "down_revision = '0001'" in text
