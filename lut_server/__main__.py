@@ -95,8 +95,8 @@ def migrate(
 def _calm_python() -> None:
     """Shorten the longest pauses of a request.
 
-    What was loaded stays, so no collection need look at it; and a thread that parses a batch gives way after half a
-    millisecond instead of five, since the event loop, and every row that a driver writes, waits for its turn.
+    The garbage collector skips all objects that exist by now. A thread that parses a batch gives way after half a
+    millisecond instead of five, because the event loop and each row that a driver writes wait for their turn.
     """
     gc.collect()
     gc.freeze()
@@ -104,7 +104,7 @@ def _calm_python() -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says its URL, on standard output and in a file, once it listens."""
+    """Writes its URL to standard output and to a file once it listens."""
 
     def __init__(self, config: uvicorn.Config, ready_file: Path | None) -> None:
         super().__init__(config)
@@ -123,7 +123,7 @@ class _Server(uvicorn.Server):
 
 
 def _require_tokens(settings: Settings, database: Database) -> None:
-    """Refuse to serve where nobody could get in, or everybody."""
+    """Refuse to serve if no token works, or if other machines could reach the server without one."""
     with database.read() as session:
         if not settings.is_local and not tokens.any_exist(session):
             stop(

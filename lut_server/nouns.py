@@ -14,13 +14,13 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Noun:
-    """What everybody but the routes themselves knows of a noun. The defaults are those of any other path.
+    """A noun as all files but its routes know it. The defaults are the rights and bounds of any other path.
 
     `tag`: its sentence on the docs page; nouns are listed there by `order`, then by name.
     `read`, `write`: the least roles that may send GET, HEAD or OPTIONS, and any other method.
     `max_bytes`: the largest body of a request.
     `of_device`: a token for one device may write it, for that device.
-    `prefix`: before the paths of its router; "" for what is no resource of the API, like pages.
+    `prefix`: of the paths of its router; "" if they are no resources of the API, like the web pages.
     """
 
     name: str

@@ -1,3 +1,5 @@
+"""Calibrations: what tables learned from measured networks, as JSON, CSV, a page or a picture."""
+
 from typing import Annotated, Any, Literal
 from uuid import UUID
 

@@ -1,3 +1,5 @@
+"""Comparisons of tables, as JSON, a page or a picture. Rules and queries are in analysis and storage."""
+
 from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 from uuid import UUID

@@ -1,3 +1,5 @@
+"""Devices, as their agents register them."""
+
 from fastapi import APIRouter
 
 from latency_tables.contract import DeviceRecord, DeviceReport, DeviceUuid, Page

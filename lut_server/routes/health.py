@@ -1,3 +1,5 @@
+"""Whether the server answers and can store, and what it counts: for monitoring, outside of /v1."""
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 

@@ -1,3 +1,5 @@
+"""Jobs: submitted by searches, read by everybody, cancelled."""
+
 from uuid import UUID
 
 from fastapi import APIRouter, Response

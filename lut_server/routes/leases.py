@@ -1,3 +1,5 @@
+"""Leases: an agent claims a job, renews its lease, and completes it or gives it back."""
+
 import time
 from typing import Annotated
 from uuid import UUID

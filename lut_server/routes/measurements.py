@@ -1,3 +1,5 @@
+"""Measurements: one by one, or in batches that are stored whole or not at all."""
+
 from typing import Annotated
 from uuid import UUID
 

@@ -1,3 +1,5 @@
+"""Networks under their digests."""
+
 from typing import Annotated
 
 from fastapi import APIRouter, Path

@@ -1,3 +1,5 @@
+"""Predictions of networks that need not be stored."""
+
 from fastapi import APIRouter
 
 from latency_tables.contract import Prediction, PredictionRequest

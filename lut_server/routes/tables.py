@@ -1,3 +1,5 @@
+"""Tables: listed, fetched by id or as the newest one, imported from another server."""
+
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any

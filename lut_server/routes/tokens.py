@@ -1,3 +1,5 @@
+"""Access tokens over HTTP; the first one is made on the command line."""
+
 from uuid import UUID
 
 from fastapi import APIRouter

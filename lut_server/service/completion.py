@@ -1,6 +1,6 @@
-"""A job is done, its table stored and the table calibrated: all at once, so that nobody finds one without the others.
+"""Completing a job stores its end, its table and the calibration at once: a job that is done has its calibration.
 
-The calibration is computed before, outside of any transaction, so that no writer waits for it.
+The calibration is computed before that, outside of any transaction, so that no writer waits for it.
 """
 
 import logging

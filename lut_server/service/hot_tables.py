@@ -162,7 +162,7 @@ class HotTables:
 
 
 class AnswerHotTables:
-    """ASGI middleware between the gate and the routes: whoever sent this request may read."""
+    """ASGI middleware behind the gate: a request that arrives here may read."""
 
     def __init__(self, app: ASGIApp, tables: HotTables) -> None:
         self.app = app

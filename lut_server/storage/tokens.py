@@ -99,7 +99,7 @@ def any_exist(session: Session) -> bool:
 
 
 def any_valid(session: Session, now: datetime, key_id: str) -> bool:
-    """Whether somebody can get in with a token of this server key."""
+    """Whether a token of this server key is valid now."""
     valid = exists().where(
         TokenRow.key_id == key_id,
         TokenRow.revoked_at.is_(None),
