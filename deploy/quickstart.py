@@ -49,13 +49,15 @@ def install(extras: str) -> None:
                 raise SetupError(
                     f"cannot make {VENV}: {error}. Is Python's venv installed (on Debian: python3-venv)?"
                 ) from error
-    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    pip += ["--constraint", str(CONSTRAINTS)]
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--quiet", "--no-compile"]
+    pip += ["--disable-pip-version-check", "--constraint", str(CONSTRAINTS)]
     # torch by itself first: it is most of the download.
     for name, arguments in (("torch", ["torch"]), (f"lgcnet[{extras}]", ["--editable", f"{ROOT}[{extras}]"])):
         with _step(f"installing {name} into {VENV}"):
             if subprocess.run([*pip, *arguments], check=False).returncode:
-                raise SetupError(f"pip could not install {name} (its message is above); then run {Path(__file__)} again")
+                raise SetupError(
+                    f"pip could not install {name} (its message is above); then run {Path(__file__)} again"
+                )
     stamp.write_text(_fingerprint())
 
 

@@ -18,6 +18,7 @@ from lut_server.app import create_app, utc_now
 from lut_server.commands import data, token
 from lut_server.commands.common import DatabaseUrl, DataDir, migrated, settings_from, stop
 from lut_server.credentials import KeyUnusable
+from lut_server.migrations import write_new
 from lut_server.settings import Settings
 from lut_server.storage import tokens
 from lut_server.storage.database import Database
@@ -67,7 +68,7 @@ def serve(
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
         timeout_keep_alive=KEEP_ALIVE_S,
-        forwarded_allow_ips=settings.trusted_proxies,
+        forwarded_allow_ips=settings.trusted_peers,
     )
     server = _Server(config, ready_file)
     _calm_python()
@@ -78,8 +79,15 @@ def serve(
 
 
 @cli.command()
-def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+def migrate(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    new: Annotated[str | None, typer.Option(help="For developers: write the next migration, under this name.")] = None,
+) -> None:
     """Bring the database up to date; `serve` does this by itself."""
+    if new is not None:
+        print(write_new(new))
+        return
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     migrated(settings).close()
     print(f"up to date: {settings.database_url.render_as_string(hide_password=True)}")
@@ -88,8 +96,8 @@ def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
 def _calm_python() -> None:
     """Shorten the longest pauses of a request.
 
-    What was loaded stays, so no collection need look at it; and a thread that parses a batch gives way after half a
-    millisecond instead of five, since the event loop, and every row that a driver writes, waits for its turn.
+    The garbage collector skips all objects that exist by now. A thread that parses a batch gives way after half a
+    millisecond instead of five, because the event loop and each row that a driver writes wait for their turn.
     """
     gc.collect()
     gc.freeze()
@@ -97,7 +105,7 @@ def _calm_python() -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says its URL, on standard output and in a file, once it listens."""
+    """Writes its URL to standard output and to a file once it listens."""
 
     def __init__(self, config: uvicorn.Config, ready_file: Path | None) -> None:
         super().__init__(config)
@@ -114,7 +122,7 @@ class _Server(uvicorn.Server):
 
 
 def _require_tokens(settings: Settings, database: Database) -> None:
-    """Refuse to serve where nobody could get in, or everybody."""
+    """Refuse to serve if no token works, or if other machines could reach the server without one."""
     with database.read() as session:
         if not settings.is_local and not tokens.any_exist(session):
             stop(

@@ -16,31 +16,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
-from lut_server import problems
+from lut_server import problems, routes
 from lut_server.access.auth import Access
 from lut_server.access.gate import Gate
 from lut_server.access.openapi import describe_access
 from lut_server.credentials import ServerKey
-from lut_server.routes import (
-    TAGS,
-    calibrations,
-    comparisons,
-    devices,
-    docs,
-    health,
-    jobs,
-    leases,
-    measurements,
-    networks,
-    pages,
-    predictions,
-    tables,
-    tokens,
-)
+from lut_server.nouns import collect
+from lut_server.routes import docs
 from lut_server.routes.state import Clock, State
 from lut_server.service.hot_tables import AnswerHotTables, HotTables
 from lut_server.service.metrics import Requests, ServiceCollector
-from lut_server.service.observing import Observed
+from lut_server.service.observing import ObserveRequests
 from lut_server.service.readiness import Readiness
 from lut_server.service.waiting import WaitingRoom
 from lut_server.storage import figures
@@ -70,8 +56,8 @@ def create_app(
 ) -> FastAPI:
     """The service over a database whose schema is up to date.
 
-    `clock` decides when leases end; once `stopping` says so, waiting requests are answered at once. Without
-    `access` everybody on this machine may do everything until the database has tokens.
+    `clock` decides when leases end. Once `stopping` returns True, waiting requests are answered at once. Without
+    `access`, everybody on this machine may do everything until the database has tokens.
     """
 
     @asynccontextmanager
@@ -81,11 +67,12 @@ def create_app(
         yield
         sweep.cancel()
 
+    routers = collect(routes)
     app = FastAPIOffline(
         title="lut-server",
         description=DESCRIPTION,
         version="1",
-        openapi_tags=TAGS,
+        openapi_tags=[{"name": noun.name, "description": noun.tag} for noun in routers if noun.tag],
         lifespan=lifespan,
         docs_url=None,
     )
@@ -106,12 +93,10 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(AnswerHotTables, tables=hot_tables)
-    app.add_middleware(Gate, access=access)
-    app.add_middleware(Observed, requests=Requests(registry))  # the last one stands in front
-    for noun in (devices, jobs, leases, measurements, tables, calibrations, predictions, networks, comparisons, tokens):
-        app.include_router(noun.router, prefix="/v1")
-    app.include_router(health.router)
-    app.include_router(pages.router)
+    app.add_middleware(Gate, access=access, nouns={noun.name: noun for noun in routers})
+    app.add_middleware(ObserveRequests, requests=Requests(registry))  # added last, so it runs first
+    for noun, router in routers.items():
+        app.include_router(router, prefix=noun.prefix)
     app.mount("/static", StaticFiles(packages=[("lut_server.pages", "static")]))
     describe_access(app)
     docs.install(app, database)
@@ -119,7 +104,7 @@ def create_app(
 
 
 async def _sweep(database: Database, clock: Clock) -> None:
-    """End overdue leases also while nobody asks for work, so that jobs fail in time."""
+    """End overdue leases even while no agent asks for work, so that jobs fail in time."""
     while True:
         await asyncio.sleep(SWEEP_EVERY_S)
         try:

@@ -1,4 +1,4 @@
-"""Access tokens as text, and the server key that they are hashed with: the database alone lets nobody in."""
+"""Access tokens as text, and the server key that hashes them: a copy of the database alone lets nobody in."""
 
 import hmac
 import secrets
@@ -34,7 +34,7 @@ class ServerKey:
 
     @property
     def id(self) -> str:
-        """Names the key without telling it: a token remembers which key it was hashed with."""
+        """A name of the key that does not reveal it: a token remembers which key hashed it."""
         return self.digest(b"the id of this key")[:16]
 
     def digest(self, token: bytes) -> str:
@@ -44,7 +44,7 @@ class ServerKey:
 
 @dataclass(frozen=True)
 class KeySource:
-    """The key itself, or its file; a file that nobody named (`named` False) is made when it is first needed."""
+    """The key itself, or its file; a file that was not named (`named` False) is made when it is first needed."""
 
     file: Path
     named: bool = False
@@ -97,7 +97,7 @@ def mint() -> str:
 
 
 def is_well_formed(token: bytes) -> bool:
-    """Whether the checksum is right: anything else was mistyped, cut off or made up, and needs no look-up."""
+    """Whether the checksum is right. If not, the token was mistyped, cut off or made up, and needs no look-up."""
     body, check = token[:-_CHECK_LENGTH], token[-_CHECK_LENGTH:]
     return len(token) == _LENGTH and token.startswith(PREFIX.encode()) and check == _checksum(body).encode()
 

@@ -22,7 +22,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; what stands in `extra["fields"]` becomes members."""
+    """One JSON object a line; `extra["fields"]` become members."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -40,7 +40,7 @@ class JsonFormatter(logging.Formatter):
 
 def configure(log_format: LogFormat) -> None:
     """Log to standard error: this service's INFO, other libraries' warnings."""
-    # What no line shows need not be looked up for each (the logging HOWTO, "Optimization").
+    # No line shows thread or process, so they are not looked up (the logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())

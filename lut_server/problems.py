@@ -25,11 +25,11 @@ VALUE_LENGTH = 200
 log = logging.getLogger(__name__)
 
 _WHEN = {
-    400: "Not a request that can be read.",
-    401: "A token is needed, or this one is wrong, expired or revoked.",
+    400: "The request cannot be read.",
+    401: "A token is needed, or the token is wrong, expired or revoked.",
     403: "The token may not do this; the answer says which role may.",
     408: "The body did not arrive in time.",
-    404: "Not there; the answer lists what is.",
+    404: "Not found; the answer lists what there is.",
     409: "The same id with other content, or a state that does not allow this.",
     410: "The lease has ended.",
     413: "The body is larger than this resource takes; the answer says how large it may be.",
@@ -84,10 +84,10 @@ def _missing_rows(request: Request, error: Exception) -> JSONResponse:  # noqa: 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
     assert isinstance(error, RequestValidationError)
     errors = [
-        {"field": ".".join(map(str, item["loc"])), "value": _shown(item.get("input")), "message": item["msg"]}
-        for item in error.errors()[:ERRORS_SHOWN]
+        {"field": ".".join(map(str, details["loc"])), "value": _shown(details.get("input")), "message": details["msg"]}
+        for details in error.errors()[:ERRORS_SHOWN]
     ]
-    detail = "; ".join(f"{item['field']}={item['value']}: {item['message']}" for item in errors[:3])
+    detail = "; ".join(f"{first['field']}={first['value']}: {first['message']}" for first in errors[:3])
     return _problem(422, "Not valid", detail, errors=errors)
 
 
@@ -100,9 +100,9 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     headers = error.headers
     allowed = _allowed(request) if error.status_code == 405 else []
-    if allowed:  # the router names those of one route, a path may have several
+    if allowed:  # the router names the methods of one route; a path may have several routes
         headers = {**(headers or {}), "Allow": ", ".join(allowed)}
-    detail = f"{request.method} {request.url.path}: {error.detail}. /docs lists what there is"
+    detail = f"{request.method} {request.url.path}: {error.detail}. /docs lists all requests"
     return _problem(error.status_code, str(error.detail), detail, headers)
 
 
@@ -110,8 +110,10 @@ def _allowed(request: Request) -> list[str]:
     """The methods of a path."""
     paths = request.app.openapi()["paths"]
     path = request.url.path
-    like = [path] if path in paths else [item for item in paths if compile_path(item)[0].fullmatch(path)]
-    return sorted({method.upper() for item in like for method in paths[item]})
+    templates = (
+        [path] if path in paths else [template for template in paths if compile_path(template)[0].fullmatch(path)]
+    )
+    return sorted({method.upper() for template in templates for method in paths[template]})
 
 
 def database_error(request: Request, error: Exception) -> JSONResponse:
@@ -141,9 +143,9 @@ def _unavailable(why: str) -> JSONResponse:
 def _defect(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s", request.method, request.url.path, exc_info=error)
     id = request_id.get()
-    said = f"the server's log has the details, under request id {id}; nothing was stored"
-    # This answer is made in front of the middleware that adds the id to all others.
-    return _problem(500, "A defect of the server", said, {"X-Request-ID": id})
+    detail = f"the server's log has the details, under request id {id}; nothing was stored"
+    # This answer does not pass the middleware that adds the id to all others.
+    return _problem(500, "A defect of the server", detail, {"X-Request-ID": id})
 
 
 def _shown(value: object) -> str:

@@ -1,7 +1,7 @@
-"""What the server needs to know, from the environment.
+"""The settings of the server, from the environment.
 
 LUT_DATA_DIR or LUT_DATABASE_URL, LUT_DATABASE_PASSWORD, LUT_HOST, LUT_PORT, LUT_LOG_FORMAT, LUT_SECRET_KEY,
-LUT_TRUSTED_PROXIES. Each may stand in a file that the same name with _FILE names: secrets come that way.
+LUT_TRUSTED_PROXIES. Each may be read from a file, which NAME_FILE names: secrets come that way.
 """
 
 import ipaddress
@@ -28,7 +28,7 @@ class SettingsError(Exception):
 class Settings:
     """Where the server listens and keeps its data; `port` 0 takes a free one.
 
-    `trusted_proxies`: addresses or networks, separated by commas, that may say whose request they pass on.
+    `trusted_proxies`: addresses or networks, separated by commas, whose X-Forwarded-For is believed.
     """
 
     database_url: URL
@@ -37,6 +37,13 @@ class Settings:
     port: int = 8000
     log_format: LogFormat = "text"
     trusted_proxies: str = "127.0.0.1,::1"
+
+    @property
+    def trusted_peers(self) -> str:
+        """`trusted_proxies` as a socket reports them: one on `::` maps an IPv4 address into IPv6."""
+        networks = map(ipaddress.ip_network, self.trusted_proxies.split(","))
+        mapped = [f"::ffff:{net.network_address}/{96 + net.prefixlen}" for net in networks if net.version == 4]
+        return ",".join([self.trusted_proxies, *mapped])
 
     @property
     def is_local(self) -> bool:
@@ -83,7 +90,7 @@ def _value(environment: Mapping[str, str], name: str) -> str | None:
 
 
 def _key(environment: Mapping[str, str], database_url: URL, data_dir: str | None) -> KeySource:
-    """The server key: given, in a file that was named, or in the data folder."""
+    """The server key: its text, a file that was named, or the file in the data folder."""
     if environment.get("LUT_SECRET_KEY_FILE") and environment.get("LUT_SECRET_KEY"):
         raise SettingsError("LUT_SECRET_KEY and LUT_SECRET_KEY_FILE: give one of them")
     file = environment.get("LUT_SECRET_KEY_FILE")
@@ -103,7 +110,7 @@ def _database_url(value: str) -> URL:
         raise SettingsError(
             "LUT_DATABASE_URL: not a database URL; "
             "give it like sqlite:////path/lut.sqlite or postgresql://user@host:5432/name"
-        ) from None  # what was raised has the value in it, and that the password
+        ) from None  # the original error contains the value, and the value the password
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("sqlite", "postgresql+psycopg"):
@@ -116,7 +123,7 @@ def _database_url(value: str) -> URL:
 def _default_database_url(value: str | None) -> URL:
     folder = Path(value) if value else user_data_path("lut-server", appauthor=False)
     try:
-        # A folder that was named must have a parent already: a typing error must not start an empty database.
+        # The parent of a named folder must exist: a typing error must not start an empty database.
         folder.mkdir(parents=value is None, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
@@ -138,7 +145,7 @@ def _is_loopback(host: str) -> bool:
 
 def _trusted_proxies(value: str) -> str:
     try:
-        return ",".join(str(ipaddress.ip_network(item.strip())) for item in value.split(","))
+        return ",".join(str(ipaddress.ip_network(part.strip())) for part in value.split(","))
     except ValueError as error:
         raise SettingsError(
             f"LUT_TRUSTED_PROXIES={value!r}: {error}; give addresses or networks like 10.0.0.7,172.16.0.0/12"

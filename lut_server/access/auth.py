@@ -1,4 +1,4 @@
-"""Who gets in, and what each role may do. Knows tokens and addresses, nothing of routes or answers."""
+"""Whose request it is, and what a role may do. Knows tokens and addresses, nothing of routes or answers."""
 
 import asyncio
 import base64
@@ -22,29 +22,15 @@ from latency_tables.contract import Role, TokenRecord
 from lut_server.access.failed_logins import FailedLogins
 from lut_server.credentials import KeyUnusable, ServerKey, is_well_formed
 from lut_server.errors import Forbidden, NotReady, TooManyFailures, Unauthorized
+from lut_server.nouns import Noun
 from lut_server.storage import tokens
 from lut_server.storage.database import Database
 
-# What the least role is that may read (GET, HEAD, OPTIONS) and that may write (any other method) each noun.
-# Each role may also do what the roles before it may: read, search, agent, admin.
-RIGHTS: Mapping[str, tuple[Role, Role]] = {
-    "devices": ("read", "agent"),
-    "jobs": ("read", "search"),
-    "leases": ("agent", "agent"),
-    "measurements": ("read", "agent"),
-    "networks": ("read", "search"),
-    "predictions": ("read", "read"),
-    "comparisons": ("read", "read"),
-    "tokens": ("admin", "admin"),
-}
-ANYTHING_ELSE: tuple[Role, Role] = ("read", "admin")
-# A token for one device writes these, for its device, and nothing else.
-OF_A_DEVICE = frozenset({"devices", "leases", "measurements"})
-
-CACHE_S = 5.0  # so long may a token that was revoked, or a server that got its first token, go on as before
-REFRESH_S = 2.5  # a token that is in use is looked up again that early: nobody waits for it
+CACHE_S = 5.0  # a revoked token may still work, and a server with its first token stay open, for this long
+REFRESH_S = 2.5  # a token in use is looked up again this early, in the background
 MAX_CACHED = 10_000
 LOOK_UP_THREADS = 2
+# Each role may also do what the roles before it may.
 _RANK: Mapping[Role, int] = {"read": 0, "search": 1, "agent": 2, "admin": 3}
 _CREATE = "`lut-server token create` on the server's machine makes one"
 
@@ -59,14 +45,13 @@ class Principal:
     device: str | None = None
     token: UUID | None = None
 
-    def require(self, noun: str, *, writes: bool) -> None:
+    def require(self, noun: Noun, *, writes: bool) -> None:
         """Raise Forbidden unless this role may read, or write, a noun."""
-        rights = RIGHTS.get(noun, ANYTHING_ELSE)
-        verb, needed = ("write", rights[1]) if writes else ("read", rights[0])
+        verb, needed = ("write", noun.write) if writes else ("read", noun.read)
         if _RANK[self.role] < _RANK[needed]:
-            raise Forbidden(f"a token of role {self.role} may not {verb} {noun}; it takes {needed}", needed=needed)
-        if writes and self.device is not None and needed != "read" and noun not in OF_A_DEVICE:
-            raise Forbidden(f"this token is for device {self.device} only; it may not write {noun}")
+            raise Forbidden(f"a token of role {self.role} may not {verb} {noun.name}; it takes {needed}", needed=needed)
+        if writes and self.device is not None and needed != "read" and not noun.of_device:
+            raise Forbidden(f"this token is for device {self.device} only; it may not write {noun.name}")
 
     def require_device(self, uuid: str) -> None:
         """Raise Forbidden if this token is for another device."""
@@ -77,8 +62,8 @@ class Principal:
 LOCAL = Principal("admin")
 
 
-class _Known(NamedTuple):
-    """A token that was looked up: it holds until `until_s`, and is looked up again from `refresh_s` on."""
+class _CachedToken(NamedTuple):
+    """A token that was looked up: it is valid until `until_s`, and looked up again from `refresh_s` on."""
 
     principal: Principal
     until_s: float
@@ -86,11 +71,11 @@ class _Known(NamedTuple):
 
 
 class Access:
-    """Tells whose request it is, from an Authorization header.
+    """Finds out whose request it is, from an Authorization header.
 
-    Tokens that were just checked are kept for CACHE_S by their keyed hash, so that most requests cost one HMAC and
-    no query. `open_to_local`: without any token in the database everybody is let in, because only this machine can
-    reach the server.
+    Tokens are cached for CACHE_S by their keyed hash, so that most requests cost one HMAC and no query.
+    `open_to_local`: while the database has no token, everybody is let in, because only this machine reaches the
+    server.
     """
 
     def __init__(
@@ -108,11 +93,11 @@ class Access:
         self._monotonic = monotonic
         self._closed = not open_to_local
         self._open_until_s = 0.0
-        self._known: dict[str, _Known] = {}
-        self._asked: dict[str, asyncio.Task[TokenRecord | None]] = {}
+        self._cached: dict[str, _CachedToken] = {}
+        self._lookups: dict[str, asyncio.Task[TokenRecord | None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._failures = FailedLogins()
-        # Threads of their own: whoever only reads does not wait behind those that write.
+        # Threads of their own: a look-up does not wait behind requests that write.
         self._threads = CapacityLimiter(LOOK_UP_THREADS)
 
     @cached_property
@@ -144,49 +129,48 @@ class Access:
             raise Unauthorized(f"a token is needed: send `Authorization: Bearer lut_…`. {_CREATE}")
         token = _token(authorization)
         digest = self.key.digest(token)
-        known = self._known.get(digest)
+        cached = self._cached.get(digest)
         now_s = self._monotonic()
-        if known is not None and now_s < known.until_s:
-            if now_s >= known.refresh_s and digest not in self._asked:
+        if cached is not None and now_s < cached.until_s:
+            if now_s >= cached.refresh_s and digest not in self._lookups:
                 self._in_background(self._refresh(digest))
-            return known.principal
-        # Whoever got in before may come back, whatever others behind the same address do.
-        blocked_for_s = self._failures.blocked_for_s(address, self._monotonic())
-        if blocked_for_s and known is None:
+            return cached.principal
+        # A token that already worked is not blocked by other clients' failures from the same address.
+        blocked_for_s = self._failures.blocked_for_s(address, now_s)
+        if blocked_for_s and cached is None:
             raise TooManyFailures(
                 f"too many wrong tokens from {address}; try again in {blocked_for_s:.0f} s",
                 headers={"Retry-After": str(int(blocked_for_s) + 1)},
             )
         if not is_well_formed(token):
             raise self._failed(address, "this is not a token: its checksum is wrong; was it cut off or mistyped?")
-        asked_s = self._monotonic()
         record = await self._find(digest)
         now = self._clock()
         if record is None:
-            raise self._failed(address, f"this token is not known here; {_CREATE}")
+            raise self._failed(address, f"no such token on this server; {_CREATE}")
         if _has_ended(record, now):
-            self._known.pop(digest, None)
-            said = "was revoked" if record.revoked_at else f"expired at {record.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-            raise self._failed(address, f"this token ({record.id}) {said}; {_CREATE}")
-        return self._remember(digest, record, now, asked_s)
+            self._cached.pop(digest, None)
+            end = "was revoked" if record.revoked_at else f"expired at {record.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+            raise self._failed(address, f"this token ({record.id}) {end}; {_CREATE}")
+        return self._remember(digest, record, now, now_s)
 
     async def _refresh(self, digest: str) -> None:
-        """Look a token up before what is known of it ends; where that fails, its next request finds out."""
-        asked_s = self._monotonic()
+        """Look a cached token up again before it expires from the cache; a failure here is left to its next request."""
+        now_s = self._monotonic()
         with suppress(SQLAlchemyError, OSError):
             record = await self._find(digest)
             now = self._clock()
             if record is None or _has_ended(record, now):
-                self._known.pop(digest, None)
+                self._cached.pop(digest, None)
             else:
-                self._remember(digest, record, now, asked_s)
+                self._remember(digest, record, now, now_s)
 
-    def _remember(self, digest: str, record: TokenRecord, now: datetime, asked_s: float) -> Principal:
+    def _remember(self, digest: str, record: TokenRecord, now: datetime, now_s: float) -> Principal:
         principal = Principal(record.role, record.device, record.id)
         for_s = min(CACHE_S, (record.expires_at - now).total_seconds()) if record.expires_at else CACHE_S
-        if len(self._known) >= MAX_CACHED:
-            self._known.clear()
-        self._known[digest] = _Known(principal, until_s=asked_s + for_s, refresh_s=asked_s + min(for_s, REFRESH_S))
+        if len(self._cached) >= MAX_CACHED:
+            self._cached.clear()
+        self._cached[digest] = _CachedToken(principal, until_s=now_s + for_s, refresh_s=now_s + min(for_s, REFRESH_S))
         if tokens.is_use_due(record, now):
             self._in_background(run_in_threadpool(self._note_use, record.id, now))
         return principal
@@ -197,13 +181,13 @@ class Access:
         task.add_done_callback(self._background.discard)
 
     async def _find(self, digest: str) -> TokenRecord | None:
-        """Ask the database once, however many requests with this token wait for the answer."""
-        asked = self._asked.get(digest)
-        if asked is None:
-            asked = asyncio.create_task(run_sync(self._read, digest, limiter=self._threads))
-            self._asked[digest] = asked
-            asked.add_done_callback(lambda _: self._asked.pop(digest, None))
-        return await asyncio.shield(asked)
+        """One query, however many requests with this token wait for its result."""
+        lookup = self._lookups.get(digest)
+        if lookup is None:
+            lookup = asyncio.create_task(run_sync(self._read, digest, limiter=self._threads))
+            self._lookups[digest] = lookup
+            lookup.add_done_callback(lambda _: self._lookups.pop(digest, None))
+        return await asyncio.shield(lookup)
 
     def _failed(self, address: str, why: str) -> Unauthorized:
         self._failures.count(address, self._monotonic())

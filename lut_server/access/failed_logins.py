@@ -31,9 +31,12 @@ class FailedLogins:
 
 
 def _network(address: str) -> str:
-    """Whoever has one IPv6 address has 2^64 of them."""
+    """What counts as one address: an IPv6 /64, since its owner has all of it; an IPv4 address, also one that is mapped
+    into IPv6, as a socket on `::` reports it."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
+    if parsed.version == 4:
+        return address
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))

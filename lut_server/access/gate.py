@@ -1,6 +1,7 @@
-"""What every request passes before anything else looks at it: who asks, may they, and how much do they send."""
+"""The gate that every request passes first: whose it is, whether they may, and how large its body is."""
 
 import ipaddress
+from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
@@ -10,26 +11,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lut_server import problems
 from lut_server.access.auth import LOCAL, Access, Principal
-from lut_server.access.bodies import MAX_BYTES, MAX_BYTES_ELSE, read_body, replaying
+from lut_server.access.bodies import read_body, replaying
 from lut_server.errors import Forbidden, Malformed, NotJson, ServiceError, Unauthorized
+from lut_server.nouns import Noun
 
 PRINCIPAL = "lut.principal"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-# No data in these: is the server there, and what can it be asked.
+# First parts of paths that need no token: they show nothing of the database.
 PUBLIC = frozenset(
     {"healthz", "readyz", "docs", "redoc", "openapi.json", "static", "static-offline-docs", "favicon.ico"}
 )
-# Of these, whoever may read gets a fuller answer: examples from the database.
+# Open to all; with a token that may read, the answer also has examples from the database.
 FULLER = frozenset({"openapi.json"})
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class Gate:
-    """ASGI middleware; the Principal of a request is then in its scope."""
+    """ASGI middleware; the Principal of a request is then in its scope. `nouns` by their name."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, nouns: Mapping[str, Noun]) -> None:
         self.app = app
         self._access = access
+        self._nouns = nouns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,13 +54,14 @@ class Gate:
             await self.app(scope, receive, send_typed)
 
     async def _admit(self, scope: Scope, receive: Receive) -> Receive:
-        """Who may come in: what they send is what this returns."""
+        """Check a request; returns what its body is to be received from."""
         method: str = scope["method"]
-        noun = noun_of(scope["path"])
+        name = noun_of(scope["path"])
+        noun = self._nouns.get(name) or Noun(name)
         headers = _headers(scope)
         if b"%00" in scope["query_string"] or b"\0" in scope["query_string"] or "\0" in scope["path"]:
             raise Malformed("the address has a NUL character (%00); leave it out")
-        if needs_token(noun, method):
+        if needs_token(name, method):
             try:
                 principal = await self._principal(scope, headers)
             except Unauthorized as error:
@@ -65,15 +69,14 @@ class Gate:
                 raise
             principal.require(noun, writes=method not in READS)
             scope[PRINCIPAL] = principal
-        elif noun in FULLER:
+        elif name in FULLER:
             with suppress(ServiceError):
                 scope[PRINCIPAL] = await self._principal(scope, headers)
         if method in READS:
             return receive
-        limit = MAX_BYTES.get(noun, MAX_BYTES_ELSE)
-        body = await read_body(receive, headers.get(b"content-length"), limit)
+        body = await read_body(receive, headers.get(b"content-length"), noun.max_bytes)
         media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        # Whatever a form or a script of another page can send without asking is something else.
+        # A form or script of another page can send only other types without asking first.
         if body and media_type != b"application/json":
             raise NotJson(f"Content-Type={media_type.decode('latin-1')!r}: send application/json")
         return replaying(body, receive)
@@ -103,12 +106,12 @@ def noun_of(path: str) -> str:
 def _headers(scope: Scope) -> dict[bytes, bytes]:
     headers: dict[bytes, bytes] = dict(scope["headers"])
     if len(headers) < len(scope["headers"]) and [name for name, _ in scope["headers"]].count(b"authorization") > 1:
-        raise Malformed("Authorization: stands twice; send it once")
+        raise Malformed("Authorization: is repeated; send it once")
     return headers
 
 
 def _require_local(headers: dict[bytes, bytes]) -> None:
-    """Without tokens only this machine is let in: no proxy, and no page whose name was pointed at 127.0.0.1."""
+    """While there are no tokens, refuse proxies, and host names that somebody pointed at 127.0.0.1 (DNS rebinding)."""
     if headers.keys() & {b"forwarded", b"x-forwarded-for", b"x-real-ip"}:
         raise Unauthorized(
             "this server is reached through a proxy and has no access tokens yet; make the first one on its machine: "
@@ -123,7 +126,7 @@ def _require_local(headers: dict[bytes, bytes]) -> None:
 
 
 def _require_same_origin(scope: Scope, headers: dict[bytes, bytes]) -> None:
-    """A browser sends what it remembers, or what nobody asked it for, also for pages of others."""
+    """Refuse writes from pages of other sites: a browser adds its remembered password to them too."""
     origin = headers.get(b"origin")
     if origin is None or scope["method"] in READS:
         return
@@ -147,7 +150,7 @@ def _is_address(host: str) -> bool:
 
 
 def _challenge(scope: Scope, headers: dict[bytes, bytes], error: Unauthorized) -> dict[str, str]:
-    """How to get in: people's browsers ask for a name and a password (any name, the token), programs do not."""
+    """The WWW-Authenticate header: a browser is to ask for a name and a password (any name, the token)."""
     if not scope["path"].startswith("/v1/") and b"text/html" in headers.get(b"accept", b""):
         return {"WWW-Authenticate": 'Basic realm="lut-server: any name, the token as password", charset="UTF-8"'}
     invalid = ', error="invalid_token"' if error.extra.get("invalid") else ""

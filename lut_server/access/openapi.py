@@ -1,4 +1,4 @@
-"""What the gate asks of every request, in the OpenAPI document: so the docs page has its Authorize button."""
+"""The token scheme and the answers of the gate, in the OpenAPI document: the docs page gets its Authorize button."""
 
 from typing import Any
 

@@ -23,6 +23,7 @@ from latency_tables.statistics import Interval
 from lut_server.analysis.bootstrap import MIN_SAMPLES, RESAMPLES, interval, log_medians, log_medians_within
 from lut_server.analysis.likeness import Conditions, differences
 from lut_server.analysis.ranking import kendall_tau, proxy_in_words
+from lut_server.errors import Unprocessable
 
 MARGIN_REL = 0.02
 MAX_UNJUDGED = 0.1
@@ -40,49 +41,76 @@ class Side:
     samples_us: Mapping[UUID, tuple[float, ...]]
 
 
-def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL) -> Comparison:
+def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL, *, allow_unlike: bool = False) -> Comparison:
     """Compare tables (at least two) with the first of them.
 
     The intervals say how far the medians would scatter if the blocks were drawn again. They do not cover what changes
     from one session on a device to the next: that is what `margin_rel` is for.
+
+    Raises:
+        Unprocessable: the tables share no operation, or were measured under unlike conditions without `allow_unlike`.
     """
     rows = [{row.operation: row for row in side.table.rows} for side in sides]
-    every = sorted({operation for table in rows for operation in table}, key=_order)
-    shared = [operation for operation in every if all(operation in table for table in rows)]
+    operations = sorted({operation for table in rows for operation in table}, key=_order)
+    shared = [operation for operation in operations if all(operation in table for table in rows)]
+    if not shared:
+        spaces = ", ".join(f"{side.summary.space} {side.summary.space_digest[:12]}" for side in sides)
+        raise Unprocessable(
+            f"table: these tables share no operation (spaces: {spaces}); compare tables of one definition of a space",
+            field="table",
+        )
+    unlike = differences(
+        [
+            Conditions(side.summary.device, side.table.environment, side.table.method_version, side.table.runtime)
+            for side in sides
+        ]
+    )
+    if unlike and not allow_unlike:
+        raise Unprocessable(
+            f"allow_unlike=false: these tables are unlike ({'; '.join(unlike)}), so a difference need not come from "
+            "the devices. Compare tables of equal method, batch size, threads and software, or ask for this comparison "
+            "with allow_unlike=true",
+            field="allow_unlike",
+            value="false",
+            unlike=unlike,
+        )
     columns = [
         _column(side, [table[operation] for operation in shared]) for side, table in zip(sides, rows, strict=True)
     ]
     ratios = [_ratios(column, columns[0], margin_rel) for column in columns]
     return Comparison(
         margin_rel=margin_rel,
-        unlike=tuple(differences([_conditions(side.table) for side in sides])),
+        unlike=tuple(unlike),
         tables=tuple(
             ComparedTable(
                 table=side.summary,
                 overall=_overall(column, columns[0], margin_rel),
-                verdicts=_verdict_counts(own),
+                verdicts=_verdict_counts(table_ratios),
                 doubtful=sum(not row.quality.sound for row in column.rows),
-                **_ranking(column, columns[0], missing=len(every) - len(table)),
-                missing=tuple(operation for operation in every if operation not in table),
+                **_ranking(column, columns[0], missing=len(operations) - len(table)),
+                missing=tuple(operation for operation in operations if operation not in table),
             )
-            for side, table, column, own in zip(sides, rows, columns, ratios, strict=True)
+            for side, table, column, table_ratios in zip(sides, rows, columns, ratios, strict=True)
         ),
         operations=tuple(
             ComparedOperation(
                 operation=operation,
-                latencies_us=tuple(column.medians_us[place] for column in columns),
-                sound=tuple(column.rows[place].quality.sound for column in columns),
-                ratios=tuple(own[place] for own in ratios),
+                latencies_us=tuple(column.medians_us[index] for column in columns),
+                sound=tuple(column.rows[index].quality.sound for column in columns),
+                ratios=tuple(table_ratios[index] for table_ratios in ratios),
             )
-            for place, operation in enumerate(shared)
+            for index, operation in enumerate(shared)
         ),
     )
 
 
 def verdict(bounds: Interval, margin_rel: float) -> Verdict:
-    """`same` if the whole interval of a ratio lies within a factor 1 + margin of 1, `slower` (`faster`) if the whole
-    interval lies above (below) that band, `ambiguous` otherwise: so neither verdict is reached by chance or by a
-    difference that does not matter."""
+    """What the interval of a ratio says, given how large a difference does not matter.
+
+    `same`: the whole interval lies within a factor 1 + margin of 1.
+    `slower`, `faster`: the whole interval lies above, or below, that band.
+    `ambiguous`: anything else.
+    """
     above = 1 + margin_rel
     if bounds.low > above:
         return "slower"
@@ -98,11 +126,6 @@ class _Column:
     rows: Sequence[TableRow]
     medians_us: Sequence[float]
     log_draws: Sequence[Sequence[float]]
-
-
-def _conditions(table: LatencyTable) -> Conditions:
-    runtime = table.runtime
-    return Conditions(table.device.uuid, table.environment, table.method_version, runtime.batch_size, runtime.threads)
 
 
 def _column(side: Side, rows: Sequence[TableRow]) -> _Column:
@@ -138,14 +161,12 @@ def _ratios(column: _Column, reference: _Column, margin_rel: float) -> list[Rati
 
 def _may_judge(row: TableRow, other: TableRow) -> bool:
     """Throttling shifts the median, which no interval covers; too few samples have no interval."""
-    return all(item.latency.count >= MIN_SAMPLES and not item.quality.throttled for item in (row, other))
+    return all(side.latency.count >= MIN_SAMPLES and not side.quality.throttled for side in (row, other))
 
 
 def _overall(column: _Column, reference: _Column, margin_rel: float) -> Ratio:
     """The geometric mean of the ratios, with the interval of that mean."""
-    if not column.rows or all(
-        row.measurement_id == other.measurement_id for row, other in zip(column.rows, reference.rows, strict=True)
-    ):
+    if all(row.measurement_id == other.measurement_id for row, other in zip(column.rows, reference.rows, strict=True)):
         return _EXACTLY_ONE
     count = len(column.rows)
     totals = [0.0] * RESAMPLES
@@ -159,8 +180,8 @@ def _overall(column: _Column, reference: _Column, margin_rel: float) -> Ratio:
 def _ratio(value: float, log_draws: Sequence[float], margin_rel: float, may_judge: bool) -> Ratio:
     bounds = interval(log_draws)
     bounds = Interval(min(math.exp(bounds.low), value), max(math.exp(bounds.high), value))
-    said: Verdict = verdict(bounds, margin_rel) if may_judge else "ambiguous"
-    return Ratio(value=value, low=bounds.low, high=bounds.high, verdict=said)
+    judgement: Verdict = verdict(bounds, margin_rel) if may_judge else "ambiguous"
+    return Ratio(value=value, low=bounds.low, high=bounds.high, verdict=judgement)
 
 
 def _verdict_counts(ratios: Sequence[Ratio]) -> VerdictCounts:
@@ -176,8 +197,8 @@ def _ranking(column: _Column, reference: _Column, missing: int) -> dict[str, Any
         return {"tau": 1.0, "tau_same_input": 1.0, "proxy": "It is the reference."}
     tau = kendall_tau(x, y)
     same_input = kendall_tau(x, y, [row.operation.input_shapes for row in column.rows])
-    chosen = tau if same_input is None else same_input
-    return {"tau": tau, "tau_same_input": same_input, "proxy": proxy_in_words(chosen, len(x), missing)}
+    decisive = tau if same_input is None else same_input
+    return {"tau": tau, "tau_same_input": same_input, "proxy": proxy_in_words(decisive, len(x), missing)}
 
 
 def geometric_mean_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:

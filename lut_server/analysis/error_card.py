@@ -2,32 +2,45 @@
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from latency_tables.calibration import Estimate
-from latency_tables.contract import ErrorCard, PredictionFigures
+from latency_tables.contract import CardState, ErrorCard, PredictionFigures
 from lut_server.analysis.ranking import kendall_tau, spearman_rho
 
+BAD_MAPE = 0.05
+OLD = timedelta(days=30)
 MIN_AFFINE = 4
-"""A line through the others takes three of them to say anything."""
+"""The line that predicts a network goes through three others at least."""
 
 
 def error_card(
     raw_us: Sequence[float], held_out: Sequence[Estimate], measured_us: Sequence[float], measured_at: datetime
 ) -> ErrorCard:
-    """The card of networks of which `held_out` was predicted from the others; all latencies in microseconds."""
-    inside = [each.low_us <= latency <= each.high_us for each, latency in zip(held_out, measured_us, strict=True)]
+    """The card of networks; `held_out` are their predictions from the other networks. Latencies in microseconds."""
+    inside = [
+        estimate.low_us <= latency <= estimate.high_us for estimate, latency in zip(held_out, measured_us, strict=True)
+    ]
     affine = figures(_affine(raw_us, measured_us), measured_us) if len(raw_us) >= MIN_AFFINE else None
     return ErrorCard(
         networks=len(measured_us),
         raw=figures(raw_us, measured_us),
         affine=affine,
-        calibrated=figures([each.latency_us for each in held_out], measured_us),
+        calibrated=figures([estimate.latency_us for estimate in held_out], measured_us),
         coverage90=sum(inside) / len(inside),
         measured_at=measured_at,
     )
+
+
+def card_state(card: ErrorCard | None, built_at: datetime, now: datetime) -> CardState:
+    """Whether predictions by a table that was built at `built_at` may be trusted."""
+    if card is None:
+        return "none"
+    if card.calibrated.mape > BAD_MAPE:
+        return "bad"
+    return "old" if card.measured_at < max(built_at, now - OLD) else "good"
 
 
 def figures(predicted_us: Sequence[float], measured_us: Sequence[float]) -> PredictionFigures:
@@ -49,10 +62,10 @@ def _affine(raw_us: Sequence[float], measured_us: Sequence[float]) -> list[float
     """Each network by the straight line that fits the others best (least squares)."""
     x, y = np.array(raw_us), np.array(measured_us)
     predicted = []
-    for place in range(len(x)):
-        others = np.arange(len(x)) != place
+    for index in range(len(x)):
+        others = np.arange(len(x)) != index
         centre = x[others].mean()
         spread = ((x[others] - centre) ** 2).sum()
         slope = ((x[others] - centre) * y[others]).sum() / spread if spread > 0 else 0.0
-        predicted.append(float(y[others].mean() + slope * (x[place] - centre)))
+        predicted.append(float(y[others].mean() + slope * (x[index] - centre)))
     return predicted

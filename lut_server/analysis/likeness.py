@@ -3,35 +3,34 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from latency_tables.contract import Environment
+from latency_tables.contract import Environment, Runtime
 
 SOFTWARE = ("python", "torch", "cuda", "cudnn", "tensorrt", "onnxruntime", "clock_policy", "allocator")
 """What must be equal on two devices that both have it; driver, system and power limit belong to the machine."""
 
 
 class Conditions(NamedTuple):
-    """Under which a table was measured; `device` is a uuid, `threads` None on a GPU."""
+    """Under which a table was measured; `device` is a uuid."""
 
     device: str
     environment: Environment
     method_version: str
-    batch_size: int
-    threads: int | None
+    runtime: Runtime
 
 
 def differences(conditions: Sequence[Conditions]) -> list[str]:
     """What makes each table unlike the first one; empty if nothing does."""
     first = conditions[0]
-    return list(dict.fromkeys(said for other in conditions[1:] for said in _between(first, other)))
+    return list(dict.fromkeys(difference for other in conditions[1:] for difference in _between(first, other)))
 
 
 def _between(first: Conditions, other: Conditions) -> list[str]:
     pairs: list[tuple[str, object, object]] = [
         ("method", first.method_version, other.method_version),
-        ("batch size", first.batch_size, other.batch_size),
+        ("batch size", first.runtime.batch_size, other.runtime.batch_size),
     ]
-    if first.threads is not None and other.threads is not None:
-        pairs.append(("threads", first.threads, other.threads))
+    if first.runtime.threads is not None and other.runtime.threads is not None:
+        pairs.append(("threads", first.runtime.threads, other.runtime.threads))
     same_device = first.device == other.device
     for name in Environment.model_fields if same_device else SOFTWARE:
         a, b = getattr(first.environment, name), getattr(other.environment, name)

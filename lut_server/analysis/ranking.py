@@ -37,17 +37,17 @@ def spearman_rho(x: Sequence[float], y: Sequence[float]) -> float | None:
 
 
 def proxy_in_words(tau: float | None, operations: int, missing: int) -> str:
-    """Would this table do in place of the reference? `tau` is that of the choices which a search makes."""
+    """Whether this table would do in place of the reference; `tau` over the pairs that a search chooses between."""
     if tau is None or operations < MIN_OPERATIONS:
-        return f"Cannot be told from {operations} shared operation{'s' * (operations != 1)}."
+        return f"Unclear from {operations} shared operation{'s' * (operations != 1)}."
     alike = f"it decides about {(1 + tau) / 2:.0%} of the choices between two operations as the reference does"
     if tau >= ALIKE:
-        said = f"Yes: {alike}."
+        answer = f"Yes: {alike}."
     elif tau >= ROUGHLY_ALIKE:
-        said = f"For a first choice only: {alike}. Measure what is found on the device itself."
+        answer = f"For a first choice only: {alike}. Measure the networks that are found on the device itself."
     else:
-        said = f"No: {alike}."
-    return f"{said} It lacks {missing} operation{'s' * (missing != 1)}." if missing else said
+        answer = f"No: {alike}."
+    return f"{answer} It lacks {missing} operation{'s' * (missing != 1)}." if missing else answer
 
 
 class _Count(NamedTuple):
@@ -65,17 +65,17 @@ def _count(points: Sequence[tuple[float, float]]) -> _Count:
     x_ties, y_ties, both_ties = (
         _ties(values) for values in ([a for a, _ in ordered], [b for _, b in ordered], ordered)
     )
-    seen: list[float] = []
+    before: list[float] = []
     discordant = 0
     for _, value in ordered:
-        discordant += len(seen) - bisect_right(seen, value)
-        insort(seen, value)
+        discordant += len(before) - bisect_right(before, value)
+        insort(before, value)
     concordant = total - x_ties - y_ties + both_ties - discordant
     return _Count(concordant - discordant, total - x_ties, total - y_ties)
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """The place of each value, from 1; equal values have the mean of their places."""
+    """The rank of each value, from 1; equal values share the mean of their ranks."""
     ordered = sorted(values)
     return [(bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2 for value in values]
 

@@ -3,15 +3,16 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from latency_tables.contract import Contract, Page
 from latency_tables.validation import first_error
 from lut_server.credentials import KeyUnusable
 from lut_server.errors import ServiceError
@@ -21,20 +22,21 @@ from lut_server.storage.database import Database
 
 DataDir = Annotated[str | None, typer.Option(help="Folder of the SQLite database. [env: LUT_DATA_DIR]")]
 DatabaseUrl = Annotated[str | None, typer.Option(help="PostgreSQL or SQLite URL instead. [env: LUT_DATABASE_URL]")]
+Item = TypeVar("Item", bound=Contract)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def settings_from(**options: str | None) -> Settings:
     """The settings from options and environment; an option beats the environment."""
-    given = {name: value for name, value in options.items() if value is not None}
-    if "LUT_DATA_DIR" in given and "LUT_DATABASE_URL" in given:
+    set_options = {name: value for name, value in options.items() if value is not None}
+    if {"LUT_DATA_DIR", "LUT_DATABASE_URL"} <= set_options.keys():
         stop("--data-dir and --database-url: give one of them")
     environment = dict(os.environ)
-    if "LUT_DATA_DIR" in given or "LUT_DATABASE_URL" in given:
+    if {"LUT_DATA_DIR", "LUT_DATABASE_URL"} & set_options.keys():
         environment.pop("LUT_DATABASE_URL", None)
         environment.pop("LUT_DATABASE_URL_FILE", None)
     try:
-        return load_settings({**environment, **given})
+        return load_settings({**environment, **set_options})
     except SettingsError as error:
         stop(str(error))
 
@@ -48,22 +50,30 @@ def migrated(settings: Settings) -> Database:
     except ModuleNotFoundError as error:
         stop(f"{shown}: {error}; install the driver with: pip install 'lgcnet[postgres]'")
     except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        stop(f"the database {shown} cannot be used: {said}")
+        stop(f"the database {shown} cannot be used: {_first_line(error)}")
     return database
 
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """What the service refuses ends the command with its message."""
+    """End the command with exit code 2 and the message of what was refused."""
     try:
         yield
     except (ServiceError, KeyUnusable) as error:
         stop(str(error))
     except SQLAlchemyError as error:
-        stop(f"the database: {str(getattr(error, 'orig', error)).strip().splitlines()[0]}")
+        stop(f"the database: {_first_line(error)}")
     except OSError as error:
         stop(str(error))
+
+
+def all_pages(read_page: Callable[[str | None], Page[Item]]) -> Iterator[Item]:
+    """The items of all pages; `read_page` takes the cursor of the page before."""
+    page = read_page(None)
+    yield from page.items
+    while page.next is not None:
+        page = read_page(page.next)
+        yield from page.items
 
 
 def duration(text: str, option: str) -> timedelta:
@@ -76,6 +86,10 @@ def duration(text: str, option: str) -> timedelta:
 
 def refuse_options(error: ValidationError) -> NoReturn:
     stop(f"{first_error(error, 'options')} (given: {error.errors()[0]['input']!r})")
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", error)).strip().splitlines()[0]
 
 
 def stop(message: str) -> NoReturn:

@@ -5,9 +5,11 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+from sqlalchemy.orm import Session
 
+from latency_tables.contract import TableSummary
 from lut_server.app import utc_now
-from lut_server.commands.common import DatabaseUrl, DataDir, migrated, refusing, settings_from, stop
+from lut_server.commands.common import DatabaseUrl, DataDir, all_pages, migrated, refusing, settings_from, stop
 from lut_server.exchange.backup import BackupFailed, back_up
 from lut_server.exchange.backup import restore as restore_copy
 from lut_server.exchange.files import find_tables, read_calibration, read_table, write_calibration, write_table
@@ -42,20 +44,20 @@ def restore(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Put a backup in the place of the SQLite database, also while servers use it; make it if there is none."""
+    """Restore a backup over the SQLite database. Servers may keep running. Creates the database if missing."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     try:
         restore_copy(path, _sqlite_file(settings, "pg_restore --clean"))
     except BackupFailed as error:
         stop(str(error))
     migrated(settings).close()
-    print(f"restored from {path}; restart the servers, which may remember tables that are gone")
+    print(f"restored from {path}; restart the servers: they may still remember tables that are gone")
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="Where to write the files; made if it is not there.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write the files; created if missing.")],
     format: Annotated[Format, typer.Option(help="json, csv (with a header file each) or parquet.")] = "json",
-    table: Annotated[list[UUID] | None, typer.Option(help="Id of a table; may be given often. Default: all.")] = None,
+    table: Annotated[list[UUID] | None, typer.Option(help="Id of a table; may be repeated. Default: all.")] = None,
     device: Annotated[str | None, typer.Option(help="Only tables of this device, by uuid or name.")] = None,
     space: Annotated[str | None, typer.Option(help="Only tables of this search space.")] = None,
     data_dir: DataDir = None,
@@ -67,27 +69,26 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
         database = migrated(settings)
         with database.read() as session:
-            after: str | None = None
+            filter = TableFilter(device=device, space=space)
             count = 0
-            while True:
-                page = tables.page(session, TableFilter(device=device, space=space), after, PAGE)
-                for item in page.items:
-                    if not table or item.id in table:
-                        path = write_table(folder, tables.get(session, item.id), format)
-                        print(f"{path}  {item.rows} rows  {item.content_digest}")
-                        newest = calibrations.newest(session, item.id)
-                        if newest:
-                            calibration = calibrations.get(session, newest)
-                            networks = calibrations.networks_of(session, calibration)
-                            path = write_calibration(folder, calibration, networks)
-                            print(f"{path}  {len(networks)} networks  {calibration.digest}")
-                        count += 1
-                after = page.next
-                if after is None:
-                    break
+            for summary in all_pages(lambda after: tables.page(session, filter, after, PAGE)):
+                if not table or summary.id in table:
+                    _export_table(session, folder, summary, format)
+                    count += 1
         database.close()
     if table and count < len(set(table)):
-        stop(f"--table: {len(set(table)) - count} of these tables are not there; {count} written")
+        stop(f"--table: {len(set(table)) - count} of these tables do not exist; {count} written")
+
+
+def _export_table(session: Session, folder: Path, summary: TableSummary, format: Format) -> None:
+    path = write_table(folder, tables.get(session, summary.id), format)
+    print(f"{path}  {summary.rows} rows  {summary.content_digest}")
+    newest = calibrations.newest(session, summary.id)
+    if newest:
+        calibration = calibrations.get(session, newest)
+        networks = calibrations.networks_of(session, calibration)
+        path = write_calibration(folder, calibration, networks)
+        print(f"{path}  {len(networks)} networks  {calibration.digest}")
 
 
 def import_(
@@ -95,7 +96,7 @@ def import_(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Store tables, and the calibrations beside them, all or none: each must have the digest that it left with."""
+    """Store exported tables with their calibrations, all or none. Each must have the digest that its file names."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     with refusing():
         database = migrated(settings)
@@ -104,8 +105,8 @@ def import_(
                 imports.put(session, read_table(path), utc_now(), read_calibration(path)) for path in find_tables(paths)
             ]
         database.close()
-    for item in stored:
-        print(f"{item.id}  {item.device_name}  {item.rows} rows  {item.content_digest}")
+    for summary in stored:
+        print(f"{summary.id}  {summary.device_name}  {summary.rows} rows  {summary.content_digest}")
 
 
 def _sqlite_file(settings: Settings, instead: str) -> Path:

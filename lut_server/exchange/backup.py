@@ -5,6 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from lut_server.storage.database import make_private
+
 
 class BackupFailed(Exception):
     """No copy was made; the message says why."""
@@ -21,7 +23,7 @@ def back_up(database: Path, copy: Path) -> None:
     part = copy.with_name(f".{copy.name}.part")
     try:
         part.unlink(missing_ok=True)
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        make_private(part)
         with closing(_open(database)) as source, closing(sqlite3.connect(part)) as target:
             source.backup(target)
             target.execute("PRAGMA journal_mode=DELETE").close()  # one file, with nothing beside it
@@ -34,9 +36,9 @@ def back_up(database: Path, copy: Path) -> None:
 
 
 def restore(copy: Path, database: Path) -> None:
-    """Put a copy in the place of a database, in one transaction: whoever uses it sees the old content or the new.
+    """Put a copy in the place of a database, in one transaction: others see the old content or the new.
 
-    A database that is not there yet is made.
+    A missing database is created, readable for its owner only.
 
     Raises:
         BackupFailed: the copy is no sound database, or the database cannot be written.
@@ -44,10 +46,11 @@ def restore(copy: Path, database: Path) -> None:
     try:
         with closing(_open(copy)) as source:
             _require_sound(source, copy)
+            make_private(database)
             with closing(sqlite3.connect(database)) as target:
                 source.backup(target)
                 _require_sound(target, database)
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise BackupFailed(f"{copy} to {database}: {error}") from error
 
 
@@ -57,9 +60,9 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _require_sound(connection: sqlite3.Connection, path: Path) -> None:
-    said = connection.execute("PRAGMA integrity_check").fetchone()[0]
-    broken = connection.execute("PRAGMA foreign_key_check").fetchone()
-    if said != "ok" or broken is not None:
-        raise BackupFailed(f"{path}: not a sound database ({said})")
+    integrity = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    broken_key = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if integrity != "ok" or broken_key is not None:
+        raise BackupFailed(f"{path}: not a sound database ({integrity})")
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None:
         raise BackupFailed(f"{path}: not a database of lut-server")

@@ -57,18 +57,19 @@ def find_tables(paths: Iterable[Path]) -> Iterator[Path]:
         Unprocessable: a path is no table file, or a folder holds none.
     """
     for path in paths:
-        found = sorted(item for item in path.iterdir() if _is_table(item)) if path.is_dir() else [path]
-        if not found or not _is_table(found[0]):
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        table_files = [file for file in files if _is_table(file)]
+        if not table_files:
             raise Unprocessable(f"{path}: no table; give files ID.json, ID.csv or ID.parquet, or their folder")
-        yield from found
+        yield from table_files
 
 
 def read_table(path: Path) -> LatencyTable:
-    """The table of a file, whose digest it has.
+    """The table of a file; it has the digest that the file names.
 
     Raises:
         OSError: the file cannot be read.
-        Unprocessable: it is no table, or its digest is another.
+        Unprocessable: it is no table, or its content does not have the digest that it names.
     """
     try:
         data = _read(path)
@@ -90,7 +91,7 @@ def read_calibration(table: Path) -> CalibrationFile | None:
 
     Raises:
         OSError: the file cannot be read.
-        Unprocessable: it holds no calibration, or its digest is another.
+        Unprocessable: it holds no calibration, or its content does not have the digest that it names.
     """
     path = table.with_name(table.stem + CALIBRATION)
     if not path.exists():

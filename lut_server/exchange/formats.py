@@ -1,4 +1,4 @@
-"""A table as JSON, CSV or Parquet, there and back; what comes back must have the digest that it left with."""
+"""A table as JSON, CSV or Parquet, and back; a table that is read must have the digest that was written with it."""
 
 import csv
 import io
@@ -62,7 +62,7 @@ def read_csv(text: bytes, header: Mapping[str, Any]) -> LatencyTable:
     """The table of a CSV file and its header, whose digest it must have.
 
     Raises:
-        Unprocessable: it is no table, or its digest is another.
+        Unprocessable: it is no table, or its content has another digest.
     """
     try:
         records = list(csv.DictReader(io.StringIO(text.decode(), newline="")))
@@ -75,7 +75,7 @@ def read_parquet(data: bytes) -> LatencyTable:
     """The table of a Parquet file.
 
     Raises:
-        Unprocessable: it is no table, its digest is another, or there is no pyarrow.
+        Unprocessable: it is no table, its content has another digest, or there is no pyarrow.
     """
     arrow, parquet = _pyarrow()
     try:
@@ -90,7 +90,7 @@ def require_digest(table: LatencyTable, digest: object) -> None:
     if table.digest != digest:
         raise Unprocessable(
             f"content_digest={digest!r}: the content of table {table.id} has digest {table.digest}; "
-            "it was changed or damaged on its way, or a newer version wrote it, so nothing is stored",
+            "it was changed or damaged on the way, or a newer version wrote it, so nothing is stored",
             field="content_digest",
         )
 
@@ -109,8 +109,8 @@ def _assemble(records: list[dict[str, Any]], header: Mapping[str, Any]) -> Laten
 
 
 def _row(record: Mapping[str, Any], space_digest: str) -> TableRow:
-    given = {name: None if value == "" else value for name, value in record.items()}
-    costs = {name: given[name] for name in COSTS}
+    values = {name: None if value == "" else value for name, value in record.items()}
+    costs = {name: values[name] for name in COSTS}
     operation = {
         "space": record["space"],
         "space_digest": space_digest,
@@ -121,10 +121,10 @@ def _row(record: Mapping[str, Any], space_digest: str) -> TableRow:
     return TableRow.model_validate(
         {
             "operation": operation,
-            "latency": {name: given[name] for name in STATISTICS},
-            "quality": {name: given[name] for name in DOUBTS},
-            "normalized_us": given["normalized_us"],
-            "device_us": given.get("device_us"),
+            "latency": {name: values[name] for name in STATISTICS},
+            "quality": {name: values[name] for name in DOUBTS},
+            "normalized_us": values["normalized_us"],
+            "device_us": values.get("device_us"),
             "costs": costs if any(value is not None for value in costs.values()) else None,
             "measurement_id": record["measurement_id"],
         }

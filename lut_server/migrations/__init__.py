@@ -2,26 +2,22 @@
 
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection
 
 from lut_server.storage.database import Database
+
+FOLDER = Path(__file__).parent
 
 
 @cache
 def head() -> str | None:
     """The revision that this code knows."""
     return ScriptDirectory.from_config(_config()).get_current_head()
-
-
-def _config(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
@@ -34,3 +30,27 @@ def downgrade(database: Database, revision: str) -> None:
     """Take the schema down to a revision ("base" is an empty database), in one transaction."""
     with database.write_connection() as connection:
         command.downgrade(_config(connection), revision)
+
+
+def write_new(name: str, folder: Path = FOLDER) -> Path:
+    """Write the next migration: how the models differ from the schema. Read it before it is used.
+
+    Compares with an empty SQLite database that it migrates itself.
+    """
+    with TemporaryDirectory() as temporary:
+        database = Database(f"sqlite:///{temporary}/lut.sqlite")
+        upgrade(database)
+        with database.write_connection() as connection:
+            number = f"{int(head() or 0) + 1:04}"
+            script = command.revision(_config(connection, folder), name, autogenerate=True, rev_id=number)
+        database.close()
+    assert isinstance(script, Script)
+    return Path(script.path)
+
+
+def _config(connection: Connection | None = None, folder: Path = FOLDER) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("file_template", "m%%(rev)s_%%(slug)s")
+    config.attributes["connection"] = connection
+    return config

@@ -1,4 +1,4 @@
-"""The picture of a calibration: predicted against measured latency, and what is left, against size and depth."""
+"""The picture of a calibration: predicted against measured latency, and the errors against size and depth."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ DOT = 3.6
 
 
 class Box(NamedTuple):
-    """Where a plot stands in the picture, below its heading, in pixels."""
+    """The box of a plot, below its heading, in pixels."""
 
     left: float
     top: float
@@ -24,8 +24,8 @@ class Box(NamedTuple):
     height: float
 
 
-class Layout(NamedTuple):
-    """A picture's size, how many characters a line holds and labels an axis, and where plots stand below the title."""
+class Arrangement(NamedTuple):
+    """Size of the picture, characters of a line, labels of an axis, and boxes of the plots, counted below the title."""
 
     width: float
     height: float
@@ -35,8 +35,8 @@ class Layout(NamedTuple):
     others: tuple[Box, Box]
 
 
-WIDE = Layout(1000, 466, 140, 7, Box(84, 24, 400, 400), (Box(600, 24, 376, 160), Box(600, 264, 376, 160)))
-PHONE = Layout(360, 796, 50, 4, Box(72, 24, 272, 272), (Box(72, 360, 272, 150), Box(72, 592, 272, 150)))
+WIDE = Arrangement(1000, 466, 140, 7, Box(84, 24, 400, 400), (Box(600, 24, 376, 160), Box(600, 264, 376, 160)))
+PHONE = Arrangement(360, 796, 50, 4, Box(72, 24, 272, 272), (Box(72, 360, 272, 150), Box(72, 592, 272, 150)))
 
 
 def calibration_chart(calibration: Calibration, phone: bool = False) -> str:
@@ -59,8 +59,8 @@ def calibration_chart(calibration: Calibration, phone: bool = False) -> str:
     for number, line in enumerate(lines):
         text(root, MARGIN, 45 + 16 * number, line, "quiet")
     _against_measured(root, _below(layout.square, head), layout.ticks, evidence)
-    raw_us = [each.raw_us for each in evidence]
-    operations = [float(each.operations) for each in evidence]
+    raw_us = [network.raw_us for network in evidence]
+    operations = [float(network.operations) for network in evidence]
     first, second = (_below(box, head) for box in layout.others)
     _off_by(root, first, layout.ticks, "Off by, against raw sum", raw_us, latency_tick, evidence)
     _off_by(root, second, layout.ticks, "Off by, against operations (launches)", operations, _count, evidence)
@@ -68,7 +68,9 @@ def calibration_chart(calibration: Calibration, phone: bool = False) -> str:
 
 
 def _against_measured(root: ElementTree.Element, box: Box, ticks: int, evidence: Sequence[Evidence]) -> None:
-    span = _Span.over([value for each in evidence for value in (each.measured_us, each.predicted_us, each.raw_us)])
+    span = _Span.over(
+        [value for network in evidence for value in (network.measured_us, network.predicted_us, network.raw_us)]
+    )
     plot = _Plot(box, span, span)
     low, high = span
     under, over = 1 - WELL_PREDICTED, 1 + WELL_PREDICTED
@@ -84,14 +86,15 @@ def _against_measured(root: ElementTree.Element, box: Box, ticks: int, evidence:
     add(root, "polygon", class_="band", points=band)
     plot.frame(root, "Predicted, against measured", ticks, latency_tick, latency_tick)
     add(root, "line", class_="rule", x1=plot.x(low), y1=plot.y(low), x2=plot.x(high), y2=plot.y(high))
-    for each in evidence:
-        said = f"{each.network[:12]}: measured {latency(each.measured_us)}, raw sum {latency(each.raw_us)}"
-        _dot(root, plot.x(each.measured_us), plot.y(each.raw_us), "ambiguous", said)
-    for each in evidence:
-        x = plot.x(each.measured_us)
-        said = f"{each.network[:12]}: measured {latency(each.measured_us)}, predicted {latency(each.predicted_us)}"
-        _whisker(root, x, *(plot.y(span.within(edge)) for edge in (each.low_us, each.high_us)))
-        _dot(root, x, plot.y(each.predicted_us), "faster", said)
+    for network in evidence:
+        tooltip = f"{network.network[:12]}: measured {latency(network.measured_us)}, raw sum {latency(network.raw_us)}"
+        _dot(root, plot.x(network.measured_us), plot.y(network.raw_us), "ambiguous", tooltip)
+    for network in evidence:
+        x = plot.x(network.measured_us)
+        predicted = latency(network.predicted_us)
+        tooltip = f"{network.network[:12]}: measured {latency(network.measured_us)}, predicted {predicted}"
+        _whisker(root, x, *(plot.y(span.within(edge)) for edge in (network.low_us, network.high_us)))
+        _dot(root, x, plot.y(network.predicted_us), "faster", tooltip)
 
 
 def _off_by(
@@ -104,20 +107,20 @@ def _off_by(
     evidence: Sequence[Evidence],
 ) -> None:
     """Relative errors of the predictions and of the raw sums over a value of each network."""
-    errors = [each.predicted_us / each.measured_us - 1 for each in evidence]
-    raw_errors = [each.raw_us / each.measured_us - 1 for each in evidence]
+    errors = [network.predicted_us / network.measured_us - 1 for network in evidence]
+    raw_errors = [network.raw_us / network.measured_us - 1 for network in evidence]
     plot = _Plot(box, _Span.over(values), _Span.over([*errors, *raw_errors, 0.06, -0.06]))
     plot.frame(root, heading, ticks, label, _share_tick)
     right = box.left + box.width
     add(root, "line", class_="rule", x1=box.left, x2=right, y1=plot.y(0), y2=plot.y(0))
     for edge in (plot.y(-WELL_PREDICTED), plot.y(WELL_PREDICTED)):
         add(root, "line", class_="rule", x1=box.left, x2=right, y1=edge, y2=edge, stroke_dasharray="3 4")
-    for each, value, error, raw_error in zip(evidence, values, errors, raw_errors, strict=True):
+    for network, value, error, raw_error in zip(evidence, values, errors, raw_errors, strict=True):
         x = plot.x(value)
-        ends = [edge / each.measured_us - 1 for edge in (each.low_us, each.high_us)]
-        _dot(root, x, plot.y(raw_error), "ambiguous", f"{each.network[:12]}, raw sum: {_signed(raw_error)}")
+        ends = [edge / network.measured_us - 1 for edge in (network.low_us, network.high_us)]
+        _dot(root, x, plot.y(raw_error), "ambiguous", f"{network.network[:12]}, raw sum: {_signed(raw_error)}")
         _whisker(root, x, *(plot.y(plot.across.within(end)) for end in ends))
-        _dot(root, x, plot.y(error), "faster", f"{each.network[:12]}: {_signed(error)}")
+        _dot(root, x, plot.y(error), "faster", f"{network.network[:12]}: {_signed(error)}")
 
 
 def _below(box: Box, head: float) -> Box:
@@ -129,7 +132,7 @@ class _Span(tuple[float, float]):
 
     @classmethod
     def over(cls, values: Sequence[float]) -> "_Span":
-        """With some space around the values, also where all are one."""
+        """With some space around the values, even if all are equal."""
         low, high = min(values), max(values)
         beside = max((high - low) * 0.06, abs(high) * 0.02)
         return cls((low - beside, high + beside))
@@ -176,9 +179,9 @@ class _Plot:
             text(root, left - 8, y + 4, across(value), "quiet", anchor="end")
 
 
-def _dot(root: ElementTree.Element, x: float, y: float, style: str, said: str) -> None:
+def _dot(root: ElementTree.Element, x: float, y: float, style: str, tooltip: str) -> None:
     group = add(root, "g")
-    add(group, "title").text = said
+    add(group, "title").text = tooltip
     add(group, "circle", class_=style, cx=x, cy=y, r=DOT)
 
 

@@ -1,4 +1,4 @@
-"""The pictures that the docs page and the web page show: what stands in them."""
+"""The content of the pictures on the docs page and the web page."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -30,17 +30,23 @@ def comparison_chart(comparison: Comparison, *, phone: bool = False) -> str:
     """Ratio per operation with its interval on a logarithmic axis, by kind of operation; one panel per table."""
     reference, *others = comparison.tables
     kinds = []
-    for name, members in _by_kind((item.operation, item) for item in comparison.operations):
+    for name, members in _by_kind((compared.operation, compared) for compared in comparison.operations):
         means = [
-            geometric_mean_ratio([item.ratios[place].value for item in members], [1.0] * len(members))
-            for place in range(1, len(comparison.tables))
+            geometric_mean_ratio([compared.ratios[index].value for compared in members], [1.0] * len(members))
+            for index in range(1, len(comparison.tables))
         ]
         rows = [
             [
-                Mark(own.value, own.low, own.high, own.verdict, f"{_said(item.operation)}: {ratio(own.value)}")
-                for own in item.ratios[1:]
+                Mark(
+                    against.value,
+                    against.low,
+                    against.high,
+                    against.verdict,
+                    f"{_in_words(compared.operation)}: {ratio(against.value)}",
+                )
+                for against in compared.ratios[1:]
             ]
-            for item in sorted(members, key=lambda item: item.ratios[1].value)
+            for compared in sorted(members, key=lambda compared: compared.ratios[1].value)
         ]
         kinds.append((means[0], Group(name, rows, [ratio(mean) for mean in means])))
     count = len(comparison.operations)
@@ -48,11 +54,12 @@ def comparison_chart(comparison: Comparison, *, phone: bool = False) -> str:
         title=f"Latency against {short(reference.table.device_name, 60)}",
         subtitle=f"{count} operations, ratio with 95{NARROW}% interval; left of 1× is faster; {_of_table(reference)}",
         described="; ".join(
-            f"{item.table.device_name}: {ratio(item.overall.value)} ({interval(item.overall)}), {item.overall.verdict}"
-            for item in others
+            f"{other.table.device_name}: {ratio(other.overall.value)} ({interval(other.overall)}), "
+            f"{other.overall.verdict}"
+            for other in others
         ),
-        groups=[group for _, group in sorted(kinds, key=lambda item: (item[0], item[1].name))],
-        panels=[_panel(item) for item in others],
+        groups=[group for _, group in sorted(kinds, key=lambda kind: (kind[0], kind[1].name))],
+        panels=[_panel(other) for other in others],
         band=(1 / (1 + comparison.margin_rel), 1 + comparison.margin_rel),
         label=tick,
         note="mean",
@@ -72,7 +79,7 @@ def table_chart(table: LatencyTable, *, phone: bool = False) -> str:
                     row.latency.low_us,
                     row.latency.high_us,
                     "faster" if row.quality.sound else "ambiguous",
-                    f"{_said(row.operation)}: {latency(row.latency.median_us)}",
+                    f"{_in_words(row.operation)}: {latency(row.latency.median_us)}",
                 )
             ]
             for row in ordered
@@ -80,12 +87,12 @@ def table_chart(table: LatencyTable, *, phone: bool = False) -> str:
         median = quantile([row.latency.median_us for row in ordered], 0.5)
         kinds.append((median, Group(name, rows, [latency(median)])))
     doubtful = sum(not row.quality.sound for row in table.rows)
-    said = f"{len(table.rows)} operations, median latency with 95{NARROW}% interval"
+    content = f"{len(table.rows)} operations, median latency with 95{NARROW}% interval"
     return draw(
         title=f"{short(table.device.name, 60)} · {table.runtime}",
-        subtitle=said + (f"; hollow: doubtful ({doubtful})" if doubtful else ""),
-        described=said,
-        groups=[group for _, group in sorted(kinds, key=lambda item: (item[0], item[1].name))],
+        subtitle=content + (f"; hollow: doubtful ({doubtful})" if doubtful else ""),
+        described=content,
+        groups=[group for _, group in sorted(kinds, key=lambda kind: (kind[0], kind[1].name))],
         panels=[Panel(heading="")],
         band=None,
         label=latency_tick,
@@ -103,9 +110,9 @@ def networks_chart(networks: Sequence[NetworkRecord], *, phone: bool = False) ->
                 measured_us = result.measured_us
                 value = result.predicted_us / measured_us
                 style: Verdict = "same" if result.quality.sound else "ambiguous"
-                said = f"{network.id[:12]}, {result.runtime}: {percent(value - 1, signed=True)}"
+                tooltip = f"{network.id[:12]}, {result.runtime}: {percent(value - 1, signed=True)}"
                 low, high = max(result.low_us, 0.01 * result.predicted_us) / measured_us, result.high_us / measured_us
-                by_device.setdefault(result.device.name, []).append(Mark(value, low, high, style, said))
+                by_device.setdefault(result.device.name, []).append(Mark(value, low, high, style, tooltip))
     if not by_device:
         return None
     groups = [
@@ -116,10 +123,10 @@ def networks_chart(networks: Sequence[NetworkRecord], *, phone: bool = False) ->
         )
         for name, marks in sorted(by_device.items())
     ]
-    said = f"predicted ÷ measured, with the prediction’s 90{NARROW}% interval; left of 1× is too low a prediction"
+    content = f"predicted ÷ measured, with the prediction’s 90{NARROW}% interval; left of 1× is too low a prediction"
     return draw(
         title="Predicted against measured",
-        subtitle=f"{said}; band: within {WELL_PREDICTED:.0%}",
+        subtitle=f"{content}; band: within {WELL_PREDICTED:.0%}",
         described="; ".join(f"{group.name}: {group.notes[0]}" for group in groups),
         groups=groups,
         panels=[Panel(heading="")],
@@ -130,10 +137,10 @@ def networks_chart(networks: Sequence[NetworkRecord], *, phone: bool = False) ->
     )
 
 
-def _panel(item: ComparedTable) -> Panel:
-    overall = item.overall
+def _panel(compared: ComparedTable) -> Panel:
+    overall = compared.overall
     return Panel(
-        heading=f"{item.table.device_name} · {_of_table(item)}",
+        heading=f"{compared.table.device_name} · {_of_table(compared)}",
         verdict=overall.verdict,
         style=overall.verdict,
         overall=Mark(
@@ -142,14 +149,16 @@ def _panel(item: ComparedTable) -> Panel:
     )
 
 
-def _of_table(item: ComparedTable) -> str:
-    return f"{item.table.runtime}, {item.table.created_at:%Y-%m-%d}"
+def _of_table(compared: ComparedTable) -> str:
+    return f"{compared.table.runtime}, {compared.table.created_at:%Y-%m-%d}"
 
 
-def _said(operation: OperationSpec) -> str:
+def _in_words(operation: OperationSpec) -> str:
     return ", ".join(filter(None, (operation.name, shapes(operation), params(operation))))
 
 
 def _by_kind(items: Iterable[tuple[OperationSpec, Item]]) -> list[tuple[str, list[Item]]]:
-    ordered = sorted(items, key=lambda item: item[0].name)
-    return [(name, [item for _, item in group]) for name, group in groupby(ordered, key=lambda item: item[0].name)]
+    def kind(pair: tuple[OperationSpec, Item]) -> str:
+        return pair[0].name
+
+    return [(name, [item for _, item in group]) for name, group in groupby(sorted(items, key=kind), key=kind)]

@@ -1,4 +1,4 @@
-"""What the pictures are drawn with: an SVG canvas, readable on light and dark, and round numbers for axes."""
+"""Drawing with SVG: a canvas that is readable on light and dark, and round numbers for axes."""
 
 import math
 import re
@@ -38,7 +38,7 @@ def log_ticks(low: float, high: float, most: int = MAX_TICKS) -> list[float]:
     if high / low < _NARROW_RANGE:
         return even_ticks(low, high, most)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    every = 1 + (len(decades) - 1) // most  # of very many decades not each has room
+    every = 1 + (len(decades) - 1) // most  # more decades than have room
     fitting: list[float] = []
     for steps in _STEPS:
         ticks = [float(f"{step}e{decade}") for decade in decades[::every] for step in steps]
@@ -61,7 +61,7 @@ def even_ticks(low: float, high: float, most: int = MAX_TICKS) -> list[float]:
 
 
 def canvas(width: float, height: float, title: str, described: str) -> ElementTree.Element:
-    """An empty picture, with what a screen reader says of it."""
+    """An empty picture with its description for screen readers."""
     root = ElementTree.Element(
         "svg",
         {
@@ -81,26 +81,32 @@ def canvas(width: float, height: float, title: str, described: str) -> ElementTr
 
 
 def written(root: ElementTree.Element) -> str:
-    """The picture as SVG, without what XML cannot hold."""
+    """The picture as SVG; characters that XML cannot hold are replaced."""
     return _NOT_XML.sub("\ufffd", ElementTree.tostring(root, encoding="unicode"))
 
 
-def wrapped(said: str, width: float, points: float = 12) -> list[str]:
+def wrapped(words: str, width: float, points: float = 12) -> list[str]:
     """Lines of text of a size for a picture of a width in pixels."""
-    return wrap(said, int((width - 32) / (points * 0.53)))
+    return wrap(words, int((width - 32) / (points * 0.53)))
 
 
 def text(
-    root: ElementTree.Element, x: float, y: float, said: str, class_: str = "", anchor: str = "start", whole: str = ""
+    root: ElementTree.Element,
+    x: float,
+    y: float,
+    content: str,
+    class_: str = "",
+    anchor: str = "start",
+    whole: str = "",
 ) -> None:
     element = add(root, "text", class_=class_, x=x, y=y, text_anchor=anchor)
-    element.text = said
-    if whole and whole != said:
+    element.text = content
+    if whole and whole != content:
         add(element, "title").text = whole
 
 
 def add(parent: ElementTree.Element, tag: str, **attributes: float | str) -> ElementTree.Element:
-    """A child element; underscores stand for the hyphens and the `class` that Python does not take as names."""
+    """A child element. `class_` is its class; underscores in other names become hyphens."""
     named = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value != ""}
     return ElementTree.SubElement(
         parent, tag, {name: value if isinstance(value, str) else f"{value:.6g}" for name, value in named.items()}

@@ -18,8 +18,8 @@ AXIS = 34
 OVERALL = 30
 
 
-class Layout(NamedTuple):
-    """Widths in pixels. The names of kinds stand beside their marks, `labels` wide, or above them, `above` high."""
+class PanelSizes(NamedTuple):
+    """Widths in pixels. Names of kinds are beside their marks, `labels` wide, or above them, `above` high."""
 
     panel: float
     notes: float
@@ -27,19 +27,19 @@ class Layout(NamedTuple):
     above: float
 
 
-ONE_PANEL = Layout(panel=760, notes=76, labels=168, above=0)
-PANELS_ABREAST = Layout(panel=330, notes=76, labels=168, above=0)
-PHONE = Layout(panel=252, notes=60, labels=0, above=17)
+ONE_PANEL = PanelSizes(panel=760, notes=76, labels=168, above=0)
+PANELS_ABREAST = PanelSizes(panel=330, notes=76, labels=168, above=0)
+PHONE = PanelSizes(panel=252, notes=60, labels=0, above=17)
 
 
 class Mark(NamedTuple):
-    """A value with its interval; `style` is a class of the style sheet, `said` what a pointer over it shows."""
+    """A value with its interval; `style` is a class of the style sheet."""
 
     value: float
     low: float
     high: float
     style: Verdict
-    said: str
+    tooltip: str
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ def draw(
 
 @dataclass(frozen=True)
 class _Body:
-    """Groups of marks over one axis, for as many panels as stand side by side."""
+    """Groups of marks over one axis, for the panels that are side by side."""
 
     groups: Sequence[Group]
     axis: "_Axis"
     band: tuple[float, float] | None
     label: "Label"
     note: str
-    layout: Layout
+    layout: PanelSizes
 
     @property
     def pitch(self) -> float:
@@ -117,12 +117,12 @@ class _Body:
         return sum(self.heights)
 
     def draw(self, root: ElementTree.Element, y: float, width: float, panels: Sequence[tuple[int, Panel]]) -> None:
-        """`panels`: each with the place of its marks in a row."""
+        """`panels`: each with the index of its marks in a row."""
         layout = self.layout
         has_overall = any(panel.overall for _, panel in panels)
         rules = y + HEADING - 8
         top = y + HEADING + (OVERALL if has_overall else 0)
-        tops = [top + sum(self.heights[:place]) for place in range(len(self.groups))]
+        tops = [top + sum(self.heights[:index]) for index in range(len(self.groups))]
         lefts = [MARGIN + layout.labels + number * (layout.panel + layout.notes + GAP) for number in range(len(panels))]
         for left in lefts:
             self._draw_axis(root, left, rules, top + self.height)
@@ -133,7 +133,7 @@ class _Body:
                 text(root, MARGIN + layout.labels - 14, start + 17, str(len(group.rows)), "quiet", anchor="end")
         if has_overall and layout.labels:
             text(root, MARGIN, top - 12, "all, geometric mean", "strong")
-        for left, (place, panel) in zip(lefts, panels, strict=True):
+        for left, (index, panel) in zip(lefts, panels, strict=True):
             right = left + layout.panel + layout.notes - 4
             if panel.heading:
                 shown = short(panel.heading, int(layout.panel // 7))
@@ -144,8 +144,8 @@ class _Body:
                 text(root, right, top - 12, ratio(panel.overall.value), "strong", anchor="end")
             for group, start in zip(self.groups, tops, strict=True):
                 for row_number, row in enumerate(group.rows):
-                    _mark(root, left, start + layout.above + 12 + row_number * self.pitch, row[place], self.axis, 2.6)
-                text(root, right, start + 17, group.notes[place], "quiet", anchor="end")
+                    _mark(root, left, start + layout.above + 12 + row_number * self.pitch, row[index], self.axis, 2.6)
+                text(root, right, start + 17, group.notes[index], "quiet", anchor="end")
 
     def _draw_axis(self, root: ElementTree.Element, left: float, top: float, bottom: float) -> None:
         if self.band:
@@ -187,11 +187,11 @@ class _Axis:
 
 def _mark(root: ElementTree.Element, left: float, y: float, mark: Mark, axis: _Axis, radius: float) -> None:
     group = add(root, "g")
-    add(group, "title").text = mark.said
+    add(group, "title").text = mark.tooltip
     ends = {"x1": left + axis.x(mark.low), "x2": left + axis.x(mark.high)}
     add(group, "line", class_=mark.style, y1=y, y2=y, stroke_width=1.6, **ends)
     add(group, "circle", class_=mark.style, cx=left + axis.x(mark.value), cy=y, r=radius)
 
 
-def short(said: str, length: int) -> str:
-    return said if len(said) <= length else f"{said[: length - 1]}…"
+def short(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -1,4 +1,4 @@
-"""Pages and pictures as answers: everything in them is escaped, and a name that is not there is an error."""
+"""Pages and pictures as answers: everything in them is escaped, and an unknown name is an error."""
 
 from functools import lru_cache
 from typing import Any
@@ -13,18 +13,18 @@ POLICY = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Nothing from elsewhere, no script but our own files; pictures bring their style with them."""
+"""Nothing from other sites, no script but our own files; pictures have their style inside."""
 
 
 def picture(svg: str) -> Response:
-    """An SVG picture; opened by itself it can load nothing."""
+    """An SVG picture; opened on its own it can load nothing."""
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
     return Response(svg, headers=headers, media_type=drawing.MEDIA_TYPE)
 
 
 def page(template: str, status: int = 200, **context: Any) -> Response:
-    """A page of our own making; browsers may load nothing else for it."""
-    headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+    """A page; browsers may load only our own files for it."""
+    headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
     return Response(render(template, **context), status, headers, "text/html; charset=utf-8")
 
 

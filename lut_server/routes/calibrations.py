@@ -1,3 +1,5 @@
+"""Calibrations: what tables learned from measured networks, as JSON, CSV, a page or a picture."""
+
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -5,15 +7,19 @@ from fastapi import APIRouter, Query, Response
 
 from latency_tables.contract import Calibration, CalibrationSummary, Page
 from lut_server.exchange import formats
+from lut_server.nouns import Noun
 from lut_server.pages import drawing, templating
 from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Lut, State
-from lut_server.routes.tables import ASK_AGAIN, FOR_EVER, IfNoneMatch
+from lut_server.routes.caching import ASK_AGAIN, FOR_EVER, NOT_MODIFIED, IfNoneMatch
+from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Parts, State
 from lut_server.service.hot_tables import knows
 from lut_server.storage import calibrations, tables
 
-router = APIRouter(tags=["calibrations"], responses=documented(404, 422, 503))
+NOUN = Noun(
+    "calibrations", tag="What tables learned from measured networks, and how far their predictions are off.", order=60
+)
+router = APIRouter(tags=[NOUN.name], responses=documented(404, 422, 503))
 Form = Annotated[
     Literal["json", "csv", "html", "svg"],
     Query(description="`csv`: what operations cost inside networks and alone; `html`, `svg`: the error card."),
@@ -27,7 +33,7 @@ _CALIBRATION: dict[int | str, dict[str, Any]] = {
             drawing.MEDIA_TYPE: {},
         },
     },
-    304: {"description": "You have it already."},
+    **NOT_MODIFIED,
 }
 
 
@@ -38,24 +44,24 @@ _CALIBRATION: dict[int | str, dict[str, Any]] = {
     response_model=Calibration,
     responses=_CALIBRATION,
 )
-def get_table_calibration(lut: Lut, id: UUID, format: Form = "json", if_none_match: IfNoneMatch = None) -> Response:
-    """What the table learnt from networks that were measured end to end.
+def get_table_calibration(parts: Parts, id: UUID, format: Form = "json", if_none_match: IfNoneMatch = None) -> Response:
+    """What the table learned from networks that were measured end to end.
 
-    A table is calibrated when a job that measures networks is done and at least three were measured under its
-    conditions, and anew with each that follows. The error card says how far predictions are off: each network is
+    A table is calibrated once three networks were measured under its conditions and their job is done, and again with
+    each network that follows. The error card says how far predictions are off: each network is
     predicted from the others.
     """
-    with lut.database.read() as session:
+    with parts.database.read() as session:
         newest = calibrations.require_newest(session, id)
-    return _answer(lut, newest, format, if_none_match, ASK_AGAIN)
+    return _answer(parts, newest, format, if_none_match, ASK_AGAIN)
 
 
 @router.get("/calibrations", operation_id="list_calibrations", summary="Calibrations without rows, oldest first")
 def list_calibrations(
-    lut: Lut, table: UUID | None = None, after: After = None, limit: Limit = DEFAULT_LIMIT
+    parts: Parts, table: UUID | None = None, after: After = None, limit: Limit = DEFAULT_LIMIT
 ) -> Page[CalibrationSummary]:
-    """Those of one table show how its predictions got better with each network that was measured."""
-    with lut.database.read() as session:
+    """Those of one table show how its predictions improved with each measured network."""
+    with parts.database.read() as session:
         return calibrations.page(session, table, after, limit)
 
 
@@ -66,14 +72,14 @@ def list_calibrations(
     response_model=Calibration,
     responses=_CALIBRATION,
 )
-def get_calibration(lut: Lut, id: UUID, format: Form = "json", if_none_match: IfNoneMatch = None) -> Response:
-    return _answer(lut, id, format, if_none_match, FOR_EVER)
+def get_calibration(parts: Parts, id: UUID, format: Form = "json", if_none_match: IfNoneMatch = None) -> Response:
+    return _answer(parts, id, format, if_none_match, FOR_EVER)
 
 
-def _answer(lut: State, id: UUID, format: Form, if_none_match: str | None, cache_control: str) -> Response:
-    """Whoever has it already causes no reading of it."""
+def _answer(parts: State, id: UUID, format: Form, if_none_match: str | None, cache_control: str) -> Response:
+    """The calibration; its content is not read if the client has it already."""
     etag = f'"{id}.{format}"'
-    with lut.database.read() as session:
+    with parts.database.read() as session:
         summary = calibrations.find(session, id)
         if knows(if_none_match, etag):
             return Response(status_code=304, headers={"ETag": etag, "Cache-Control": cache_control})

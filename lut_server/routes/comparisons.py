@@ -1,22 +1,24 @@
+"""Comparisons of tables, as JSON, a page or a picture. Rules and queries are in analysis and storage."""
+
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
 from latency_tables.contract import Comparison, Digest, Mode, Name, Precision, Text
 from lut_server.analysis.comparison import MARGIN_REL, compare
-from lut_server.errors import Unprocessable
+from lut_server.nouns import Noun
 from lut_server.pages import charts, drawing, templating
 from lut_server.problems import documented
-from lut_server.routes.state import Lut, State
-from lut_server.storage import comparisons, tables
+from lut_server.routes.state import BatchSize, Parts, Threads
+from lut_server.storage.comparisons import MAX_TABLES, load_sides
 from lut_server.storage.tables import TableFilter
 
-MAX_TABLES = 10
-MAX_ROWS = 5000  # about two seconds of work
-
-router = APIRouter(prefix="/comparisons", tags=["comparisons"], responses=documented(422, 503))
+NOUN = Noun(
+    "comparisons", tag="Tables side by side: is one device faster, and do they rank alike?", order=90, write="read"
+)
+router = APIRouter(prefix="/comparisons", tags=[NOUN.name], responses=documented(422, 503))
 
 
 @router.get(
@@ -30,7 +32,7 @@ router = APIRouter(prefix="/comparisons", tags=["comparisons"], responses=docume
     },
 )
 def compare_tables(
-    lut: Lut,
+    parts: Parts,
     table: Annotated[
         Sequence[UUID],
         Query(max_length=MAX_TABLES, description="Ids of tables; the first of all is the reference."),
@@ -39,13 +41,15 @@ def compare_tables(
         Sequence[Text],
         Query(
             max_length=MAX_TABLES,
-            description="Devices by uuid, or by a name that only one has: the newest table of each, in each `mode`.",
+            description="Devices by uuid, or by a name that is unique: the newest table of each, in each `mode`.",
         ),
     ] = (),
-    mode: Annotated[Sequence[Mode], Query(min_length=1, max_length=4, description="For `device`.")] = ("pytorch",),
+    mode: Annotated[
+        Sequence[Mode], Query(min_length=1, max_length=len(get_args(Mode)), description="For `device`.")
+    ] = ("pytorch",),
     precision: Annotated[Precision, Query(description="For `device`.")] = "fp32",
-    batch_size: Annotated[int, Query(gt=0, le=65536, description="For `device`.")] = 1,
-    threads: Annotated[int | None, Query(gt=0, le=4096, description="For `device`: any number if left out.")] = None,
+    batch_size: Annotated[BatchSize, Query(description="For `device`.")] = 1,
+    threads: Annotated[Threads | None, Query(description="For `device`: any number if left out.")] = None,
     space: Annotated[Name | None, Query(description="For `device`: any if left out.")] = None,
     space_digest: Annotated[Digest | None, Query(description="For `device`: any if left out.")] = None,
     margin_rel: Annotated[
@@ -56,62 +60,24 @@ def compare_tables(
     ] = False,
     format: Literal["json", "html", "svg"] = "json",
 ) -> Response:
-    """Give two or more tables, by `table` or as the newest ones of `device`s.
+    """Name two or more tables, by `table` or as the newest ones of `device`s.
 
-    Only operations that all of them hold are compared; those missing in one are listed. A ratio above 1 is slower than
-    the first table; its 95 % interval comes from resampling the measured blocks. The verdict is `same` if the whole
-    interval lies within `margin_rel` of 1, `faster` or `slower` if the whole interval lies beyond it, and
+    Only operations that all of them hold are compared; operations that one lacks are listed. A ratio above 1 is slower
+    than the first table; its 95 % interval comes from resampling the measured blocks. The verdict is `same` if the
+    whole interval lies within `margin_rel` of 1, `faster` or `slower` if the whole interval lies beyond it, and
     `ambiguous` otherwise. Tables of unlike methods, batch sizes, numbers of threads or software are refused (422)
     unless `allow_unlike`; unlike precisions are not: what does fp16 save?
     """
-    wanted = [
-        TableFilter(each, space, space_digest, one, precision, batch_size, threads) for each in device for one in mode
+    filters = [
+        TableFilter(name, space, space_digest, table_mode, precision, batch_size, threads)
+        for name in device
+        for table_mode in mode
     ]
-    comparison = compared(lut, table, wanted, margin_rel, allow_unlike)
+    with parts.database.read() as session:
+        sides = load_sides(session, table, filters)
+    comparison = compare(sides, margin_rel, allow_unlike=allow_unlike)
     if format == "svg":
         return templating.picture(charts.comparison_chart(comparison))
     if format == "html":
         return templating.page("comparison_document.html", comparison=comparison)
     return Response(comparison.model_dump_json(), media_type="application/json")
-
-
-def compared(
-    lut: State, ids: Sequence[UUID], wanted: Sequence[TableFilter], margin_rel: float, allow_unlike: bool
-) -> Comparison:
-    """Compare tables by id and the newest ones of devices.
-
-    Raises:
-        Unprocessable: they are too few, too many, too large, share nothing, or are unlike without leave to be.
-    """
-    with lut.database.read() as session:
-        chosen = [*ids, *(comparisons.newest(session, each) for each in wanted)]
-        if not 2 <= len(chosen) <= MAX_TABLES:
-            raise Unprocessable(
-                f"table, device: {len(chosen)} tables were given; compare 2 to {MAX_TABLES}, "
-                "by `table` ids or as the newest ones of `device`s",
-                field="table",
-            )
-        summaries = [tables.find(session, id) for id in chosen]
-        rows = sum(summary.rows for summary in summaries)
-        if rows > MAX_ROWS:
-            raise Unprocessable(
-                f"table: together they have {rows} rows, more than {MAX_ROWS}; compare fewer", field="table"
-            )
-        sides = comparisons.sides(session, chosen)
-    comparison = compare(sides, margin_rel)
-    if not comparison.operations:
-        spaces = ", ".join(f"{item.space} {item.space_digest[:12]}" for item in summaries)
-        raise Unprocessable(
-            f"table: these tables share no operation (spaces: {spaces}); compare tables of one definition of a space",
-            field="table",
-        )
-    if comparison.unlike and not allow_unlike:
-        raise Unprocessable(
-            f"allow_unlike=false: these tables are unlike ({'; '.join(comparison.unlike)}), so a difference need not "
-            "come from the devices. Compare tables of equal method, batch size, threads and "
-            "software, or ask for this one with allow_unlike=true",
-            field="allow_unlike",
-            value="false",
-            unlike=list(comparison.unlike),
-        )
-    return comparison

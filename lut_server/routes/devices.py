@@ -1,31 +1,41 @@
+"""Devices, as their agents register them."""
+
 from fastapi import APIRouter
 
 from latency_tables.contract import DeviceRecord, DeviceReport, DeviceUuid, Page
 from lut_server.errors import Unprocessable
+from lut_server.nouns import Noun
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, Caller, Limit, Lut
+from lut_server.routes.state import DEFAULT_LIMIT, Caller, Limit, Parts
 from lut_server.storage import devices, health
 
-router = APIRouter(prefix="/devices", tags=["devices"], responses=documented(422, 503))
+NOUN = Noun(
+    "devices",
+    tag="Machines that agents registered: hardware, last heartbeat, health of tables.",
+    order=10,
+    write="agent",
+    of_device=True,
+)
+router = APIRouter(prefix="/devices", tags=[NOUN.name], responses=documented(422, 503))
 
 
 @router.get("", operation_id="list_devices", summary="All devices")
-def list_devices(lut: Lut, after: DeviceUuid | None = None, limit: Limit = DEFAULT_LIMIT) -> Page[DeviceRecord]:
+def list_devices(parts: Parts, after: DeviceUuid | None = None, limit: Limit = DEFAULT_LIMIT) -> Page[DeviceRecord]:
     """Each with the health of its newest tables: age, share of converged rows, noisy and throttled ones."""
-    with lut.database.read() as session:
-        found = devices.page(session, after, limit)
-        items = health.with_newest_tables(session, found.items, lut.clock())
-    return found.model_copy(update={"items": tuple(items)})
+    with parts.database.read() as session:
+        page = devices.page(session, after, limit)
+        items = health.with_newest_tables(session, page.items, parts.clock())
+    return page.model_copy(update={"items": tuple(items)})
 
 
 @router.get("/{uuid}", operation_id="get_device", summary="One device", responses=documented(404))
-def get_device(lut: Lut, uuid: str) -> DeviceRecord:
-    with lut.database.read() as session:
-        return health.with_newest_tables(session, [devices.get(session, uuid)], lut.clock())[0]
+def get_device(parts: Parts, uuid: str) -> DeviceRecord:
+    with parts.database.read() as session:
+        return health.with_newest_tables(session, [devices.get(session, uuid)], parts.clock())[0]
 
 
-@router.put("/{uuid}", operation_id="register_device", summary="Register a device, or say what changed")
-def register_device(lut: Lut, caller: Caller, uuid: str, report: DeviceReport) -> DeviceRecord:
+@router.put("/{uuid}", operation_id="register_device", summary="Register a device, or update it")
+def register_device(parts: Parts, caller: Caller, uuid: str, report: DeviceReport) -> DeviceRecord:
     if report.device.uuid != uuid:
         raise Unprocessable(
             f"device.uuid={report.device.uuid!r}: the path says {uuid!r}; they must be equal",
@@ -33,5 +43,5 @@ def register_device(lut: Lut, caller: Caller, uuid: str, report: DeviceReport) -
             value=report.device.uuid,
         )
     caller.require_device(uuid)
-    with lut.database.write() as session:
-        return devices.register(session, report, lut.clock())
+    with parts.database.write() as session:
+        return devices.register(session, report, parts.clock())

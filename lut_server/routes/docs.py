@@ -13,27 +13,27 @@ from lut_server.pages.templating import page
 from lut_server.routes.examples import with_examples
 from lut_server.storage import examples
 from lut_server.storage.database import Database
-from lut_server.storage.examples import Found
+from lut_server.storage.examples import Examples
 
 log = logging.getLogger(__name__)
 
 
 def install(app: FastAPI, database: Database) -> None:
-    """Answer /docs and /openapi.json; whoever may not read gets the document without what the database holds."""
+    """Answer /docs and /openapi.json; without a token that may read, the document has no examples from the database."""
 
     async def describe(request: Request) -> Response:
-        found = await run_in_threadpool(_find, database) if PRINCIPAL in request.scope else None
-        return JSONResponse(with_examples(app.openapi(), found))
+        rows = await run_in_threadpool(_find, database) if PRINCIPAL in request.scope else None
+        return JSONResponse(with_examples(app.openapi(), rows))
 
     async def show(request: Request) -> Response:  # noqa: ARG001
         return page("docs.html")
 
     assert app.openapi_url
-    # In front of FastAPI's own, which has no examples.
+    # Before FastAPI's own route, which has no examples; it offers no other way to replace it.
     app.router.routes[:0] = [Route(app.openapi_url, describe), Route("/docs", show)]
 
 
-def _find(database: Database) -> Found | None:
+def _find(database: Database) -> Examples | None:
     try:
         with database.read() as session:
             return examples.find(session)

@@ -1,4 +1,4 @@
-"""Examples in the OpenAPI document: each works as it stands on the database that the document is served for."""
+"""Examples in the OpenAPI document: each works unchanged on the database of the server that answers."""
 
 import copy
 import json
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from latency_tables.contract import DeviceReport, LeaseRequest, PredictionRequest, canonical_json
-from lut_server.storage.examples import Found
+from lut_server.storage.examples import Examples
 
 Values = Mapping[str, Any]
 
@@ -40,18 +40,18 @@ _BODIES: Values = {
 }
 
 
-def with_examples(document: Mapping[str, Any], found: Found | None) -> dict[str, Any]:
-    """A copy of an OpenAPI document with an example for every parameter and body that `found` has one for."""
+def with_examples(document: Mapping[str, Any], rows: Examples | None) -> dict[str, Any]:
+    """A copy of an OpenAPI document with an example for every parameter and body that `rows` have one for."""
     filled = copy.deepcopy(dict(document))
-    values, bodies = (_values(found), _bodies(found)) if found else ({}, {})
+    values, bodies = (_values(rows), _bodies(rows)) if rows else ({}, {})
     for path, operations in filled["paths"].items():
         for operation in operations.values():
             name = operation["operationId"]
-            known = {**_ALWAYS, **values.get("*", {}), **_of_noun(path, values)}
-            known = {**known, **_OF_OPERATION.get(name, {}), **values.get(name, {})}
+            examples = {**_ALWAYS, **values.get("*", {}), **_of_noun(path, values)}
+            examples = {**examples, **_OF_OPERATION.get(name, {}), **values.get(name, {})}
             for parameter in operation.get("parameters", ()):
-                if parameter["name"] in known:
-                    _fill(parameter, known[parameter["name"]])
+                if parameter["name"] in examples:
+                    _fill(parameter, examples[parameter["name"]])
             body = bodies.get(name, _BODIES.get(name))
             if body is not None:
                 operation["requestBody"]["content"]["application/json"]["example"] = body
@@ -61,7 +61,7 @@ def with_examples(document: Mapping[str, Any], found: Found | None) -> dict[str,
 def _fill(parameter: dict[str, Any], value: Any) -> None:
     """One example, or several by name: the docs page fills in the first."""
     if isinstance(value, dict):
-        parameter["examples"] = {name: {"value": one} for name, one in value.items()}
+        parameter["examples"] = {name: {"value": example} for name, example in value.items()}
     else:
         parameter["example"] = value
 
@@ -70,45 +70,45 @@ def _of_noun(path: str, values: Mapping[str, Values]) -> Values:
     return values.get(path.removeprefix("/v1/").split("/")[0], {})
 
 
-def _values(found: Found) -> dict[str, Values]:
+def _values(rows: Examples) -> dict[str, Values]:
     """Values of parameters for every operation (*), for those of a noun, and for single ones."""
-    table, device = found.table, found.device.device.uuid
+    table, device = rows.table, rows.device.device.uuid
     runtime = table.runtime.model_dump(mode="json", exclude_none=True)
     values: dict[str, Values] = {
         "*": {"device": device, "space": table.space, "space_digest": table.space_digest, **runtime},
         "devices": {"uuid": device},
-        "tables": {"id": str(table.id), "digest": found.digest},
+        "tables": {"id": str(table.id), "digest": rows.digest},
         "compare_tables": {
-            "table": [str(id) for id in found.compared],
+            "table": [str(id) for id in rows.compared],
             "device": {"none: by `table`": [], "the newest table of a device": [device]},
             "mode": [table.runtime.mode],
-            "allow_unlike": found.allow_unlike,
+            "allow_unlike": rows.allow_unlike,
         },
     }
-    if found.calibration:
-        calibration, calibrated = map(str, found.calibration)
+    if rows.calibration:
+        calibration, calibrated = map(str, rows.calibration)
         values["calibrations"] = {"id": calibration, "table": calibrated}
         values["get_table_calibration"] = {"id": calibrated}
-    if found.job:
-        values["jobs"] = {"id": str(found.job[0])}
-    if found.cancelled:
-        values["cancel_job"] = {"id": str(found.cancelled)}
-    if found.lease:
-        values["leases"] = {"id": str(found.lease)}
-    if found.measurement:
-        measurement = json.loads(found.measurement)
+    if rows.job:
+        values["jobs"] = {"id": str(rows.job[0])}
+    if rows.cancelled:
+        values["cancel_job"] = {"id": str(rows.cancelled)}
+    if rows.lease:
+        values["leases"] = {"id": str(rows.lease)}
+    if rows.measurement:
+        measurement = json.loads(rows.measurement)
         values["measurements"] = {name: measurement[name] for name in ("id", "key", "device", "job_id")}
-    if found.network:
-        values["networks"] = {"digest": found.network[0]}
+    if rows.network:
+        values["networks"] = {"digest": rows.network[0]}
     return values
 
 
-def _bodies(found: Found) -> dict[str, Any]:
-    """Bodies that change nothing: what they say is stored already."""
-    table, record = found.table, found.device
+def _bodies(rows: Examples) -> dict[str, Any]:
+    """Bodies that change nothing: their content is stored already."""
+    table, record = rows.table, rows.device
     report = DeviceReport(device=record.device, environment=record.environment, agent=record.agent)
     bodies = {"register_device": _wire(report), "import_table": _wire(table)}
-    if not found.queued:  # else somebody would get work that only looked
+    if not rows.queued:  # otherwise a reader of the docs page would be given a job
         request = LeaseRequest.model_validate(
             {
                 "id": _NEVER_USED,
@@ -119,17 +119,17 @@ def _bodies(found: Found) -> dict[str, Any]:
             }
         )
         bodies["claim_lease"] = _wire(request)
-    if found.job:
-        bodies["submit_job"] = json.loads(found.job[1])
-    if found.measurement:
-        bodies["put_measurement"] = json.loads(found.measurement)
-        bodies["put_measurements"] = [json.loads(found.measurement)]
-    if found.network:
-        network = json.loads(found.network[1])
+    if rows.job:
+        bodies["submit_job"] = json.loads(rows.job[1])
+    if rows.measurement:
+        bodies["put_measurement"] = json.loads(rows.measurement)
+        bodies["put_measurements"] = [json.loads(rows.measurement)]
+    if rows.network:
+        network = json.loads(rows.network[1])
         bodies["put_network"] = network
-        device, runtime = found.prediction or (record.device.uuid, table.runtime)
-        asked = PredictionRequest.model_validate({"networks": [network], "device": device, "runtime": runtime})
-        bodies["predict"] = _wire(asked)
+        device, runtime = rows.prediction or (record.device.uuid, table.runtime)
+        prediction = PredictionRequest.model_validate({"networks": [network], "device": device, "runtime": runtime})
+        bodies["predict"] = _wire(prediction)
     return bodies
 
 

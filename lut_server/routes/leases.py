@@ -1,4 +1,5 @@
-import logging
+"""Leases: an agent claims a job, renews its lease, and completes it or gives it back."""
+
 import time
 from typing import Annotated
 from uuid import UUID
@@ -9,15 +10,21 @@ from starlette.concurrency import run_in_threadpool
 
 from latency_tables.contract import Completion, Job, Lease, LeaseRenewal, LeaseRequest, Progress
 from lut_server.access.auth import Principal
-from lut_server.errors import NotReady
+from lut_server.nouns import Noun
 from lut_server.problems import documented
-from lut_server.routes.state import Caller, Lut, State, answer
-from lut_server.service.recalibration import recalibrate
+from lut_server.routes.state import Caller, Parts, State, answer
+from lut_server.service.completion import complete
 from lut_server.storage import leases
-from lut_server.storage.database import unavailable
 
-router = APIRouter(prefix="/leases", tags=["leases"], responses=documented(422, 503))
-log = logging.getLogger(__name__)
+NOUN = Noun(
+    "leases",
+    tag="How an agent claims a job, keeps it and ends it. Not for people.",
+    order=30,
+    read="agent",
+    write="agent",
+    of_device=True,
+)
+router = APIRouter(prefix="/leases", tags=[NOUN.name], responses=documented(422, 503))
 LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_length=300)]
 
 
@@ -28,20 +35,20 @@ LeaseToken = Annotated[str, Header(description="`token` of the lease.", max_leng
     response_model=Lease,
     responses={204: {"description": "No job for this device in `wait_s`."}, **documented(404, 409)},
 )
-async def claim_lease(lut: Lut, caller: Caller, http: Request, request: LeaseRequest) -> Response:
+async def claim_lease(parts: Parts, caller: Caller, http: Request, request: LeaseRequest) -> Response:
     """The answer comes at once, or when there is work, or after `wait_s`."""
     caller.require_device(request.device)
     give_up_at = time.monotonic() + request.wait_s
-    lease = await run_in_threadpool(_claim, lut, request)
+    lease = await run_in_threadpool(_claim, parts, request)
     while lease is None:
         left_s = give_up_at - time.monotonic()
-        if left_s <= 0 or lut.stopping():
+        if left_s <= 0 or parts.stopping():
             return Response(status_code=204)
-        await lut.waiting_room.wait(request.device, left_s)
-        # Whoever hung up may be asking again with the same id: do not take the lease from under that request.
+        await parts.waiting_room.wait(request.device, left_s)
+        # A client that hung up may have asked again with the same id: do not take the lease away from that request.
         if await http.is_disconnected():
             return Response(status_code=204)
-        lease = await run_in_threadpool(_claim, lut, request)
+        lease = await run_in_threadpool(_claim, parts, request)
     return lease
 
 
@@ -52,10 +59,10 @@ async def claim_lease(lut: Lut, caller: Caller, http: Request, request: LeaseReq
     response_model=LeaseRenewal,
     responses=documented(404, 410),
 )
-def renew_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, progress: Progress) -> Response:
-    with lut.database.write() as session:
+def renew_lease(parts: Parts, caller: Caller, id: UUID, lease_token: LeaseToken, progress: Progress) -> Response:
+    with parts.database.write() as session:
         _require_own(session, caller, id)
-        renewal = leases.renew(session, id, lease_token, progress, lut.clock())
+        renewal = leases.renew(session, id, lease_token, progress, parts.clock())
     return answer(renewal)
 
 
@@ -66,14 +73,13 @@ def renew_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, pro
     response_model=Job,
     responses=documented(404, 409, 410),
 )
-def complete_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, completion: Completion) -> Response:
-    with lut.database.write() as session:
+def complete_lease(parts: Parts, caller: Caller, id: UUID, lease_token: LeaseToken, completion: Completion) -> Response:
+    """A job that is done has its table, and the table its calibration: all of them are stored at once."""
+    with parts.database.read() as session:
         device = leases.device_of(session, id)
-        caller.require_device(device)
-        job = leases.complete(session, id, lease_token, completion, lut.clock())
-    lut.hot_tables.built(device)
-    if job.state == "done":
-        _recalibrate(lut, id, job)
+    caller.require_device(device)
+    job = complete(parts.database, id, lease_token, completion, parts.clock)
+    parts.hot_tables.built(device)
     return answer(job)
 
 
@@ -84,10 +90,10 @@ def complete_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken, 
     status_code=204,
     responses=documented(404, 410),
 )
-def give_back_lease(lut: Lut, caller: Caller, id: UUID, lease_token: LeaseToken) -> None:
-    with lut.database.write() as session:
+def give_back_lease(parts: Parts, caller: Caller, id: UUID, lease_token: LeaseToken) -> None:
+    with parts.database.write() as session:
         _require_own(session, caller, id)
-        leases.give_back(session, id, lease_token, lut.clock())
+        leases.give_back(session, id, lease_token, parts.clock())
 
 
 def _require_own(session: Session, caller: Principal, id: UUID) -> None:
@@ -95,18 +101,7 @@ def _require_own(session: Session, caller: Principal, id: UUID) -> None:
         caller.require_device(leases.device_of(session, id))
 
 
-def _recalibrate(lut: State, id: UUID, job: Job) -> None:
-    """The job is stored: only a database that is not available now is a reason to complete it again."""
-    try:
-        recalibrate(lut.database, id, job, lut.clock())
-    except Exception as error:
-        why = unavailable(error)
-        if why is not None:
-            raise NotReady(f"{why}. The job is done, and no table calibrated from it yet; try again") from error
-        log.exception("job %s is done, and no table calibrated from it", job.id)
-
-
-def _claim(lut: State, request: LeaseRequest) -> Response | None:
-    with lut.database.write() as session:
-        lease = leases.claim(session, request, lut.clock())
+def _claim(parts: State, request: LeaseRequest) -> Response | None:
+    with parts.database.write() as session:
+        lease = leases.claim(session, request, parts.clock())
     return None if lease is None else answer(lease)

@@ -1,11 +1,21 @@
+"""Predictions of networks that need not be stored."""
+
 from fastapi import APIRouter
 
 from latency_tables.contract import Prediction, PredictionRequest
+from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
-from lut_server.routes.state import Lut
+from lut_server.routes.state import Parts
 from lut_server.storage import predictions
 
-router = APIRouter(prefix="/predictions", tags=["predictions"], responses=documented(422, 503))
+NOUN = Noun(
+    "predictions",
+    tag="What networks would cost, on one device or on all, with intervals.",
+    order=70,
+    write="read",
+    max_bytes=8 * MIB,
+)
+router = APIRouter(prefix="/predictions", tags=[NOUN.name], responses=documented(422, 503))
 
 
 @router.post(
@@ -14,11 +24,11 @@ router = APIRouter(prefix="/predictions", tags=["predictions"], responses=docume
     summary="Predict the latency of networks from the newest table of a device, or of every device",
     responses=documented(404),
 )
-def predict(lut: Lut, request: PredictionRequest) -> tuple[Prediction, ...]:
+def predict(parts: Parts, request: PredictionRequest) -> tuple[Prediction, ...]:
     """For each device, in the order of their names, a prediction of each network.
 
     A table that lacks operations of a network is refused (422), with the list of what is missing. Without `device`,
-    the answer is about the devices whose newest table has all operations, and refused only if there is none.
+    the answer covers the devices whose newest table has all operations; it is refused only if there is none.
     """
-    with lut.database.read() as session:
+    with parts.database.read() as session:
         return predictions.predict(session, request)

@@ -1,4 +1,4 @@
-"""What routes need from the application, and the parameters that several of them share."""
+"""The parts of the application that routes use, and the parameters that several of them share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ from lut_server.storage.database import Database
 Parsed = TypeVar("Parsed")
 Clock = Callable[[], datetime]
 MAX_LIMIT = 1000
+BatchSize = Annotated[int, Query(gt=0, le=65536)]
+Threads = Annotated[int, Query(gt=0, le=4096)]
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,13 @@ async def _caller(request: Request) -> Principal:
 async def _runtime(
     mode: Mode = "pytorch",
     precision: Precision = "fp32",
-    batch_size: Annotated[int, Query(gt=0, le=65536)] = 1,
-    threads: Annotated[int | None, Query(gt=0, le=4096, description="On CPUs only; leave it out for a GPU.")] = None,
+    batch_size: BatchSize = 1,
+    threads: Annotated[Threads | None, Query(description="On CPUs only; leave it out for a GPU.")] = None,
 ) -> Runtime:
     return Runtime(mode=mode, precision=precision, batch_size=batch_size, threads=threads)
 
 
-Lut = Annotated[State, Depends(_state)]
+Parts = Annotated[State, Depends(_state)]
 Caller = Annotated[Principal, Depends(_caller)]
 RuntimeQuery = Annotated[Runtime, Depends(_runtime)]
 DeviceQuery = Annotated[Text, Query(description="The uuid of a device, or its name if no other device has it.")]
@@ -69,7 +71,7 @@ DEFAULT_LIMIT = 100
 
 
 def answer(model: Contract) -> Response:
-    """A model as JSON, made where this is called: FastAPI would take another thread to validate it once more."""
+    """A model as JSON, written in the calling thread: FastAPI would validate it again in another one."""
     return Response(model.model_dump_json(), media_type="application/json")
 
 
@@ -78,5 +80,5 @@ def parse(adapter: TypeAdapter[Parsed], body: bytes) -> Parsed:
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
-        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from error
+        errors = error.errors(include_url=False, include_context=False)
+        raise RequestValidationError([{**details, "loc": ("body", *details["loc"])} for details in errors]) from error

@@ -1,4 +1,4 @@
-"""Whether the server can serve: its schema is the one that this code knows, and the database takes a write."""
+"""Whether the server can serve: the schema is the one that this code needs, and the database can be written."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ FRESH_FOR_S = 1.0
 
 
 class Readiness:
-    """Probes at most once a second, however often it is asked."""
+    """A probe of the database, at most once a second."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -25,15 +25,15 @@ class Readiness:
         """Return when ready.
 
         Raises:
-            NotReady: the schema is another one than this code knows.
+            NotReady: the schema is not the one that this code needs.
             SQLAlchemyError: the database cannot be written.
         """
         with self._lock:
             if time.monotonic() < self._good_until:
                 return
             with self._database.write_connection() as connection:
-                found, wanted = MigrationContext.configure(connection).get_current_revision(), head()
-                if found != wanted:
-                    raise NotReady(f"the schema is {found}, this server needs {wanted}; run lut-server migrate")
+                current, needed = MigrationContext.configure(connection).get_current_revision(), head()
+                if current != needed:
+                    raise NotReady(f"the schema is {current}, this server needs {needed}; run lut-server migrate")
                 connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
             self._good_until = time.monotonic() + FRESH_FOR_S

@@ -1,4 +1,4 @@
-"""Agents that wait for work: one query at a time looks for all of them, so that a thousand cost what one costs."""
+"""Agents that wait for work: one query looks for all of them, so that a thousand cost as much as one."""
 
 import asyncio
 from collections import defaultdict
@@ -12,10 +12,9 @@ LOOK_EVERY_S = 0.5
 
 
 class WaitingRoom:
-    """Devices that wait; `look` says (blocking) for which of them there may be work now.
+    """Devices that wait; `look` (blocking) returns those for which there may be work now.
 
-    Nothing is held while waiting: neither a thread nor a connection to the database. Once `stopping` says so,
-    everybody is sent home.
+    Waiting holds neither a thread nor a connection to the database. Once `stopping` returns True, all waits end.
     """
 
     def __init__(self, look: Callable[[Collection[str]], Collection[str]], stopping: Callable[[], bool]) -> None:
@@ -26,15 +25,15 @@ class WaitingRoom:
 
     async def wait(self, device: str, timeout_s: float) -> None:
         """Return when there may be work, or the time is over."""
-        called = asyncio.get_running_loop().create_future()
-        self._waiting[device].add(called)
+        work = asyncio.get_running_loop().create_future()
+        self._waiting[device].add(work)
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watch_queue())
         try:
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(called, timeout_s)
+                await asyncio.wait_for(work, timeout_s)
         finally:
-            self._waiting[device].discard(called)
+            self._waiting[device].discard(work)
             if not self._waiting[device]:
                 del self._waiting[device]
 
@@ -43,10 +42,10 @@ class WaitingRoom:
             await asyncio.sleep(LOOK_EVERY_S)
             devices = list(self._waiting)
             if not self._stopping():
-                # Where the database cannot be read, all of them ask it themselves, and are told so.
+                # If the database cannot be read, all waits end; their own queries then fail with the reason.
                 with suppress(SQLAlchemyError, OSError):
                     devices = list(await run_in_threadpool(self._look, devices))
             for device in devices:
-                for called in self._waiting.get(device, ()):
-                    if not called.done():
-                        called.set_result(None)
+                for work in self._waiting.get(device, ()):
+                    if not work.done():
+                        work.set_result(None)

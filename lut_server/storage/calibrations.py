@@ -1,7 +1,8 @@
-"""Calibrations of tables: what they are made from, stored, found. Immutable; of several the newest counts."""
+"""Calibrations of tables, and the measurements that they are made from. Immutable; the newest of a table counts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -13,7 +14,7 @@ from latency_tables.contract import (
     Calibration,
     CalibrationSummary,
     ErrorCard,
-    Job,
+    JobRequest,
     LatencyTable,
     Measurement,
     NetworkSpec,
@@ -24,9 +25,8 @@ from latency_tables.contract import (
 from lut_server.analysis.prediction import MeasuredNetwork
 from lut_server.errors import NotFound
 from lut_server.storage import measurements, paging, tables
-from lut_server.storage.models import CalibrationRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
-
-IDS_PER_QUERY = 500
+from lut_server.storage.database import select_in
+from lut_server.storage.models import CalibrationRow, LatencyTableRow, LeaseRow, MeasurementRow, NetworkRow
 
 
 @dataclass(frozen=True)
@@ -38,42 +38,43 @@ class Due:
     evidence: str
 
 
-def due(session: Session, lease_id: UUID, job: Job) -> Due | None:
-    """What is to be calibrated now that a job is done: the newest table under its conditions, if there is news.
+def due(session: Session, lease: LeaseRow, request: JobRequest, now: datetime) -> Due | None:
+    """What is to be calibrated when a job is done: the table that it ends in, or else the newest under its conditions.
 
-    A calibration that was imported stays until as many networks were measured here as it was made from.
+    None if that table's calibration knows all networks already. An imported calibration stays until as many networks
+    were measured here as it was made from.
     """
-    lease = session.get_one(LeaseRow, lease_id)
-    row = tables.newest_under(
-        session,
-        device=lease.device,
-        environment=lease.environment,
-        runtime=job.request.runtime.digest,
-        method_version=lease.method_version,
-        space=job.request.space,
-        space_digest=job.request.space_digest,
-    )
-    if row is None:
+    conditions = tables.conditions_of(lease, request)
+    measurement_ids = _choose(session, conditions)
+    if len(measurement_ids) < MIN_NETWORKS:
         return None
-    chosen = _choose(session, row)
-    evidence = _digest(row, chosen)
-    newest = _newest(session, row.id)
-    if len(chosen) < MIN_NETWORKS or (newest is not None and newest.evidence == evidence):
+    if request.operations:
+        table = tables.draft(session, request, lease, now)
+    else:
+        row = tables.newest_under(session, **conditions)
+        if row is None:
+            return None
+        table = tables.get(session, row.id)
+    evidence = _evidence(VERSION, table.digest, measurement_ids.values())
+    newest = _newest(session, table.id)
+    if newest is not None and newest.evidence == evidence:
         return None
-    table = tables.get(session, row.id)
-    known = {line.operation.digest for line in table.rows}
+    keys = {row.operation.digest for row in table.rows}
     measured = [
-        one for one in _load(session, chosen) if known >= {item.operation.digest for item in one.network.operations}
+        network
+        for network in _load(session, measurement_ids)
+        if keys >= {counted.operation.digest for counted in network.network.operations}
     ]
     least = ErrorCard.model_validate_json(newest.card).networks if newest else MIN_NETWORKS
     return Due(table, measured, evidence) if len(measured) >= least else None
 
 
 def add(session: Session, calibration: Calibration, evidence: str) -> bool:
-    """Store a calibration; False if networks were measured while it was made, so that there is newer evidence."""
+    """Store a calibration; False if its table was not stored, or if networks were measured while it was made."""
     # One at a time: a calibration from older evidence must not become the newest.
-    row = session.scalars(select(TableRow).where(TableRow.id == calibration.table_id).with_for_update()).one()
-    if _digest(row, _choose(session, row)) != evidence:
+    query = select(LatencyTableRow).where(LatencyTableRow.id == calibration.table_id).with_for_update()
+    row = session.scalars(query).one_or_none()
+    if row is None or _evidence(VERSION, row.content_digest, _choose_for(session, row).values()) != evidence:
         return False
     newest = _newest(session, row.id)
     if newest is None or newest.evidence != evidence:
@@ -98,7 +99,7 @@ def new_row(calibration: Calibration, evidence: str) -> CalibrationRow:
 def evidence_of(calibration: Calibration) -> str:
     """The digest of what a calibration was made from."""
     return _evidence(
-        calibration.version, calibration.table_digest, (one.measurement_id for one in calibration.evidence)
+        calibration.version, calibration.table_digest, (network.measurement_id for network in calibration.evidence)
     )
 
 
@@ -115,14 +116,11 @@ def newest(session: Session, table_id: UUID) -> UUID | None:
 def newest_cards(session: Session, table_ids: Sequence[UUID]) -> dict[UUID, ErrorCard]:
     """The error cards of those tables that have one."""
     order = (CalibrationRow.created_at.desc(), CalibrationRow.sequence.desc())
-    place = func.row_number().over(partition_by=CalibrationRow.table_id, order_by=order).label("place")
-    cards: dict[UUID, ErrorCard] = {}
-    for start in range(0, len(table_ids), IDS_PER_QUERY):
-        part = CalibrationRow.table_id.in_(table_ids[start : start + IDS_PER_QUERY])
-        ranked = select(CalibrationRow.table_id, CalibrationRow.card, place).where(part).subquery()
-        rows = session.execute(select(ranked.c.table_id, ranked.c.card).where(ranked.c.place == 1))
-        cards |= {id: ErrorCard.model_validate_json(card) for id, card in rows}
-    return cards
+    rank = func.row_number().over(partition_by=CalibrationRow.table_id, order_by=order).label("rank")
+    ranked = select(CalibrationRow.table_id, CalibrationRow.card, rank).subquery()
+    query = select(ranked.c.table_id, ranked.c.card).where(ranked.c.rank == 1)
+    rows = select_in(session, query, ranked.c.table_id, table_ids)
+    return {id: ErrorCard.model_validate_json(card) for id, card in rows}
 
 
 def require_newest(session: Session, table_id: UUID) -> UUID:
@@ -134,8 +132,8 @@ def require_newest(session: Session, table_id: UUID) -> UUID:
     tables.find(session, table_id)
     id = newest(session, table_id)
     if id is None:
-        row = session.scalars(select(TableRow).where(TableRow.id == table_id)).one()
-        count = len(_choose(session, row))
+        row = session.scalars(select(LatencyTableRow).where(LatencyTableRow.id == table_id)).one()
+        count = len(_choose_for(session, row))
         raise NotFound(
             f"id={table_id}: this table has no calibration; {count} network{'s were' if count != 1 else ' was'} "
             f"measured under its conditions, and it takes {MIN_NETWORKS} whose operations it has. Post a job that "
@@ -165,51 +163,48 @@ def page(session: Session, table_id: UUID | None, after: str | None, limit: int)
 
 def networks_of(session: Session, calibration: Calibration) -> list[NetworkSpec]:
     """The networks of its evidence, in the same order."""
-    digests = [one.network for one in calibration.evidence]
-    rows = session.execute(select(NetworkRow.digest, NetworkRow.body).where(NetworkRow.digest.in_(digests)))
-    bodies = dict(rows.all())
+    digests = [evidence.network for evidence in calibration.evidence]
+    bodies = dict(select_in(session, select(NetworkRow.digest, NetworkRow.body), NetworkRow.digest, digests))
     return [NetworkSpec.model_validate_json(bodies[digest]) for digest in digests]
 
 
-def _choose(session: Session, table: TableRow) -> dict[str, UUID]:
-    """Of each network that was measured under a table's conditions the measurement that counts, for the newest ones."""
+def _choose_for(session: Session, table: LatencyTableRow) -> dict[str, UUID]:
+    return _choose(session, {name: getattr(table, name) for name in tables.CONDITIONS})
+
+
+def _choose(session: Session, conditions: Mapping[str, str]) -> dict[str, UUID]:
+    """For each network that was measured under these conditions the measurement that counts; the newest networks."""
     query = (
         select(MeasurementRow.key, MeasurementRow.id, MeasurementRow.sound, MeasurementRow.sequence)
         .join(NetworkRow, NetworkRow.digest == MeasurementRow.key)
         .where(
-            NetworkRow.space == table.space,
-            NetworkRow.space_digest == table.space_digest,
-            MeasurementRow.device == table.device,
-            MeasurementRow.environment == table.environment,
-            MeasurementRow.runtime == table.runtime,
-            MeasurementRow.method_version == table.method_version,
+            NetworkRow.space == conditions["space"],
+            NetworkRow.space_digest == conditions["space_digest"],
+            MeasurementRow.device == conditions["device"],
+            MeasurementRow.environment == conditions["environment"],
+            MeasurementRow.runtime == conditions["runtime"],
+            MeasurementRow.method_version == conditions["method_version"],
         )
         .order_by(*measurements.LAST_COUNTS)
     )
-    best = {key: (sound, sequence, id) for key, id, sound, sequence in session.execute(query)}
-    newest = sorted(best.items(), key=lambda item: item[1][:2], reverse=True)[:MAX_NETWORKS]
-    return {key: id for key, (_, _, id) in newest}
-
-
-def _digest(table: TableRow, chosen: dict[str, UUID]) -> str:
-    return _evidence(VERSION, table.content_digest, chosen.values())
+    last = {key: (sound, sequence, id) for key, id, sound, sequence in session.execute(query)}
+    newest = sorted(last, key=lambda key: last[key][:2], reverse=True)[:MAX_NETWORKS]
+    return {key: last[key][2] for key in newest}
 
 
 def _evidence(version: str, table_digest: str, measurements: Iterable[UUID]) -> str:
     return sha256(canonical_json([version, table_digest, sorted(map(str, measurements))]))
 
 
-def _load(session: Session, chosen: dict[str, UUID]) -> list[MeasuredNetwork]:
+def _load(session: Session, measurement_ids: dict[str, UUID]) -> list[MeasuredNetwork]:
     """In the order of the networks' digests, so that the same evidence makes the same calibration."""
-    bodies = session.execute(
-        select(NetworkRow.body, MeasurementRow.body)
-        .join(MeasurementRow, MeasurementRow.key == NetworkRow.digest)
-        .where(MeasurementRow.id.in_(list(chosen.values())))
-        .order_by(NetworkRow.digest)
+    query = select(NetworkRow.digest, NetworkRow.body, MeasurementRow.body).join(
+        MeasurementRow, MeasurementRow.key == NetworkRow.digest
     )
+    bodies = sorted(select_in(session, query, MeasurementRow.id, measurement_ids.values()))
     return [
         MeasuredNetwork(NetworkSpec.model_validate_json(network), Measurement.model_validate_json(measurement))
-        for network, measurement in bodies
+        for _, network, measurement in bodies
     ]
 
 

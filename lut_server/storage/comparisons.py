@@ -1,54 +1,57 @@
 """What a comparison needs: tables by id or by device, each with the samples of its rows."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lut_server.analysis.comparison import Side
-from lut_server.errors import NotFound
+from lut_server.errors import NotFound, Unprocessable
 from lut_server.storage import tables
-from lut_server.storage.models import MeasurementRow, TableRow
+from lut_server.storage.database import select_in
+from lut_server.storage.models import LatencyTableRow, MeasurementRow
+from lut_server.storage.tables import TableFilter
 
-IDS_PER_QUERY = 500
-SHOWN = 20
-
-
-def sides(session: Session, ids: Sequence[UUID]) -> list[Side]:
-    """Tables with their samples, in the order of `ids`."""
-    loaded = {id: tables.get(session, id) for id in dict.fromkeys(ids)}
-    wanted = {row.measurement_id for table in loaded.values() for row in table.rows}
-    samples_us = _samples_us(session, wanted)
-    return [Side(tables.find(session, id), loaded[id], samples_us) for id in ids]
+MAX_TABLES = 10
+MAX_ROWS = 5000  # about two seconds of work
 
 
-def newest(session: Session, wanted: tables.TableFilter) -> UUID:
-    """The newest table that a filter lets through.
+def load_sides(session: Session, ids: Sequence[UUID], filters: Sequence[TableFilter] = ()) -> list[Side]:
+    """Tables by id, then the newest one that each filter lets through, with their samples.
 
     Raises:
-        NotFound: there is no such device or table; the message names the device's tables.
+        NotFound: no such table.
+        Unprocessable: they are too few, too many, or too large.
     """
-    query = wanted.apply(session, select(TableRow)).order_by(*tables.NEWEST_FIRST).limit(1)
-    row = session.scalars(query).one_or_none()
-    if row is None:
-        page = tables.page(session, tables.TableFilter(device=wanted.device), None, SHOWN)
-        there = [f"{item.runtime}, {item.space} ({item.id})" for item in page.items]
-        asked = ", ".join(f"{name}={value}" for name, value in vars(wanted).items() if value is not None)
-        raise NotFound(
-            f"no table with {asked}. "
-            + (f"Tables of this device: {'; '.join(there)}" if there else "This device has no table yet"),
-            known=there,
+    ids = [*ids, *(_newest(session, filter) for filter in filters)]
+    if not 2 <= len(ids) <= MAX_TABLES:
+        raise Unprocessable(
+            f"table, device: {len(ids)} tables were given; compare 2 to {MAX_TABLES}, "
+            "by `table` ids or as the newest ones of `device`s",
+            field="table",
         )
+    summaries = {id: tables.find(session, id) for id in ids}
+    rows = sum(summaries[id].rows for id in ids)
+    if rows > MAX_ROWS:
+        raise Unprocessable(
+            f"table: together they have {rows} rows, more than {MAX_ROWS}; compare fewer", field="table"
+        )
+    contents = {id: tables.get(session, id) for id in summaries}
+    measurements = {row.measurement_id for table in contents.values() for row in table.rows}
+    query = select(MeasurementRow.id, MeasurementRow.body)
+    bodies = select_in(session, query, MeasurementRow.id, measurements)
+    samples_us = {id: tuple(json.loads(body)["samples_us"]) for id, body in bodies}
+    return [Side(summaries[id], contents[id], samples_us) for id in ids]
+
+
+def _newest(session: Session, filter: TableFilter) -> UUID:
+    row = session.scalars(
+        filter.apply(session, select(LatencyTableRow)).order_by(*tables.NEWEST_FIRST).limit(1)
+    ).one_or_none()
+    if row is None:
+        conditions = ", ".join(f"{name}={value}" for name, value in vars(filter).items() if value is not None)
+        existing = tables.describe_all(session, TableFilter(device=filter.device))
+        raise NotFound(f"no table with {conditions}. {tables.in_words(existing)}", known=existing)
     return row.id
-
-
-def _samples_us(session: Session, measurements: Iterable[UUID]) -> dict[UUID, tuple[float, ...]]:
-    wanted = list(measurements)
-    found: dict[UUID, tuple[float, ...]] = {}
-    for start in range(0, len(wanted), IDS_PER_QUERY):
-        part = wanted[start : start + IDS_PER_QUERY]
-        query = select(MeasurementRow.id, MeasurementRow.body).where(MeasurementRow.id.in_(part))
-        found |= {id: tuple(json.loads(body)["samples_us"]) for id, body in session.execute(query)}
-    return found

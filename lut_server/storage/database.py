@@ -1,10 +1,12 @@
-"""One database, SQLite or PostgreSQL: how to connect, the one place that commits, and what its failures mean."""
+"""One database, SQLite or PostgreSQL: connections, the only commit, and the meaning of its failures."""
 
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
@@ -22,6 +24,7 @@ MAX_OVERFLOW = 30
 THREADS = 24  # that use the database at once; the rest of the connections is for reading tables
 READ_THREADS = 8
 ROWS_AT_ONCE = 50
+KEYS_PER_QUERY = 500
 
 
 class Database:
@@ -29,19 +32,20 @@ class Database:
 
     def __init__(self, url: URL | str) -> None:
         self.engine = _engine(make_url(url))
-        # A deferred read that turns into a write fails at once when another one wrote meanwhile.
+        # A deferred transaction that reads and then writes fails at once if another one wrote meanwhile.
         self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-        # SQLite takes one writer, and lets the others sleep until they try again; here they take turns instead.
+        self._info: dict[Any, Any] = {"memories": {}}
+        # SQLite takes one writer and lets the others sleep and try again; here they wait in line.
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with Session(self.engine) as session:
+        with Session(self.engine, info=self._info) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        with self._turn, Session(self._write_engine) as session, session.begin():
+        with self._turn, Session(self._write_engine, info=self._info) as session, session.begin():
             yield session
 
     def write_connection(self) -> Any:
@@ -52,10 +56,30 @@ class Database:
         self.engine.dispose()
 
 
-def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> int:
-    """Insert rows, leaving those alone whose key is there already; how many were inserted.
+def make_private(path: Path) -> None:
+    """Make an empty database file that only its owner may read, if there is none. SQLite would take the umask's mode;
+    its -wal and -shm files get the mode of the database.
 
-    Sort them so that two inserts cannot deadlock.
+    Raises:
+        OSError: the file cannot be made.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def select_in(session: Session, query: Any, column: Any, keys: Iterable[Any]) -> Iterator[Any]:
+    """Rows of a `select` whose column is one of the keys, in no order; read in parts of KEYS_PER_QUERY."""
+    remaining = iter(keys)
+    while part := list(islice(remaining, KEYS_PER_QUERY)):
+        yield from session.execute(query.where(column.in_(part)))
+
+
+def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> int:
+    """Insert the rows whose key is not there yet; how many were inserted.
+
+    Sort them, so that two inserts cannot deadlock. SQL by hand, because storing measurements is to reach half of the
+    rows per second of a bare executemany (`python -m benchmarks.ingest`; docs/results.md: 0.50). In SQLAlchemy's words
+    it is `session.execute(insert(model).on_conflict_do_nothing(), rows)`.
     """
     if not rows:
         return 0
@@ -89,7 +113,7 @@ def _insert(model: type[Base], names: tuple[str, ...], dialect: Dialect, rows: i
 def _binds(
     model: type[Base], names: tuple[str, ...], dialect: Dialect
 ) -> list[tuple[str, Callable[[Any], Any] | None]]:
-    """How each column's values are given to the driver (None: as they are)."""
+    """For each column what turns a value into the one for the driver (None: nothing)."""
     types = [model.__table__.c[name].type.dialect_impl(dialect) for name in names]
     return [(name, kind.bind_processor(dialect)) for name, kind in zip(names, types, strict=True)]
 
@@ -103,10 +127,10 @@ def unavailable(error: Exception) -> str | None:
     state = getattr(error.orig, "sqlstate", None)
     if isinstance(state, str):
         return next((why for prefix, why in _POSTGRESQL.items() if state.startswith(prefix)), None)
-    said = str(error.orig).lower()
+    message = str(error.orig).lower()
     if error.connection_invalidated:
         return "the connection to the database was lost"
-    return next((why for part, why in _SAID.items() if part in said), None)
+    return next((why for part, why in _IN_MESSAGE.items() if part in message), None)
 
 
 _POSTGRESQL = {
@@ -119,13 +143,13 @@ _POSTGRESQL = {
     "55P03": "the database is busy",
     "57P": "the database is shutting down or starting",
 }
-_SAID = {
+_IN_MESSAGE = {
     "database is locked": "the database is busy",
     "database or disk is full": "the disk of the database is full; free some space",
     "disk i/o error": "the disk of the database refuses to write; is it full?",
     "readonly database": "the database is read-only",
     "unable to open database file": "the database file cannot be opened",
-    "connection": "the database cannot be reached",  # psycopg before a connection stands
+    "connection": "the database cannot be reached",  # psycopg, while it connects
 }
 
 
@@ -141,6 +165,11 @@ def _engine(url: URL) -> Engine:
     engine = create_engine(
         url, pool_size=POOL_SIZE, max_overflow=MAX_OVERFLOW, connect_args={"timeout": BUSY_TIMEOUT_S}
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _make_private(*_: object) -> None:
+        with suppress(OSError):  # SQLite says better why it cannot open a file
+            make_private(Path(url.database or ""))
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: object) -> None:  # noqa: ARG001

@@ -1,40 +1,45 @@
 """Devices and their environments."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from latency_tables.contract import Device, DeviceRecord, DeviceReport, Environment, Page
 from lut_server.errors import NotFound, Unprocessable
+from lut_server.storage import paging
 from lut_server.storage.database import insert_missing
-from lut_server.storage.models import DeviceRow, EnvironmentRow, TableRow
+from lut_server.storage.models import DeviceRow, EnvironmentRow, LatencyTableRow
 
 SHOWN = 20
 
 
 def register(session: Session, report: DeviceReport, now: datetime) -> DeviceRecord:
     """Store a device and its environment; registering again updates what may change."""
+    columns = add_missing(session, report, now, now)
+    row = session.get_one(DeviceRow, report.device.uuid, with_for_update=True)
+    for name, value in columns.items():
+        setattr(row, name, value)
+    session.flush()
+    return _record(session, row)
+
+
+def add_missing(session: Session, report: DeviceReport, first_seen: datetime, heartbeat_at: datetime) -> dict[str, Any]:
+    """Store a device and its environment if they are not known yet; the columns that a new report may change."""
     device, environment = report.device, report.environment
-    insert_missing(
-        session,
-        EnvironmentRow,
-        [{"digest": environment.digest, "body": environment.canonical}],
-    )
-    changing = {
+    insert_missing(session, EnvironmentRow, [{"digest": environment.digest, "body": environment.canonical}])
+    columns = {
         "name": device.name,
+        "folded_name": device.name.casefold(),
         "kind": device.kind,
         "body": device.canonical,
         "environment": environment.digest,
         "agent": report.agent,
-        "heartbeat_at": now,
+        "heartbeat_at": heartbeat_at,
     }
-    insert_missing(session, DeviceRow, [{"uuid": device.uuid, "first_seen": now, **changing}])
-    row = session.get_one(DeviceRow, device.uuid, with_for_update=True)
-    for name, value in changing.items():
-        setattr(row, name, value)
-    session.flush()
-    return get(session, device.uuid)
+    insert_missing(session, DeviceRow, [{"uuid": device.uuid, "first_seen": first_seen, **columns}])
+    return columns
 
 
 def get(session: Session, uuid: str) -> DeviceRecord:
@@ -48,7 +53,7 @@ def find(session: Session, uuid_or_name: str) -> Device:
     """The device with this uuid, or the only one with this name (case does not matter)."""
     row = session.get(DeviceRow, uuid_or_name)
     if row is None:
-        named = session.scalars(select(DeviceRow).where(func.lower(DeviceRow.name) == func.lower(uuid_or_name))).all()
+        named = session.scalars(select(DeviceRow).where(DeviceRow.folded_name == uuid_or_name.casefold())).all()
         if not named:
             raise unknown(session, "device", uuid_or_name)
         if len(named) > 1:
@@ -77,16 +82,11 @@ def environment(session: Session, digest: str) -> Environment:
 
 
 def page(session: Session, after: str | None, limit: int) -> Page[DeviceRecord]:
-    query = select(DeviceRow).order_by(DeviceRow.uuid).limit(limit + 1)
-    rows = session.scalars(query.where(DeviceRow.uuid > after) if after is not None else query).all()
-    return Page(
-        items=tuple(_record(session, row) for row in rows[:limit]),
-        next=rows[limit - 1].uuid if len(rows) > limit else None,
-    )
+    return paging.page(session, select(DeviceRow), DeviceRow.uuid, after, limit, lambda row: _record(session, row))
 
 
 def unknown_environment(digest: str) -> NotFound:
-    """The error for an environment that is not there."""
+    """The error for an environment that no device reported."""
     return NotFound(
         f"environment={digest!r}: no device reported it; register the device with this environment first",
         field="environment",
@@ -95,12 +95,12 @@ def unknown_environment(digest: str) -> NotFound:
 
 
 def unknown(session: Session, field: str, value: str) -> NotFound:
-    """The error for a device that is not there, with those that are."""
+    """The error for a device that is not registered; it names those that are."""
     rows = session.execute(select(DeviceRow.uuid, DeviceRow.name).order_by(DeviceRow.uuid).limit(SHOWN)).all()
-    there = "; ".join(f"{name} ({uuid})" for uuid, name in rows)
+    names = "; ".join(f"{name} ({uuid})" for uuid, name in rows)
     return NotFound(
         f"{field}={value!r}: no such device. "
-        + (f"Devices there are: {there}" if there else "No device is registered yet: start an agent on one"),
+        + (f"Devices there are: {names}" if names else "No device is registered yet: start an agent on one"),
         field=field,
         value=value,
         known=[uuid for uuid, _ in rows],
@@ -114,5 +114,8 @@ def _record(session: Session, row: DeviceRow) -> DeviceRecord:
         agent=row.agent,
         first_seen=row.first_seen,
         heartbeat_at=row.heartbeat_at,
-        tables=session.scalar(select(func.count()).select_from(TableRow).where(TableRow.device == row.uuid)) or 0,
+        tables=session.scalar(
+            select(func.count()).select_from(LatencyTableRow).where(LatencyTableRow.device == row.uuid)
+        )
+        or 0,
     )

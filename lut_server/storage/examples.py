@@ -1,4 +1,4 @@
-"""Things that are in this database, for the examples on the docs page."""
+"""Rows of this database for the examples on the docs page."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 from latency_tables.contract import DeviceRecord, LatencyTable, Runtime
 from lut_server.analysis.likeness import differences
 from lut_server.storage import devices, networks, overview, tables
-from lut_server.storage.models import CalibrationRow, JobRow, LeaseRow, MeasurementRow, NetworkRow, TableRow
+from lut_server.storage.models import CalibrationRow, JobRow, LatencyTableRow, LeaseRow, MeasurementRow, NetworkRow
 
 CANDIDATES = 20
 
 
 @dataclass(frozen=True)
-class Found:
-    """The newest table, what to compare it with, and the newest of what else there is (None if there is none)."""
+class Examples:
+    """The newest table, a pair to compare, and the newest of everything else (None if there is none)."""
 
     table: LatencyTable
     digest: str
@@ -35,14 +35,14 @@ class Found:
     calibration: tuple[UUID, UUID] | None
 
 
-def find(session: Session) -> Found | None:
+def find(session: Session) -> Examples | None:
     """None while there is no table."""
-    newest = session.scalars(select(TableRow).order_by(*tables.NEWEST_FIRST).limit(1)).one_or_none()
+    newest = session.scalars(select(LatencyTableRow).order_by(*tables.NEWEST_FIRST).limit(1)).one_or_none()
     if newest is None:
         return None
     table = tables.get(session, newest.id)
     compared, allow_unlike = _pair(session)
-    return Found(
+    return Examples(
         table=table,
         digest=newest.content_digest,
         compared=compared,
@@ -72,9 +72,9 @@ def _first(session: Session, query: Any) -> Any:
 
 
 def _pair(session: Session) -> tuple[tuple[UUID, UUID], bool]:
-    """Two recent tables that are best compared: like, of two devices, large; the newest with itself if it is alone."""
+    """The two recent tables that compare best: alike, of two devices, large; a single table with itself."""
     recent = overview.newest_tables(session)[:CANDIDATES]
-    conditions = {item.id: overview.conditions(session, item) for item in recent}
+    conditions = {table.id: overview.conditions(session, table) for table in recent}
     best, best_rank = (recent[0].id, recent[0].id), (True, True, 0)
     for newer, older in combinations(recent, 2):
         if (newer.space, newer.space_digest) == (older.space, older.space_digest):
@@ -89,4 +89,4 @@ def _prediction(session: Session) -> tuple[str, Runtime] | None:
     """The device and runtime where the newest network was predicted."""
     newest = session.scalar(select(NetworkRow.digest).order_by(NetworkRow.sequence.desc()).limit(1))
     results = networks.get(session, newest).results if newest else ()
-    return next(((item.device.uuid, item.runtime) for item in results if item.raw_us), None)
+    return next(((result.device.uuid, result.runtime) for result in results if result.raw_us), None)

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lut_server.storage.models import DeviceRow, JobRow, LeaseRow, MeasurementRow, TableRow
+from lut_server.storage.models import DeviceRow, JobRow, LatencyTableRow, LeaseRow, MeasurementRow
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,15 @@ def read(session: Session, now: datetime) -> Figures:
     by_device = select(MeasurementRow.device, func.count()).group_by(MeasurementRow.device)
     for device, count in session.execute(by_device):
         measurements[kinds[device]] += count
-    what = (TableRow.device, TableRow.space, TableRow.mode, TableRow.precision, TableRow.batch_size, TableRow.threads)
-    newest = session.execute(select(func.max(TableRow.created_at), *what).group_by(*what))
+    labels_of = (
+        LatencyTableRow.device,
+        LatencyTableRow.space,
+        LatencyTableRow.mode,
+        LatencyTableRow.precision,
+        LatencyTableRow.batch_size,
+        LatencyTableRow.threads,
+    )
+    newest = session.execute(select(func.max(LatencyTableRow.created_at), *labels_of).group_by(*labels_of))
     return Figures(
         jobs=jobs,
         queue_age_s=_age_s(oldest, now),

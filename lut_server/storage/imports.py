@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import CalibrationFile, LatencyTable, TableSummary
+from latency_tables.contract import CalibrationFile, DeviceReport, LatencyTable, TableSummary
 from lut_server.errors import Conflict, Unprocessable
-from lut_server.storage import calibrations, networks, operations, tables
-from lut_server.storage.database import insert_missing
-from lut_server.storage.models import CalibrationRow, DeviceRow, EnvironmentRow, TableRow
+from lut_server.storage import calibrations, devices, networks, operations, tables
+from lut_server.storage.models import CalibrationRow, LatencyTableRow
 
 CLOCKS_DIFFER = timedelta(days=1)
 
@@ -19,12 +18,12 @@ def put(
 ) -> TableSummary:
     """Store a table, and its calibration, under the ids that they have; the same again changes nothing.
 
-    Its device and environment are made known if they are not yet; a device that is known keeps what it says of itself.
+    A known device keeps its own description.
 
     Raises:
         Unprocessable: its rows are not of one definition of its space, it was built in the future, or the calibration
             is of another table.
-        Conflict: an id stands for something else.
+        Conflict: another table or calibration has its id.
     """
     _check(table, now)
     _put_table(session, table, now)
@@ -34,7 +33,7 @@ def put(
 
 
 def _put_table(session: Session, table: LatencyTable, now: datetime) -> None:
-    stored = session.scalar(select(TableRow.content_digest).where(TableRow.id == table.id))
+    stored = session.scalar(select(LatencyTableRow.content_digest).where(LatencyTableRow.id == table.id))
     if stored is not None:
         if stored != table.digest:
             raise Conflict(
@@ -43,23 +42,8 @@ def _put_table(session: Session, table: LatencyTable, now: datetime) -> None:
                 value=str(table.id),
             )
         return
-    device, environment = table.device, table.environment
-    insert_missing(
-        session,
-        EnvironmentRow,
-        [{"digest": environment.digest, "body": environment.canonical}],
-    )
-    known = {
-        "uuid": device.uuid,
-        "name": device.name,
-        "kind": device.kind,
-        "body": device.canonical,
-        "environment": environment.digest,
-        "agent": "imported table",
-        "first_seen": now,
-        "heartbeat_at": table.created_at,
-    }
-    insert_missing(session, DeviceRow, [known])
+    report = DeviceReport(device=table.device, environment=table.environment, agent="imported table")
+    devices.add_missing(session, report, first_seen=now, heartbeat_at=table.created_at)
     operations.add(session, (row.operation for row in table.rows))
     session.add(tables.new_row(table))
     session.flush()
@@ -74,9 +58,9 @@ def _put_calibration(session: Session, table: LatencyTable, file: CalibrationFil
             field="table_id",
             value=str(calibration.table_id),
         )
-    known = {row.operation.digest for row in table.rows}
-    executed = {item.operation.digest for network in file.networks for item in network.operations}
-    if {row.key for row in calibration.rows} != known or not executed <= known:
+    keys = {row.operation.digest for row in table.rows}
+    executed = {counted.operation.digest for network in file.networks for counted in network.operations}
+    if {row.key for row in calibration.rows} != keys or not executed <= keys:
         raise Unprocessable("rows: the calibration has other operations than the table", field="rows")
     stored = session.scalar(select(CalibrationRow.content_digest).where(CalibrationRow.id == calibration.id))
     if stored is not None:
@@ -95,7 +79,7 @@ def _put_calibration(session: Session, table: LatencyTable, file: CalibrationFil
 def _require_past(created_at: datetime, now: datetime, noun: str) -> None:
     if created_at > now + CLOCKS_DIFFER:
         raise Unprocessable(
-            f"created_at={created_at.isoformat()}: is in the future, it would be the newest {noun} until then",
+            f"created_at={created_at.isoformat()}: is in the future; was the clock wrong where this {noun} was made?",
             field="created_at",
             value=created_at.isoformat(),
         )
@@ -103,11 +87,11 @@ def _require_past(created_at: datetime, now: datetime, noun: str) -> None:
 
 def _check(table: LatencyTable, now: datetime) -> None:
     _require_past(table.created_at, now, "table")
-    seen: set[str] = set()
+    keys: set[str] = set()
     for row in table.rows:
         spec = row.operation
         if (spec.space, spec.space_digest) != (table.space, table.space_digest):
             raise Unprocessable(f"rows: {spec} is not of space {table.space!r} with the table's space_digest")
-        if spec.digest in seen:
+        if spec.digest in keys:
             raise Unprocessable(f"rows: {spec} is repeated")
-        seen.add(spec.digest)
+        keys.add(spec.digest)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from latency_tables.contract import Job, JobRequest, JobState, Page, Progress
@@ -18,20 +18,18 @@ def submit(session: Session, id: UUID, request: JobRequest, now: datetime) -> Jo
 
     Raises:
         NotFound: the selector names a device that is not registered.
-        Conflict: the id stands for another request.
+        Conflict: the id belongs to another request.
     """
     if not session.scalar(select(JobRow.sequence).where(JobRow.id == id)):
         _require_device(session, request)
         networks.add(session, request.networks, now)
         operations.add(session, request.operations)
         insert_missing(session, JobRow, [_new(id, request, now)])
-        keys = [{"job_id": id, "key": key, "position": place} for place, key in enumerate(request.keys)]
+        keys = [{"job_id": id, "key": key, "position": position} for position, key in enumerate(request.keys)]
         insert_missing(session, JobKeyRow, keys)
     row = load(session, id)
     if row.digest != request.digest:
-        raise Conflict(
-            f"id={id}: this id stands for another job already; make a new one (UUIDv7)", field="id", value=str(id)
-        )
+        raise Conflict(f"id={id}: another job has this id already; make a new one (UUIDv7)", field="id", value=str(id))
     return read(row, request)
 
 
@@ -70,7 +68,7 @@ def load(session: Session, id: UUID, *, for_update: bool = False) -> JobRow:
 
 
 def read(row: JobRow, request: JobRequest | None = None) -> Job:
-    """A job as it goes out; its `request` is parsed if it is not given."""
+    """A row as a job; pass `request` if it is parsed already."""
     return Job.model_validate(
         {
             "id": row.id,
@@ -92,7 +90,7 @@ def _new(id: UUID, request: JobRequest, now: datetime) -> dict[str, object]:
         "digest": request.digest,
         "body": request.canonical,
         "device_uuid": request.device.uuid,
-        "device_name": request.device.name,
+        "device_name": request.device.name and request.device.name.casefold(),
         "device_kind": request.device.kind,
         "runtime": request.runtime.digest,
         "state": "queued",
@@ -107,7 +105,6 @@ def _require_device(session: Session, request: JobRequest) -> None:
     uuid, name = request.device.uuid, request.device.name
     if uuid is not None and session.get(DeviceRow, uuid) is None:
         raise devices.unknown(session, "device.uuid", uuid)
-    if name is not None and not session.scalar(
-        select(func.count()).select_from(DeviceRow).where(DeviceRow.name == name)
-    ):
+    named = select(DeviceRow.uuid).where(DeviceRow.folded_name == (name or "").casefold()).limit(1)
+    if name is not None and session.scalar(named) is None:
         raise devices.unknown(session, "device.name", name)

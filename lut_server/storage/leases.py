@@ -1,7 +1,7 @@
-"""Leases: who works on which job, by the server's clock alone.
+"""Leases: which device works on which job, by the server's clock alone.
 
-Not every request locks device, lease and job in the same order: where two wait for each other, PostgreSQL ends one of
-them, which is a 503 and a retry.
+Requests lock device, lease and job in different orders. If two wait for each other, PostgreSQL ends one of them: a 503
+and a retry.
 """
 
 import hmac
@@ -17,6 +17,7 @@ from latency_tables.contract import (
     Completion,
     Job,
     JobRequest,
+    LatencyTable,
     Lease,
     LeaseRenewal,
     LeaseRequest,
@@ -31,6 +32,7 @@ LEASE = timedelta(seconds=120)
 RENEW_EVERY_S = 20.0
 MAX_ATTEMPTS = 3
 MISSING_SHOWN = 5
+ENDED = ("done", "failed", "cancelled")
 
 
 def claim(session: Session, request: LeaseRequest, now: datetime) -> Lease | None:
@@ -79,7 +81,7 @@ def claim(session: Session, request: LeaseRequest, now: datetime) -> Lease | Non
 
 
 def with_work(session: Session, uuids: Collection[str]) -> list[str]:
-    """Those of the devices that could claim a job now, no more than there are jobs."""
+    """Which of the devices could claim a job now; at most as many as there are queued jobs."""
     queued = session.scalar(select(func.count()).select_from(JobRow).where(JobRow.state == "queued")) or 0
     query = select(DeviceRow.uuid).where(
         DeviceRow.uuid.in_(uuids), ~_active_on(DeviceRow.uuid).exists(), _queued_for(DeviceRow).exists()
@@ -112,8 +114,34 @@ def give_back(session: Session, id: UUID, token: str, now: datetime) -> None:
         job.updated_at = now
 
 
-def complete(session: Session, id: UUID, token: str, completion: Completion, now: datetime) -> Job:
+def about_to_finish(
+    session: Session, id: UUID, token: str, completion: Completion
+) -> tuple[LeaseRow, JobRequest] | None:
+    """The lease and the request of its job, if this completion would end the job as done; locks nothing.
+
+    Raises:
+        NotFound: no such lease.
+        LeaseEnded: the token is another claim's.
+    """
+    lease = _load(session, id, token, for_update=False)
+    job = jobs.load(session, lease.job_id)
+    if completion.error or lease.completion is not None or lease.state == "released" or job.state in ENDED:
+        return None
+    request = JobRequest.model_validate_json(job.body)
+    return None if measurements.remaining(session, job, lease, request) else (lease, request)
+
+
+def complete(
+    session: Session,
+    id: UUID,
+    token: str,
+    completion: Completion,
+    now: datetime,
+    drafted: LatencyTable | None = None,
+) -> Job:
     """End a lease and its job. A lease that expired still completes its job if no other attempt has.
+
+    `drafted`: the table that the job ends in, if it was drafted before; it keeps its id.
 
     Raises:
         Conflict: keys are missing, or this lease was completed otherwise.
@@ -121,9 +149,9 @@ def complete(session: Session, id: UUID, token: str, completion: Completion, now
     """
     lease = _load(session, id, token)
     job = jobs.load(session, lease.job_id, for_update=True)
-    said = completion.model_dump_json()
+    body = completion.model_dump_json()
     if lease.completion is not None:
-        if lease.completion != said:
+        if lease.completion != body:
             raise Conflict(f"lease {id} was completed otherwise: {lease.completion}", field="error")
         return jobs.read(job)
     late = lease.state != "active" or lease.expires_at <= now
@@ -135,12 +163,12 @@ def complete(session: Session, id: UUID, token: str, completion: Completion, now
             job.state = "failed"
             job.error = completion.error
         else:
-            _finish(session, lease, job, request, now)
+            _finish(session, lease, job, request, now, drafted)
         job.updated_at = now
         _end_others(session, lease)
     if lease.state == "active":
         lease.state = "completed"
-    lease.completion = said
+    lease.completion = body
     return jobs.read(job, request)
 
 
@@ -174,19 +202,26 @@ def expire(session: Session, now: datetime) -> None:
     session.flush()  # before a new active lease is inserted: only one may be active
 
 
-def _finish(session: Session, lease: LeaseRow, job: JobRow, request: JobRequest, now: datetime) -> None:
+def _finish(
+    session: Session,
+    lease: LeaseRow,
+    job: JobRow,
+    request: JobRequest,
+    now: datetime,
+    drafted: LatencyTable | None,
+) -> None:
     missing = set(measurements.remaining(session, job, lease, request))
     if missing:
-        specs = [str(operation) for operation in request.operations if operation.digest in missing]
-        named = specs or sorted(missing)
+        operations = [str(operation) for operation in request.operations if operation.digest in missing]
+        names = operations or sorted(missing)
         raise Conflict(
             f"{len(missing)} of {len(request.keys)} keys are not measured yet on {lease.device} in this environment "
-            f"and by method {lease.method_version}: {'; '.join(named[:MISSING_SHOWN])}"
-            f"{'; …' if len(named) > MISSING_SHOWN else ''}. Send their measurements, then complete",
+            f"and by method {lease.method_version}: {'; '.join(names[:MISSING_SHOWN])}"
+            f"{'; …' if len(names) > MISSING_SHOWN else ''}. Send their measurements, then complete",
             missing=sorted(missing),
         )
     if request.operations:
-        job.table_id = tables.build(session, request, job.runtime, lease, now)
+        job.table_id = tables.build(session, request, lease, now, drafted)
     job.state = "done"
     job.progress = Progress(done=len(request.keys), total=len(request.keys)).model_dump_json()
 
@@ -200,23 +235,23 @@ def _end_others(session: Session, lease: LeaseRow) -> None:
 def _hand_out(session: Session, lease: LeaseRow, job: JobRow) -> Lease:
     token = secrets.token_urlsafe(32)
     lease.token_digest = sha256(token)
-    said = jobs.read(job)
+    leased = jobs.read(job)
     return Lease(
         id=lease.id,
         token=token,
-        job=said,
-        remaining=tuple(measurements.remaining(session, job, lease, said.request)),
+        job=leased,
+        remaining=tuple(measurements.remaining(session, job, lease, leased.request)),
         expires_at=lease.expires_at,
         renew_every_s=RENEW_EVERY_S,
     )
 
 
-def _load(session: Session, id: UUID, token: str) -> LeaseRow:
-    lease = session.get(LeaseRow, id, with_for_update=True)
+def _load(session: Session, id: UUID, token: str, *, for_update: bool = True) -> LeaseRow:
+    lease = session.get(LeaseRow, id, with_for_update=for_update)
     if lease is None:
         raise _unknown(id)
     if not hmac.compare_digest(lease.token_digest, sha256(token)):
-        raise LeaseEnded(f"lease {id}: not with this Lease-Token; another claim holds it")
+        raise LeaseEnded(f"lease {id}: this Lease-Token is not valid; a later claim holds the lease")
     return lease
 
 
@@ -252,6 +287,6 @@ def _queued_for(device: DeviceRow | type[DeviceRow]) -> Select[JobRow]:
     return select(JobRow).where(
         JobRow.state == "queued",
         or_(JobRow.device_uuid.is_(None), JobRow.device_uuid == device.uuid),
-        or_(JobRow.device_name.is_(None), JobRow.device_name == device.name),
+        or_(JobRow.device_name.is_(None), JobRow.device_name == device.folded_name),
         or_(JobRow.device_kind.is_(None), JobRow.device_kind == device.kind),
     )

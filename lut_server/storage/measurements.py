@@ -12,27 +12,27 @@ from sqlalchemy.orm import Session
 from latency_tables.contract import JobRequest, Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
 from lut_server.errors import Conflict, NotFound, Unprocessable
 from lut_server.storage import devices, paging
-from lut_server.storage.database import insert_missing
+from lut_server.storage.database import insert_missing, select_in
 from lut_server.storage.models import DeviceRow, EnvironmentRow, JobKeyRow, JobRow, LeaseRow, MeasurementRow
 
-Row = Mapping[str, Any]
+Columns = Mapping[str, Any]
 LAST_COUNTS = (MeasurementRow.sound, MeasurementRow.sequence)
-"""In this order the last of several measurements counts: the newest sound one, or the newest if none is sound."""
+"""Of several measurements the last in this order counts: the newest sound one, or the newest if none is sound."""
 FEW = 50  # more keys than these are looked up by reading all of their job's
 
 
-def put(session: Session, rows: Sequence[Row], now: datetime) -> list[Receipt]:
-    """Store all of them or none; one that is stored already gets its first receipt again.
+def put(session: Session, rows: Sequence[Columns], now: datetime) -> list[Receipt]:
+    """Store all measurements or none; one that is stored already gets its first receipt again.
 
     Raises:
         NotFound: a job, device or environment is not known.
-        Unprocessable: a key is not one of its job's, or an id stands twice.
-        Conflict: an id stands for other content.
+        Unprocessable: a key is not one of its job's, or an id is repeated.
+        Conflict: another measurement is stored under an id.
     """
     ids = [row["id"] for row in rows]
     if len(set(ids)) != len(ids):
-        twice = next(id for id in ids if ids.count(id) > 1)
-        raise Unprocessable(f"id={twice}: stands twice in this batch; send each once", field="id", value=str(twice))
+        repeated = next(id for id in ids if ids.count(id) > 1)
+        raise Unprocessable(f"id={repeated}: is repeated in this batch; send it once", field="id", value=str(repeated))
     late = _check(session, rows, now)
     stamped = [{**row, "late": late[row["job_id"], row["device"]], "received_at": now} for row in rows]
     inserted = insert_missing(session, MeasurementRow, sorted(stamped, key=lambda row: row["id"]))
@@ -73,9 +73,9 @@ def page(
 
 
 def remaining(session: Session, job: JobRow, lease: LeaseRow, request: JobRequest) -> list[str]:
-    """Keys of a job that nobody measured yet on the lease's device, in its environment, by its method.
+    """Keys of a job that are not measured yet on the lease's device, in its environment, by its method.
 
-    If the job repeats what is doubtful, a doubtful measurement counts only if it is the job's own: whoever resumes it
+    If the job repeats doubtful measurements, a doubtful one counts only if it is the job's own: resuming the job
     repeats nothing.
     """
     counts = or_(MeasurementRow.sound, MeasurementRow.job_id == job.id) if request.repeat_doubtful else true()
@@ -96,12 +96,12 @@ def _receipts(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Re
     columns = (MeasurementRow.id, MeasurementRow.digest, MeasurementRow.late, MeasurementRow.received_at)
     return {
         id: (digest, Receipt(id=id, late=late, received_at=received_at))
-        for id, digest, late, received_at in session.execute(select(*columns).where(MeasurementRow.id.in_(ids)))
+        for id, digest, late, received_at in select_in(session, select(*columns), MeasurementRow.id, ids)
     }
 
 
-def _check(session: Session, rows: Sequence[Row], now: datetime) -> dict[tuple[UUID, str], bool]:
-    """Require that all they name is known; for each job and device, whether its results are late by now."""
+def _check(session: Session, rows: Sequence[Columns], now: datetime) -> dict[tuple[UUID, str], bool]:
+    """Whether results are late, by job and device; refuses rows whose job, key, device or environment is unknown."""
     late = {}
     for job_id, device, environment in {(row["job_id"], row["device"], row["environment"]) for row in rows}:
         on_time = exists().where(
@@ -125,8 +125,8 @@ def _check(session: Session, rows: Sequence[Row], now: datetime) -> dict[tuple[U
 
 def _require_keys(session: Session, job_id: UUID, keys: set[str]) -> None:
     query = select(JobKeyRow.key).where(JobKeyRow.job_id == job_id)
-    known = session.scalars(query.where(JobKeyRow.key.in_(keys)) if len(keys) <= FEW else query)
-    for key in sorted(keys.difference(known)):
+    job_keys = session.scalars(query.where(JobKeyRow.key.in_(keys)) if len(keys) <= FEW else query)
+    for key in sorted(keys.difference(job_keys)):
         if session.scalar(select(JobRow.sequence).where(JobRow.id == job_id)) is None:
             raise NotFound(f"job_id={job_id}: no such job; submit it first", field="job_id", value=str(job_id))
         raise Unprocessable(
@@ -136,8 +136,8 @@ def _require_keys(session: Session, job_id: UUID, keys: set[str]) -> None:
         )
 
 
-def to_row(measurement: Measurement) -> Row:
-    """The columns of a measurement, but those that are known only when it is stored.
+def to_row(measurement: Measurement) -> Columns:
+    """The columns of a measurement, without those that depend on when it is stored.
 
     Made before the transaction begins: SQLite takes one writer at a time.
     """

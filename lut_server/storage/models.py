@@ -10,6 +10,8 @@ from sqlalchemy.types import TypeDecorator
 
 Digest = String(64)
 DeviceUuid = String(100)
+Word = String(64)
+"""A name, a version, or one of the values that the contract lists."""
 Sequence = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER PRIMARY KEY only
 
 
@@ -49,11 +51,14 @@ class EnvironmentRow(Base):
 
 
 class DeviceRow(Base):
+    """`folded_name` is what names are compared by (str.casefold): lower() of SQLite knows ASCII only."""
+
     __tablename__ = "devices"
 
     uuid: Mapped[str] = mapped_column(DeviceUuid, primary_key=True)
     name: Mapped[str]
-    kind: Mapped[str] = mapped_column(String(10))
+    folded_name: Mapped[str]
+    kind: Mapped[str] = mapped_column(Word)
     body: Mapped[str]
     environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
     agent: Mapped[str]
@@ -66,7 +71,7 @@ class OperationRow(Base):
     __table_args__ = (Index(None, "space", "space_digest"),)
 
     digest: Mapped[str] = mapped_column(Digest, primary_key=True)
-    space: Mapped[str] = mapped_column(String(64))
+    space: Mapped[str] = mapped_column(Word)
     space_digest: Mapped[str] = mapped_column(Digest)
     body: Mapped[str]
 
@@ -77,13 +82,13 @@ class NetworkRow(Base):
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
     digest: Mapped[str] = mapped_column(Digest, unique=True)
-    space: Mapped[str] = mapped_column(String(64))
+    space: Mapped[str] = mapped_column(Word)
     space_digest: Mapped[str] = mapped_column(Digest)
     body: Mapped[str]
     created_at: Mapped[datetime]
 
 
-class TableRow(Base):
+class LatencyTableRow(Base):
     """An immutable table; `content` is its JSON as it goes out."""
 
     __tablename__ = "tables"
@@ -97,12 +102,12 @@ class TableRow(Base):
     device_name: Mapped[str]
     environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
     runtime: Mapped[str] = mapped_column(Digest)
-    mode: Mapped[str] = mapped_column(String(64))
-    precision: Mapped[str] = mapped_column(String(64))
+    mode: Mapped[str] = mapped_column(Word)
+    precision: Mapped[str] = mapped_column(Word)
     batch_size: Mapped[int]
     threads: Mapped[int | None]
-    method_version: Mapped[str] = mapped_column(String(64))
-    space: Mapped[str] = mapped_column(String(64))
+    method_version: Mapped[str] = mapped_column(Word)
+    space: Mapped[str] = mapped_column(Word)
     space_digest: Mapped[str] = mapped_column(Digest)
     rows: Mapped[int]
     content: Mapped[bytes] = mapped_column(deferred=True)
@@ -116,16 +121,18 @@ class CalibrationRow(Base):
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
     id: Mapped[UUID] = mapped_column(unique=True)
-    table_id: Mapped[UUID] = mapped_column(ForeignKey(TableRow.id))
+    table_id: Mapped[UUID] = mapped_column(ForeignKey(LatencyTableRow.id))
     content_digest: Mapped[str] = mapped_column(Digest)
     evidence: Mapped[str] = mapped_column(Digest)
     created_at: Mapped[datetime]
-    version: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(Word)
     card: Mapped[str]
     content: Mapped[bytes] = mapped_column(deferred=True)
 
 
 class JobRow(Base):
+    """`device_name` is folded as that of a device; `body` has it as it was given."""
+
     __tablename__ = "jobs"
     __table_args__ = (Index(None, "state", "sequence"),)
 
@@ -135,13 +142,13 @@ class JobRow(Base):
     body: Mapped[str]
     device_uuid: Mapped[str | None] = mapped_column(DeviceUuid)
     device_name: Mapped[str | None]
-    device_kind: Mapped[str | None] = mapped_column(String(10))
+    device_kind: Mapped[str | None] = mapped_column(Word)
     runtime: Mapped[str] = mapped_column(Digest)
-    state: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(Word)
     progress: Mapped[str]
     attempts: Mapped[int]
     error: Mapped[str | None]
-    table_id: Mapped[UUID | None] = mapped_column(ForeignKey(TableRow.id))
+    table_id: Mapped[UUID | None] = mapped_column(ForeignKey(LatencyTableRow.id))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -159,8 +166,8 @@ class JobKeyRow(Base):
 class LeaseRow(Base):
     """A claim on a job; states: active, completed, released, expired, superseded.
 
-    One that was not renewed in time stays expired, also if it then completes its job: `completion` says that it did.
-    Superseded is one whose job another's late completion ended.
+    A lease that was not renewed in time stays expired, even if it completes its job later; `completion` tells.
+    Superseded: another lease completed the job after this one was handed out.
     """
 
     __tablename__ = "leases"
@@ -186,9 +193,9 @@ class LeaseRow(Base):
     job_id: Mapped[UUID] = mapped_column(ForeignKey(JobRow.id))
     device: Mapped[str] = mapped_column(ForeignKey(DeviceRow.uuid))
     environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
-    method_version: Mapped[str] = mapped_column(String(64))
+    method_version: Mapped[str] = mapped_column(Word)
     token_digest: Mapped[str] = mapped_column(Digest)
-    state: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(Word)
     completion: Mapped[str | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
@@ -208,7 +215,7 @@ class MeasurementRow(Base):
     device: Mapped[str] = mapped_column(ForeignKey(DeviceRow.uuid), index=True)
     environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
     runtime: Mapped[str] = mapped_column(Digest)
-    method_version: Mapped[str] = mapped_column(String(64))
+    method_version: Mapped[str] = mapped_column(Word)
     sound: Mapped[bool]
     late: Mapped[bool]
     received_at: Mapped[datetime]
@@ -222,7 +229,7 @@ class TokenRow(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
-    role: Mapped[str] = mapped_column(String(10))
+    role: Mapped[str] = mapped_column(Word)
     device: Mapped[str | None] = mapped_column(DeviceUuid)
     digest: Mapped[str] = mapped_column(Digest, unique=True)
     key_id: Mapped[str] = mapped_column(String(16))

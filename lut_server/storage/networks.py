@@ -1,4 +1,4 @@
-"""Networks, and what they cost where: the table's sum beside the end-to-end latency."""
+"""Networks with their results on every device: the predicted latency beside the measured one."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -30,7 +30,7 @@ def put(session: Session, network: NetworkSpec, now: datetime) -> NetworkRecord:
 
 def add(session: Session, networks: Iterable[NetworkSpec], now: datetime) -> None:
     ordered = sorted(networks, key=lambda network: network.digest)
-    operations.add(session, {item.operation for network in ordered for item in network.operations})
+    operations.add(session, {counted.operation for network in ordered for counted in network.operations})
     rows = [
         {
             "digest": network.digest,
@@ -63,18 +63,18 @@ def page(session: Session, after: str | None, limit: int) -> Page[NetworkRecord]
 def _record(session: Session, row: NetworkRow) -> NetworkRecord:
     network = NetworkSpec.model_validate_json(row.body)
     query = select(MeasurementRow).where(MeasurementRow.key == row.digest).order_by(*measurements.LAST_COUNTS)
-    best = {(one.device, one.environment, one.runtime): one for one in session.scalars(query)}
+    last = {(row.device, row.environment, row.runtime): row for row in session.scalars(query)}
     return NetworkRecord(
         id=row.digest,
         network=network,
         created_at=row.created_at,
-        results=tuple(_result(session, network, measured) for measured in best.values()),
+        results=tuple(_result(session, network, measured) for measured in last.values()),
     )
 
 
 def _result(session: Session, network: NetworkSpec, row: MeasurementRow) -> NetworkResult:
     measurement = Measurement.model_validate_json(row.body)
-    said, basis = _predict(session, network, row, measurement)
+    prediction, basis = _predict(session, network, row, measurement)
     return NetworkResult(
         device=devices.find(session, row.device),
         environment=row.environment,
@@ -84,19 +84,19 @@ def _result(session: Session, network: NetworkSpec, row: MeasurementRow) -> Netw
         quality=measurement.quality,
         measurement_id=measurement.id,
         measured_at=measurement.measured_at,
-        table_id=said and said.table_id,
-        raw_us=said and said.raw_us,
-        calibration_id=said and said.calibration_id,
-        predicted_us=said and said.predicted_us,
-        low_us=said and said.low_us,
-        high_us=said and said.high_us,
+        table_id=prediction and prediction.table_id,
+        raw_us=prediction and prediction.raw_us,
+        calibration_id=prediction and prediction.calibration_id,
+        predicted_us=prediction and prediction.predicted_us,
+        low_us=prediction and prediction.low_us,
+        high_us=prediction and prediction.high_us,
     )
 
 
 def _predict(
     session: Session, network: NetworkSpec, row: MeasurementRow, measurement: Measurement
 ) -> tuple[Prediction | None, Basis]:
-    """By the newest table under the conditions of a measurement, and what its latencies are to be compared with."""
+    """A prediction by the newest table under the conditions of a measurement; and which latencies it is made of."""
     table = tables.newest_under(
         session,
         device=row.device,

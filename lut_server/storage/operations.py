@@ -1,15 +1,13 @@
 """Operation specs by their digest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from latency_tables.contract import OperationSpec
-from lut_server.storage.database import insert_missing
+from lut_server.storage.database import insert_missing, select_in
 from lut_server.storage.models import OperationRow
-
-KEYS_PER_QUERY = 500
 
 
 def add(session: Session, operations: Iterable[OperationSpec]) -> None:
@@ -25,13 +23,10 @@ def add(session: Session, operations: Iterable[OperationSpec]) -> None:
     insert_missing(session, OperationRow, sorted(rows, key=lambda row: row["digest"]))
 
 
-def of_space(session: Session, space: str, space_digest: str, keys: Sequence[str]) -> dict[str, OperationSpec]:
+def of_space(session: Session, space: str, space_digest: str, keys: Iterable[str]) -> dict[str, OperationSpec]:
     """Those of the keys that are operations of one definition of a space."""
     query = select(OperationRow.digest, OperationRow.body).where(
         OperationRow.space == space, OperationRow.space_digest == space_digest
     )
-    found: dict[str, OperationSpec] = {}
-    for start in range(0, len(keys), KEYS_PER_QUERY):
-        part = query.where(OperationRow.digest.in_(keys[start : start + KEYS_PER_QUERY]))
-        found |= {digest: OperationSpec.model_validate_json(body) for digest, body in session.execute(part)}
-    return found
+    rows = select_in(session, query, OperationRow.digest, keys)
+    return {digest: OperationSpec.model_validate_json(body) for digest, body in rows}

@@ -1,4 +1,4 @@
-"""What people look at first: the newest of everything, bounded."""
+"""The newest of everything, bounded, for the web page."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from latency_tables.contract import DeviceRecord, Job, NetworkRecord, TableSummary
 from lut_server.analysis.likeness import Conditions
 from lut_server.storage import devices, health, jobs, networks, tables
-from lut_server.storage.models import DeviceRow, JobRow, LeaseRow, NetworkRow, TableRow
+from lut_server.storage.models import DeviceRow, JobRow, LatencyTableRow, LeaseRow, NetworkRow
 
 ACTIVE_JOBS = 50
 ENDED_JOBS = 20
@@ -21,13 +21,16 @@ NETWORKS = 50
 
 
 class Queue(NamedTuple):
-    """`running` and `queued` oldest first, `ended` newest first; `counts` of all jobs by state; `places` of jobs."""
+    """`running` and `queued` oldest first, `ended` newest first.
+
+    `counts`: of all jobs by state. `ran_on`: the name of the device that each job runs or ran on.
+    """
 
     running: Sequence[Job]
     queued: Sequence[Job]
     ended: Sequence[Job]
     counts: dict[str, int]
-    places: dict[UUID, str]
+    ran_on: dict[UUID, str]
 
 
 def queue(session: Session) -> Queue:
@@ -43,7 +46,7 @@ def queue(session: Session) -> Queue:
         .order_by(JobRow.updated_at.desc(), JobRow.sequence.desc())
         .limit(ENDED_JOBS)
     ).all()
-    places = (
+    ran_on = (
         select(LeaseRow.job_id, DeviceRow.name)
         .join(DeviceRow, DeviceRow.uuid == LeaseRow.device)
         .where(LeaseRow.job_id.in_([row.id for row in (*running, *ended)]))
@@ -54,7 +57,7 @@ def queue(session: Session) -> Queue:
         queued=[jobs.read(row) for row in queued],
         ended=[jobs.read(row) for row in ended],
         counts=counts,
-        places=dict(session.execute(places).all()),
+        ran_on=dict(session.execute(ran_on).all()),
     )
 
 
@@ -69,7 +72,7 @@ def device_names(session: Session) -> dict[str, str]:
 
 
 def newest_tables(session: Session) -> list[TableSummary]:
-    rows = session.scalars(select(TableRow).order_by(*tables.NEWEST_FIRST).limit(TABLES)).all()
+    rows = session.scalars(select(LatencyTableRow).order_by(*tables.NEWEST_FIRST).limit(TABLES)).all()
     return [tables.find(session, row.id) for row in rows]
 
 
@@ -81,5 +84,4 @@ def newest_networks(session: Session) -> list[NetworkRecord]:
 def conditions(session: Session, table: TableSummary) -> Conditions:
     """Under which a table was measured."""
     environment = devices.environment(session, table.environment)
-    runtime = table.runtime
-    return Conditions(table.device, environment, table.method_version, runtime.batch_size, runtime.threads)
+    return Conditions(table.device, environment, table.method_version, table.runtime)

@@ -12,24 +12,16 @@ from latency_tables.latencies import basis_of
 from lut_server.analysis.prediction import Predictor
 from lut_server.errors import NotFound
 from lut_server.storage import calibrations, tables
-from lut_server.storage.models import TableRow
+from lut_server.storage.memory import remembered
+from lut_server.storage.models import LatencyTableRow
 
 MAX_REMEMBERED = 64
 
-# Neither tables nor calibrations change, and fitting one again takes a while.
-_predictors: dict[tuple[UUID, UUID | None], Predictor] = {}
-
 
 def predictor(session: Session, table_id: UUID) -> Predictor:
-    """A table with its newest calibration."""
+    """A table with its newest calibration. Neither changes, and fitting takes a while, so it is remembered."""
     key = (table_id, calibrations.newest(session, table_id))
-    found = _predictors.get(key)
-    if found is None:
-        found = _fit(session, *key)
-        if len(_predictors) >= MAX_REMEMBERED:
-            _predictors.clear()
-        _predictors[key] = found
-    return found
+    return remembered(session, "predictors", MAX_REMEMBERED, key, lambda: _fit(session, *key))
 
 
 def predict(session: Session, request: PredictionRequest) -> tuple[Prediction, ...]:
@@ -40,17 +32,19 @@ def predict(session: Session, request: PredictionRequest) -> tuple[Prediction, .
         MissingRows: the table, or that of each device, lacks operations.
     """
     network = request.networks[0]
-    needed = list(dict.fromkeys(item.operation for network in request.networks for item in network.operations))
+    needed = list(dict.fromkeys(counted.operation for network in request.networks for counted in network.operations))
     if request.device is not None:
-        found = tables.find_newest(session, request.device, request.runtime, network.space, network.space_digest)
-        chosen = [predictor(session, found.id)]
+        table = tables.find_newest(session, request.device, request.runtime, network.space, network.space_digest)
+        predictors = [predictor(session, table.id)]
     else:
-        every = [predictor(session, id) for id in _newest_of_each_device(session, request)]
-        complete = [one for one in every if {row.operation for row in one.table.rows}.issuperset(needed)]
-        chosen = complete or every[:1]
-    for one in chosen:
-        one.table.require(needed)
-    return tuple(one.predict(network) for one in chosen for network in request.networks)
+        newest = [predictor(session, id) for id in _newest_of_each_device(session, request)]
+        complete = [
+            candidate for candidate in newest if {row.operation for row in candidate.table.rows}.issuperset(needed)
+        ]
+        predictors = complete or newest[:1]
+    for table_predictor in predictors:
+        table_predictor.table.require(needed)
+    return tuple(table_predictor.predict(network) for table_predictor in predictors for network in request.networks)
 
 
 def _fit(session: Session, table_id: UUID, calibration_id: UUID | None) -> Predictor:
@@ -60,7 +54,8 @@ def _fit(session: Session, table_id: UUID, calibration_id: UUID | None) -> Predi
     calibration = calibrations.get(session, calibration_id)
     networks = calibrations.networks_of(session, calibration)
     observed = [
-        TimedNetwork(network, one.measured_us) for network, one in zip(networks, calibration.evidence, strict=True)
+        TimedNetwork(network, evidence.measured_us)
+        for network, evidence in zip(networks, calibration.evidence, strict=True)
     ]
     return Predictor(table, calibration.basis, calibration, Calibrated(table, observed, calibration.basis))
 
@@ -68,16 +63,16 @@ def _fit(session: Session, table_id: UUID, calibration_id: UUID | None) -> Predi
 def _newest_of_each_device(session: Session, request: PredictionRequest) -> Iterable[UUID]:
     """Tables in the order of their devices' names."""
     network = request.networks[0]
-    query = select(TableRow.id, TableRow.device, TableRow.device_name).where(
-        TableRow.runtime == request.runtime.digest,
-        TableRow.space == network.space,
-        TableRow.space_digest == network.space_digest,
+    query = select(LatencyTableRow.id, LatencyTableRow.device, LatencyTableRow.device_name).where(
+        LatencyTableRow.runtime == request.runtime.digest,
+        LatencyTableRow.space == network.space,
+        LatencyTableRow.space_digest == network.space_digest,
     )
-    ordered = session.execute(query.order_by(TableRow.created_at, TableRow.sequence)).all()
+    ordered = session.execute(query.order_by(LatencyTableRow.created_at, LatencyTableRow.sequence)).all()
     newest = {device: (name, device, id) for id, device, name in ordered}
     if not newest:
         raise NotFound(
             f"no device has a table for {network.space} with space_digest {network.space_digest} and this runtime. "
-            "Post a profile job (PUT /v1/jobs/{id}) to get one; GET /v1/tables lists those there are"
+            "Post a profile job (PUT /v1/jobs/{id}) to get one; GET /v1/tables lists the existing tables"
         )
     return [id for _, _, id in sorted(newest.values())]

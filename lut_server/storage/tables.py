@@ -1,5 +1,6 @@
 """Tables: projections of the measurements, immutable once built."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -16,22 +17,26 @@ from latency_tables.contract import (
     Measurement,
     Page,
     Runtime,
+    TableRow,
     TableSummary,
     canonical_json,
 )
-from latency_tables.contract import TableRow as Row
 from lut_server.analysis.table_warnings import warnings_of
 from lut_server.errors import NotFound
 from lut_server.storage import devices, measurements, operations, paging
-from lut_server.storage.models import LeaseRow, MeasurementRow, TableRow
+from lut_server.storage.database import select_in
+from lut_server.storage.models import LatencyTableRow, LeaseRow, MeasurementRow
 
 # A table that was imported later may be older.
-NEWEST_FIRST = (TableRow.created_at.desc(), TableRow.sequence.desc())
+NEWEST_FIRST = (LatencyTableRow.created_at.desc(), LatencyTableRow.sequence.desc())
+SHOWN = 20
+CONDITIONS = ("device", "environment", "runtime", "method_version", "space", "space_digest")
+"""Columns of a table: under which conditions all of its rows were measured (environment and runtime by digest)."""
 
 
 @dataclass(frozen=True)
 class TableFilter:
-    """Every given field must be equal; `device` is a uuid, or a name that only one device has."""
+    """Tables whose columns are equal to every field that is not None; `device` by uuid, or by a name that is unique."""
 
     device: str | None = None
     space: str | None = None
@@ -41,28 +46,45 @@ class TableFilter:
     batch_size: int | None = None
     threads: int | None = None
 
-    def apply(self, session: Session, query: Select[TableRow]) -> Select[TableRow]:
-        fields = {**vars(self), "device": devices.find(session, self.device).uuid if self.device else None}
-        given = {name: value for name, value in fields.items() if value is not None}
-        return query.where(*(getattr(TableRow, name) == value for name, value in given.items()))
+    def apply(self, session: Session, query: Select[LatencyTableRow]) -> Select[LatencyTableRow]:
+        columns = {**vars(self), "device": devices.find(session, self.device).uuid if self.device else None}
+        return query.filter_by(**{name: value for name, value in columns.items() if value is not None})
 
 
-def build(session: Session, request: JobRequest, runtime: str, lease: LeaseRow, now: datetime) -> UUID:
-    """Build the table of a profile job's device, environment, runtime (by digest) and space; its id.
+def build(
+    session: Session, request: JobRequest, lease: LeaseRow, now: datetime, drafted: LatencyTable | None = None
+) -> UUID:
+    """Store the table that a profile job ends in, unless it is the newest one; its id.
 
-    It holds every operation of the space that was measured under these conditions, so that a job for a few more
-    operations extends the table, and what nobody measured here but stands in the table that it follows, which was
-    imported. Each row is the newest sound measurement, or the newest if none is sound. A table that would hold what
-    the newest one holds is that one.
+    `drafted`: the table as it was drafted before; it keeps its id if no measurement came since then.
     """
-    chosen = _choose(session, runtime, lease)
-    known = operations.of_space(session, request.space, request.space_digest, list(chosen))
+    table = draft(session, request, lease, now)
+    if session.scalar(select(LatencyTableRow.sequence).where(LatencyTableRow.id == table.id)) is not None:
+        return table.id
+    if drafted is not None and drafted.digest == table.digest:
+        table = drafted
+    session.add(new_row(table))
+    session.flush()
+    return table.id
+
+
+def draft(session: Session, request: JobRequest, lease: LeaseRow, now: datetime) -> LatencyTable:
+    """The table of a profile job's device, environment, runtime and space, not stored yet.
+
+    It holds every operation of the space that was measured under these conditions, so a job for a few more operations
+    extends the table. Rows of the table before it that were imported and never measured here are taken over. Each
+    row is the newest sound measurement, or the newest if none is sound. If the newest table has the same content, it
+    is that one.
+    """
+    runtime = request.runtime.digest
+    sequences = _choose(session, runtime, lease)
+    specs = operations.of_space(session, request.space, request.space_digest, list(sequences))
     own = set(request.keys)
-    keys = sorted((key for key in chosen if key in known), key=lambda key: (key not in own, -chosen[key]))
-    measured = _load(session, {key: chosen[key] for key in keys[:MAX_OPERATIONS]})
+    keys = sorted((key for key in sequences if key in specs), key=lambda key: (key not in own, -sequences[key]))
+    measured = _load(session, {key: sequences[key] for key in keys[:MAX_OPERATIONS]})
     rows = [
-        Row(
-            operation=known[key],
+        TableRow(
+            operation=specs[key],
             latency=measurement.latency,
             quality=measurement.quality,
             normalized_us=measurement.normalized_us,
@@ -74,16 +96,11 @@ def build(session: Session, request: JobRequest, runtime: str, lease: LeaseRow, 
     ]
     environment = devices.environment(session, lease.environment)
     warnings = warnings_of(environment, [measurement for _, measurement in measured])
-    alike = {
-        "device": lease.device,
-        "runtime": runtime,
-        "space": request.space,
-        "space_digest": request.space_digest,
-    }
-    followed = newest_under(session, environment=lease.environment, method_version=lease.method_version, **alike)
+    conditions = conditions_of(lease, request)
+    followed = newest_under(session, **conditions)
     if followed is not None:
         before = get(session, followed.id)
-        imported = [row for row in before.rows if row.operation.digest not in chosen][: MAX_OPERATIONS - len(rows)]
+        imported = [row for row in before.rows if row.operation.digest not in sequences][: MAX_OPERATIONS - len(rows)]
         rows += imported
         warnings = tuple(dict.fromkeys((*warnings, *before.warnings)))[:MAX_WARNINGS] if imported else warnings
     table = LatencyTable(
@@ -98,17 +115,20 @@ def build(session: Session, request: JobRequest, runtime: str, lease: LeaseRow, 
         warnings=warnings,
         rows=tuple(sorted(rows, key=lambda row: row.operation.digest)),
     )
+    alike = {name: conditions[name] for name in ("device", "runtime", "space", "space_digest")}
     newest = newest_under(session, **alike)
-    if newest is not None and newest.content_digest == table.digest:
-        return newest.id
-    session.add(new_row(table))
-    session.flush()
-    return table.id
+    return get(session, newest.id) if newest is not None and newest.content_digest == table.digest else table
 
 
-def new_row(table: LatencyTable) -> TableRow:
+def conditions_of(lease: LeaseRow, request: JobRequest) -> dict[str, str]:
+    """Under which the results of a leased job are measured, as columns of a table."""
+    values = (lease.device, lease.environment, request.runtime.digest, lease.method_version)
+    return dict(zip(CONDITIONS, (*values, request.space, request.space_digest), strict=True))
+
+
+def new_row(table: LatencyTable) -> LatencyTableRow:
     runtime = table.runtime
-    return TableRow(
+    return LatencyTableRow(
         id=table.id,
         content_digest=table.digest,
         created_at=table.created_at,
@@ -128,13 +148,17 @@ def new_row(table: LatencyTable) -> TableRow:
     )
 
 
+def runtime_of(row: LatencyTableRow) -> Runtime:
+    return Runtime.model_validate({name: getattr(row, name) for name in Runtime.model_fields})
+
+
 def find(session: Session, id: UUID) -> TableSummary:
     return _summary(_load_row(session, id))
 
 
-def newest_under(session: Session, **conditions: str) -> TableRow | None:
+def newest_under(session: Session, **conditions: str) -> LatencyTableRow | None:
     """The newest table whose columns are these: device, environment and runtime (by digest), method, space."""
-    return _newest(session, select(TableRow).filter_by(**conditions))
+    return _newest(session, select(LatencyTableRow).filter_by(**conditions))
 
 
 def find_newest(
@@ -145,22 +169,19 @@ def find_newest(
     Raises:
         NotFound: no such device or table; the message names those there are.
     """
-    found = devices.find(session, device)
-    query = select(TableRow).where(TableRow.device == found.uuid)
-    wanted = query.where(TableRow.runtime == runtime.digest)
-    if space is not None:
-        wanted = wanted.where(TableRow.space == space)
-    if space_digest is not None:
-        wanted = wanted.where(TableRow.space_digest == space_digest)
-    row = _newest(session, wanted)
+    filter = TableFilter(device, space, space_digest)
+    row = _newest(
+        session, filter.apply(session, select(LatencyTableRow)).where(LatencyTableRow.runtime == runtime.digest)
+    )
     if row is None:
-        there = [_describe(other) for other in session.scalars(query.order_by(*NEWEST_FIRST).limit(20))]
+        existing = describe_all(session, TableFilter(device=device))
+        name = devices.find(session, device).name
         digest = f" with space_digest {space_digest}" if space_digest else ""
         raise NotFound(
-            f"no table of {found.name} for {space or 'any space'}{digest} and runtime "
+            f"no table of {name} for {space or 'any space'}{digest} and runtime "
             f"{canonical_json(runtime.model_dump(mode='json'))}. Post a profile job (PUT /v1/jobs/{{id}}) to get one. "
-            + (f"Tables of this device: {'; '.join(there)}" if there else "This device has no table yet"),
-            known=there,
+            f"{in_words(existing)}",
+            known=existing,
         )
     return _summary(row)
 
@@ -174,9 +195,9 @@ def content(session: Session, id: UUID) -> bytes:
     return _load_row(session, id).content
 
 
-def page(session: Session, wanted: TableFilter, after: str | None, limit: int) -> Page[TableSummary]:
-    query = wanted.apply(session, select(TableRow))
-    return paging.page(session, query, TableRow.sequence, after, limit, _summary)
+def page(session: Session, filter: TableFilter, after: str | None, limit: int) -> Page[TableSummary]:
+    query = filter.apply(session, select(LatencyTableRow))
+    return paging.page(session, query, LatencyTableRow.sequence, after, limit, _summary)
 
 
 def _choose(session: Session, runtime: str, lease: LeaseRow) -> dict[str, int]:
@@ -194,34 +215,41 @@ def _choose(session: Session, runtime: str, lease: LeaseRow) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
-def _load(session: Session, chosen: dict[str, int]) -> list[tuple[str, Measurement]]:
-    rows = session.scalars(select(MeasurementRow).where(MeasurementRow.sequence.in_(list(chosen.values()))))
-    measured = {row.key: Measurement.model_validate_json(row.body) for row in rows}
-    return [(key, measured[key]) for key in chosen]
+def _load(session: Session, sequences: dict[str, int]) -> list[tuple[str, Measurement]]:
+    query = select(MeasurementRow.key, MeasurementRow.body)
+    bodies = dict(select_in(session, query, MeasurementRow.sequence, sequences.values()))
+    return [(key, Measurement.model_validate_json(bodies[key])) for key in sequences]
 
 
-def _newest(session: Session, query: Select[TableRow]) -> TableRow | None:
+def _newest(session: Session, query: Select[LatencyTableRow]) -> LatencyTableRow | None:
     return session.scalars(query.order_by(*NEWEST_FIRST).limit(1)).one_or_none()
 
 
-def _load_row(session: Session, id: UUID) -> TableRow:
-    row = session.scalars(select(TableRow).where(TableRow.id == id)).one_or_none()
+def _load_row(session: Session, id: UUID) -> LatencyTableRow:
+    row = session.scalars(select(LatencyTableRow).where(LatencyTableRow.id == id)).one_or_none()
     if row is None:
         raise NotFound(f"id={id}: no such table; GET /v1/tables lists those there are", field="id", value=str(id))
     return row
 
 
-def _describe(row: TableRow) -> str:
-    return f"{row.space}, {_runtime(row)}, {row.rows} rows, {row.created_at:%Y-%m-%d} ({row.id})"
+def describe_all(session: Session, filter: TableFilter) -> list[str]:
+    """The newest tables that a filter lets through, each in a few words."""
+    query = filter.apply(session, select(LatencyTableRow)).order_by(*NEWEST_FIRST).limit(SHOWN)
+    return [_describe(row) for row in session.scalars(query)]
 
 
-def _runtime(row: TableRow) -> Runtime:
-    return Runtime.model_validate(
-        {"mode": row.mode, "precision": row.precision, "batch_size": row.batch_size, "threads": row.threads}
+def in_words(existing: Sequence[str]) -> str:
+    """The tables of a device, for a message that one is not there."""
+    return f"Tables of this device: {'; '.join(existing)}" if existing else "This device has no table yet"
+
+
+def _describe(row: LatencyTableRow) -> str:
+    return (
+        f"{row.space}, {runtime_of(row)}, {row.rows} row{'s' * (row.rows != 1)}, {row.created_at:%Y-%m-%d} ({row.id})"
     )
 
 
-def _summary(row: TableRow) -> TableSummary:
+def _summary(row: LatencyTableRow) -> TableSummary:
     return TableSummary.model_validate(
         {
             "id": row.id,
@@ -230,7 +258,7 @@ def _summary(row: TableRow) -> TableSummary:
             "device": row.device,
             "device_name": row.device_name,
             "environment": row.environment,
-            "runtime": _runtime(row),
+            "runtime": runtime_of(row),
             "method_version": row.method_version,
             "space": row.space,
             "space_digest": row.space_digest,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from latency_tables.contract import NewToken, Page, TokenRecord, TokenRequest, TokenRotation
 from lut_server.credentials import ServerKey, mint
 from lut_server.errors import Conflict, NotFound, Unprocessable
+from lut_server.storage import paging
 from lut_server.storage.models import TokenRow
 
 USE_NOTED_EVERY = timedelta(seconds=60)
@@ -24,7 +25,7 @@ def create(session: Session, id: UUID, request: TokenRequest, key: ServerKey, no
     """
     if request.expires_at is not None and request.expires_at <= now:
         raise Unprocessable(
-            f"expires_at={request.expires_at.isoformat()}: is over already; give a later one, or none",
+            f"expires_at={request.expires_at.isoformat()}: is in the past; give a later time, or leave it out",
             field="expires_at",
             value=request.expires_at.isoformat(),
         )
@@ -69,11 +70,11 @@ def rotate(session: Session, id: UUID, rotation: TokenRotation, key: ServerKey, 
     request = TokenRequest.model_validate(
         {"name": row.name, "role": row.role, "device": row.device, "expires_at": expires_at}
     )
-    made = create(session, rotation.id, request, key, now)
+    successor = create(session, rotation.id, request, key, now)
     end = now + timedelta(seconds=rotation.overlap_s)
     row.expires_at = min(end, row.expires_at) if row.expires_at else end
     row.replaced_by = rotation.id
-    return made
+    return successor
 
 
 def revoke(session: Session, id: UUID, now: datetime) -> TokenRecord:
@@ -82,18 +83,14 @@ def revoke(session: Session, id: UUID, now: datetime) -> TokenRecord:
     return _record(row)
 
 
-def page(session: Session, after: UUID | None, limit: int) -> Page[TokenRecord]:
-    query = select(TokenRow).order_by(TokenRow.id).limit(limit + 1)
-    rows = session.scalars(query.where(TokenRow.id > after) if after is not None else query).all()
-    return Page(
-        items=tuple(_record(row) for row in rows[:limit]), next=str(rows[limit - 1].id) if len(rows) > limit else None
-    )
+def page(session: Session, after: str | None, limit: int) -> Page[TokenRecord]:
+    return paging.page(session, select(TokenRow), TokenRow.id, after, limit, _record)
 
 
 def find(session: Session, digest: str) -> TokenRecord | None:
-    """The token with this keyed hash, ended or not."""
+    """The token with this keyed hash, whether it has ended or not."""
     row = session.scalars(select(TokenRow).where(TokenRow.digest == digest)).one_or_none()
-    # The index finds it by a hash that nobody can aim without the key; what it found is compared in constant time.
+    # Without the key nobody can choose a hash to look up; the row is compared in constant time all the same.
     return _record(row) if row is not None and hmac.compare_digest(row.digest, digest) else None
 
 
@@ -102,7 +99,7 @@ def any_exist(session: Session) -> bool:
 
 
 def any_valid(session: Session, now: datetime, key_id: str) -> bool:
-    """Whether somebody can get in with a token of this server key."""
+    """Whether a token of this server key is valid now."""
     valid = exists().where(
         TokenRow.key_id == key_id,
         TokenRow.revoked_at.is_(None),

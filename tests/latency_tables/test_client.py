@@ -23,8 +23,8 @@ from latency_tables.client import (
 )
 from latency_tables.client.retry import FIRST_DELAY_S
 from latency_tables.contract import Completion, DeviceReport, Progress, TableFile
-from lut_server.access.bodies import MAX_BYTES
 from lut_server.exchange.files import write_table
+from lut_server.routes.measurements import NOUN
 from tests.support.factories import CPU, measurement, operation, profile, table
 from tests.support.lut import Lut
 
@@ -227,7 +227,7 @@ def test_more_than_a_server_takes_at_once_is_sent_in_parts(lut: Lut, device: Dev
     draw = random.Random(0)
     samples_us = tuple(draw.uniform(90, 110) for _ in range(10_000))
     whole = [measurement(lease, key, device).model_copy(update={"samples_us": samples_us}) for key in lease.remaining]
-    assert len(whole) * len(whole[0].model_dump_json()) > MAX_BYTES["measurements"]
+    assert len(whole) * len(whole[0].model_dump_json()) > NOUN.max_bytes
     receipts = lut.client.put_measurements(whole)
     assert [receipt.id for receipt in receipts] == [one.id for one in whole]
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lut_server.access.bodies import MAX_BYTES, MAX_BYTES_ELSE
+from lut_server import routes
 from lut_server.access.gate import noun_of
+from lut_server.nouns import Noun, collect
 
 Place = tuple[str | int, ...]
 
@@ -45,6 +46,7 @@ PATHS = (
     "%ff%fe",
 )
 _MARK = "@hostile@"
+_NOUNS = {noun.name: noun for noun in collect(routes)}
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def attempts(request: Request) -> Iterator[Attempt]:
             yield replace(base, kind="nested too deep", path=path, content=nested)
     for broken in (b"", b"{", b"null", b"[]", b"NaN", b"\xff\xfe\x00", content[:-1], b"[" * 100_000):
         yield replace(base, kind="not JSON", path=path, content=broken)
-    size = MAX_BYTES.get(noun_of(request.path), MAX_BYTES_ELSE)
+    size = _NOUNS.get(noun_of(request.path), Noun("")).max_bytes
     padded = content + b" " * size
     yield replace(base, kind="too large", path=path, content=padded)
     yield replace(

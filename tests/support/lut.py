@@ -36,8 +36,8 @@ class Lut:
     def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
         self.clock = clock
-        self.client = LutClient(url, timeout_s=10, retry_for_s=5, cache=False)
-        self.http = httpx.Client(base_url=url, trust_env=False, timeout=10)
+        self.client = LutClient(url, timeout_s=60, retry_for_s=60, cache=False)
+        self.http = httpx.Client(base_url=url, trust_env=False, timeout=60)
 
     def claim(self, by: DeviceReport) -> Lease:
         lease = self.client.claim(factories.lease_request(by))

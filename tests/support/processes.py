@@ -20,7 +20,8 @@ from lut_server.storage import tokens
 from lut_server.storage.database import Database
 from tests.support.databases import migrate
 
-START_S = 60
+START_S = 120
+"""How long a server may take to start or end: much longer than it does, as the machine may be busy."""
 ENVIRONMENT = {"LUT_SECRET_KEY": secrets.token_hex(32)}
 """With a server key of the tests' own, so that they can make tokens while no server runs."""
 
@@ -101,7 +102,7 @@ class Server:
         """Send a signal; the exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=15)
+        return self.process.wait(timeout=START_S)
 
     def kill(self) -> None:
         """End it if it runs."""

@@ -38,15 +38,15 @@ def inside_us(spec: OperationSpec) -> float:
 def draw_networks(count: int, seed: int) -> list[NetworkSpec]:
     """Networks of 5 to 40 operations."""
     draw = random.Random(seed)
-    made = []
+    networks = []
     for number in range(count):
-        chosen = draw.sample(operations(), draw.randint(4, 10))
-        made.append(
+        drawn = draw.sample(operations(), draw.randint(4, 10))
+        networks.append(
             NetworkSpec.of(
-                "small", SPACE_DIGEST, [seed, number], (3, 32, 32), {spec: draw.randint(1, 5) for spec in chosen}
+                "small", SPACE_DIGEST, [seed, number], (3, 32, 32), {spec: draw.randint(1, 5) for spec in drawn}
             )
         )
-    return made
+    return networks
 
 
 def network_us(network: NetworkSpec) -> float:
@@ -88,11 +88,11 @@ def measure(
     return run(lut, by, end_to_end(*networks), latencies_us, standard)
 
 
-def _taken(lut: Lut, one: Measurement, latency_us: float, standard: float | None) -> Measurement:
+def _taken(lut: Lut, taken: Measurement, latency_us: float, standard: float | None) -> Measurement:
     """A measurement of just now, whose samples are a thousandth apart."""
     changed = {
         "measured_at": lut.clock.now,
         "samples_us": (latency_us * 0.999, latency_us, latency_us * 1.001),
         "normalized_us": standard and standard * latency_us,
     }
-    return Measurement.model_validate({**one.model_dump(), **changed})
+    return Measurement.model_validate({**taken.model_dump(), **changed})

@@ -1,4 +1,4 @@
-"""Everything there is at first: devices, operations, networks, tables, jobs, leases, measurements."""
+"""The schema as it is first released."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,11 +22,14 @@ def upgrade() -> None:
         "networks",
         sa.Column("sequence", sequence, nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("space", sa.String(length=64), nullable=False),
+        sa.Column("space_digest", sa.String(length=64), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("created_at", instant, nullable=False),
         sa.PrimaryKeyConstraint("sequence", name="pk_networks"),
         sa.UniqueConstraint("digest", name="uq_networks_digest"),
     )
+    op.create_index("ix_networks_space_space_digest", "networks", ["space", "space_digest"])
     op.create_table(
         "operations",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -40,7 +43,8 @@ def upgrade() -> None:
         "devices",
         sa.Column("uuid", sa.String(length=100), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("folded_name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("environment", sa.String(length=64), nullable=False),
         sa.Column("agent", sa.Text(), nullable=False),
@@ -75,6 +79,22 @@ def upgrade() -> None:
     )
     op.create_index("ix_tables_device_space_runtime", "tables", ["device", "space", "runtime"])
     op.create_table(
+        "calibrations",
+        sa.Column("sequence", sequence, nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("table_id", sa.Uuid(), nullable=False),
+        sa.Column("content_digest", sa.String(length=64), nullable=False),
+        sa.Column("evidence", sa.String(length=64), nullable=False),
+        sa.Column("created_at", instant, nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("card", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["table_id"], ["tables.id"], name="fk_calibrations_table_id_tables"),
+        sa.PrimaryKeyConstraint("sequence", name="pk_calibrations"),
+        sa.UniqueConstraint("id", name="uq_calibrations_id"),
+    )
+    op.create_index("ix_calibrations_table_id_created_at", "calibrations", ["table_id", "created_at"])
+    op.create_table(
         "jobs",
         sa.Column("sequence", sequence, nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -82,9 +102,9 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("device_uuid", sa.String(length=100)),
         sa.Column("device_name", sa.Text()),
-        sa.Column("device_kind", sa.String(length=10)),
+        sa.Column("device_kind", sa.String(length=64)),
         sa.Column("runtime", sa.String(length=64), nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=64), nullable=False),
         sa.Column("progress", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text()),
@@ -112,7 +132,7 @@ def upgrade() -> None:
         sa.Column("environment", sa.String(length=64), nullable=False),
         sa.Column("method_version", sa.String(length=64), nullable=False),
         sa.Column("token_digest", sa.String(length=64), nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=64), nullable=False),
         sa.Column("completion", sa.Text()),
         sa.Column("created_at", instant, nullable=False),
         sa.Column("expires_at", instant, nullable=False),
@@ -166,14 +186,32 @@ def upgrade() -> None:
     )
     op.create_index("ix_measurements_device", "measurements", ["device"])
     op.create_index("ix_measurements_job_id", "measurements", ["job_id"])
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.String(length=64), nullable=False),
+        sa.Column("device", sa.String(length=100)),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("key_id", sa.String(length=16), nullable=False),
+        sa.Column("created_at", instant, nullable=False),
+        sa.Column("expires_at", instant),
+        sa.Column("last_used_at", instant),
+        sa.Column("revoked_at", instant),
+        sa.Column("replaced_by", sa.Uuid()),
+        sa.PrimaryKeyConstraint("id", name="pk_tokens"),
+        sa.UniqueConstraint("digest", name="uq_tokens_digest"),
+    )
 
 
 def downgrade() -> None:
     for table in (
+        "tokens",
         "measurements",
         "leases",
         "job_keys",
         "jobs",
+        "calibrations",
         "tables",
         "devices",
         "operations",

@@ -1,4 +1,4 @@
-// Replaces every part marked data-refresh by its fresh self, while somebody looks at the page and uses nothing in it.
+// Replaces every part marked data-refresh by its newest version, while the page is visible and the part has no focus.
 const EVERY_MS = 5000;
 
 async function refresh() {

@@ -27,7 +27,7 @@ from tests.support.factories import lease_request, measurement, operation, profi
 from tests.support.guarded import ROLES, Guarded, guarded_server
 from tests.support.processes import Server
 
-# Written out again, not derived from the table in the code. None: no token is needed.
+# Written out again, not derived from the nouns in the code. None: no token is needed.
 LEAST: dict[str, Role | None] = {
     "health": None,
     "readiness": None,
@@ -51,12 +51,14 @@ LEAST: dict[str, Role | None] = {
     "get_newest_table": "read",
     "get_table": "read",
     "import_table": "admin",
+    "list_calibrations": "read",
+    "get_calibration": "read",
+    "get_table_calibration": "read",
     "predict": "read",
     "list_networks": "read",
     "get_network": "read",
     "put_network": "search",
     "compare_tables": "read",
-    "compare_tables_chart": "read",
     "list_tokens": "admin",
     "create_token": "admin",
     "rotate_token": "admin",
@@ -80,9 +82,10 @@ def test_each_role_may_do_what_the_table_says(guarded: Guarded) -> None:
     held = {role: guarded.make(role).token for role in ROLES}
     with guarded.http() as http:
         paths = http.get("/openapi.json").json()["paths"]
+        assert {item["operationId"] for methods in paths.values() for item in methods.values()} == LEAST.keys()
         for path, methods in paths.items():
             for method, described in methods.items():
-                least = LEAST.get(described["operationId"], "read" if method == "get" else "admin")
+                least = LEAST[described["operationId"]]
                 url = path.replace("{id}", str(uuid6.uuid7())).replace("{uuid}", "x").replace("{digest}", "0" * 64)
                 anonymous = http.request(method, url)
                 assert (anonymous.status_code == 401) == (least is not None), (method, path)
@@ -143,8 +146,8 @@ def test_a_token_for_one_device_works_for_that_device_only(guarded: Guarded) -> 
         guarded.http(guarded.make("admin").token) as admin,
         guarded.http(guarded.make("agent", device="gpu-1").token) as agent,
     ):
-        for item in (own, other):
-            assert _register(admin, item).status_code == 200
+        for device in (own, other):
+            assert _register(admin, device).status_code == 200
         for _ in range(2):
             job = admin.put(f"/v1/jobs/{uuid6.uuid7()}", content=profile(operation()).model_dump_json(), headers=_JSON)
             assert job.status_code == 200
@@ -184,18 +187,18 @@ def test_a_token_for_one_device_works_for_that_device_only(guarded: Guarded) -> 
 
 
 def test_expired_revoked_and_rotated_tokens(guarded: Guarded) -> None:
-    passing, kept, old = guarded.make("read", expires_in_s=60), guarded.make("read"), guarded.make("search")
-    for made in (passing, kept, old):
+    passing, revoked, old = guarded.make("read", expires_in_s=60), guarded.make("read"), guarded.make("search")
+    for made in (passing, revoked, old):
         assert guarded.status(made.token) == 200
     guarded.clock.advance(60)
     assert guarded.status(passing.token) == 401
     with guarded.database.write() as session:
-        tokens.revoke(session, kept.record.id, guarded.clock.now)
+        tokens.revoke(session, revoked.record.id, guarded.clock.now)
         new = tokens.rotate(
             session, old.record.id, TokenRotation(id=uuid6.uuid7(), overlap_s=100), guarded.key, guarded.clock.now
         )
     guarded.clock.advance(CACHE_S)
-    assert guarded.status(kept.token) == 401
+    assert guarded.status(revoked.token) == 401
     assert guarded.status(old.token) == guarded.status(new.token) == 200
     assert new.record.role == "search"
     guarded.clock.advance(100 - CACHE_S)
@@ -219,7 +222,7 @@ def test_tokens_over_http(guarded: Guarded) -> None:
         assert guarded.status(rotated.json()["token"]) == 200
         listed = http.get("/v1/tokens").json()["items"]
         assert len(listed) == 3
-        assert all("digest" not in item and "token" not in item for item in listed)
+        assert all("digest" not in record and "token" not in record for record in listed)
         assert http.delete(f"/v1/tokens/{rotated.json()['record']['id']}").json()["revoked_at"]
         assert http.delete(f"/v1/tokens/{mine.record.id}").status_code == 409, "nobody locks himself out"
         assert http.delete(f"/v1/tokens/{uuid6.uuid7()}").status_code == 404
@@ -230,13 +233,13 @@ def test_tokens_over_http(guarded: Guarded) -> None:
 
 def test_most_checks_need_no_query_and_a_mistyped_token_none_at_all(guarded: Guarded) -> None:
     token = guarded.make("read").token
-    seen: list[str] = []
-    event.listen(guarded.database.engine, "before_cursor_execute", lambda *given: seen.append(given[2]))
+    statements: list[str] = []
+    event.listen(guarded.database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
 
     def looked_up(token: str, path: str = "/v1/nothing") -> int:
-        seen.clear()
+        statements.clear()
         guarded.status(token, path)
-        return sum("tokens.digest" in statement and "SELECT" in statement for statement in seen)
+        return sum("tokens.digest" in statement and "SELECT" in statement for statement in statements)
 
     assert looked_up(token) == 1
     assert [looked_up(token) for _ in range(3)] == [0, 0, 0]
@@ -255,11 +258,11 @@ def test_most_checks_need_no_query_and_a_mistyped_token_none_at_all(guarded: Gua
 
 def test_the_last_use_is_noted_at_most_once_a_minute(guarded: Guarded) -> None:
     made = guarded.make("admin")
-    noted: list[str] = []
+    updates: list[str] = []
     event.listen(
         guarded.database.engine,
         "before_cursor_execute",
-        lambda *given: noted.append(given[2]) if given[2].startswith("UPDATE tokens") else None,
+        lambda *given: updates.append(given[2]) if given[2].startswith("UPDATE tokens") else None,
     )
     with guarded.http(made.token) as http:
 
@@ -273,16 +276,16 @@ def test_the_last_use_is_noted_at_most_once_a_minute(guarded: Guarded) -> None:
         for _ in range(11):
             guarded.clock.advance(CACHE_S)
             assert last_used() == first
-        assert len(noted) == 1
+        assert len(updates) == 1
         guarded.clock.advance(CACHE_S)
         while last_used() == first:
             pass
-        assert len(noted) == 2
+        assert len(updates) == 2
 
 
 def test_wrong_tokens_are_counted_by_address_and_right_ones_still_get_in(guarded: Guarded) -> None:
-    known, unused = guarded.make("read").token, guarded.make("read").token
-    assert guarded.status(known) == 200
+    used, unused = guarded.make("read").token, guarded.make("read").token
+    assert guarded.status(used) == 200
     assert [guarded.status(mint()) for _ in range(MAX_FAILURES)] == [401] * MAX_FAILURES
     with guarded.http(mint()) as http:
         blocked = http.get("/v1/devices")
@@ -293,7 +296,7 @@ def test_wrong_tokens_are_counted_by_address_and_right_ones_still_get_in(guarded
     assert guarded.status(unused) == 429
     assert guarded.status(None) == 401, "whoever sends no token guesses none"
     guarded.clock.advance(CACHE_S + 1)
-    assert guarded.status(known) == 200, "it got in before"
+    assert guarded.status(used) == 200, "it got in before"
     guarded.clock.advance(WINDOW_S)
     assert guarded.status(unused) == 200
 
@@ -320,9 +323,9 @@ def test_without_tokens_this_machine_is_let_in_and_nobody_else(open_server: Guar
         proxied = http.get("/v1/devices", headers={"X-Forwarded-For": "192.0.2.7"})
         assert proxied.status_code == 401
         assert "lut-server token create" in proxied.json()["detail"]
-        item = report()
+        device = report()
         written = http.put(
-            "/v1/devices/cpu-1", content=item.model_dump_json(), headers={**_JSON, "Origin": "https://evil.example"}
+            "/v1/devices/cpu-1", content=device.model_dump_json(), headers={**_JSON, "Origin": "https://evil.example"}
         )
         assert written.status_code == 403
         first = http.put(f"/v1/tokens/{uuid6.uuid7()}", json={"name": "x", "role": "admin"})
@@ -365,8 +368,8 @@ def test_served_to_other_machines_with_tokens_that_stand_in_no_log(database_url:
     try:
         url = server.url.replace("0.0.0.0", "127.0.0.1")
         for path in ("/v1/devices", "/v1/nothing", "/"):
-            for given, status in ((token, {200, 404}), (wrong, {401})):
-                headers = {"Authorization": f"Bearer {given}"}
+            for presented, status in ((token, {200, 404}), (wrong, {401})):
+                headers = {"Authorization": f"Bearer {presented}"}
                 assert httpx.get(url + path, headers=headers, trust_env=False).status_code in status
         name = CliRunner().invoke(cli, ["token", "list", "--database-url", database_url])
         id = name.stdout.splitlines()[1].split()[0]
@@ -402,7 +405,7 @@ def test_a_server_that_nobody_could_enter_does_not_start(database_url: str, tmp_
 
 
 def test_what_makes_no_sense_on_the_command_line(tmp_path: Path) -> None:
-    for arguments, said in (
+    for arguments, message in (
         (["create", "--role", "read", "--device", "gpu-1"], "only a token of role agent"),
         (["create", "--role", "agent", "--device", "../x"], "device"),
         (["create", "--role", "read", "--expires", "soon"], "not a duration"),
@@ -412,7 +415,7 @@ def test_what_makes_no_sense_on_the_command_line(tmp_path: Path) -> None:
     ):
         refused = CliRunner().invoke(cli, ["token", *arguments, "--data-dir", str(tmp_path)])
         assert refused.exit_code == 2, refused.output
-        assert said in refused.stderr
+        assert message in refused.stderr
     listed = CliRunner().invoke(cli, ["token", "list", "--data-dir", str(tmp_path)])
     assert len(listed.stdout.splitlines()) == 1, "a token that could not be handed over was not made"
 
@@ -425,17 +428,17 @@ def _serve(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
 _JSON = {"Content-Type": "application/json"}
 
 
-def _register(http: httpx.Client, item: DeviceReport) -> httpx.Response:
-    return http.put(f"/v1/devices/{item.device.uuid}", content=item.model_dump_json(), headers=_JSON)
+def _register(http: httpx.Client, device: DeviceReport) -> httpx.Response:
+    return http.put(f"/v1/devices/{device.device.uuid}", content=device.model_dump_json(), headers=_JSON)
 
 
-def _claim(http: httpx.Client, item: DeviceReport) -> httpx.Response:
-    return http.post("/v1/leases", content=lease_request(item).model_dump_json(), headers=_JSON)
+def _claim(http: httpx.Client, device: DeviceReport) -> httpx.Response:
+    return http.post("/v1/leases", content=lease_request(device).model_dump_json(), headers=_JSON)
 
 
 def test_a_refused_option_is_named_with_its_value(tmp_path: Path) -> None:
-    given = ["token", "create", "--role", "read", "--name", "x" * 1000, "--data-dir", str(tmp_path)]
-    refused = CliRunner().invoke(cli, given)
+    arguments = ["token", "create", "--role", "read", "--name", "x" * 1000, "--data-dir", str(tmp_path)]
+    refused = CliRunner().invoke(cli, arguments)
     assert refused.exit_code == 2
     assert "name:" in refused.output
     assert "x" * 1000 in refused.output

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lut_server.access.bodies import MAX_BYTES_ELSE, MAX_DEPTH, is_deeper
+from lut_server.access.bodies import MAX_DEPTH, is_deeper
+from lut_server.routes.devices import NOUN
 from tests.support.factories import report
 from tests.support.lut import Lut
 
@@ -47,7 +48,7 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @on_sqlite
 def test_too_large_is_refused_whether_declared_or_in_chunks(lut: Lut) -> None:
     body = report().model_dump_json().encode()
-    large = body[:-1] + b" " * MAX_BYTES_ELSE + b"}"
+    large = body[:-1] + b" " * NOUN.max_bytes + b"}"
     headers = {"Content-Type": "application/json"}
 
     def chunks() -> Iterator[bytes]:
@@ -57,7 +58,7 @@ def test_too_large_is_refused_whether_declared_or_in_chunks(lut: Lut) -> None:
     for content in (large, chunks()):
         answer = lut.http.put("/v1/devices/cpu-1", content=content, headers=headers)
         assert answer.status_code == 413, answer.text
-        assert str(MAX_BYTES_ELSE) in answer.json()["detail"]
+        assert str(NOUN.max_bytes) in answer.json()["detail"]
     assert lut.client.devices() == []
     small = lut.http.put("/v1/devices/cpu-1", content=iter([body[:5], body[5:]]), headers=headers)
     assert small.status_code == 200
@@ -66,7 +67,7 @@ def test_too_large_is_refused_whether_declared_or_in_chunks(lut: Lut) -> None:
 @on_sqlite
 def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(lut: Lut) -> None:
     host, port = lut.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(
             b"PUT /v1/devices/cpu-1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             b"Content-Length: 99999999999\r\n\r\n{"

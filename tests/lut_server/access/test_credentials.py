@@ -21,8 +21,8 @@ def test_tokens_are_long_and_never_the_same() -> None:
 
 
 @given(st.integers(0, len(TOKEN) - 1), st.characters(codec="ascii", categories=["L", "N"]))
-def test_one_wrong_character_is_noticed(place: int, character: str) -> None:
-    typed = TOKEN[:place] + character + TOKEN[place + 1 :]
+def test_one_wrong_character_is_noticed(index: int, character: str) -> None:
+    typed = TOKEN[:index] + character + TOKEN[index + 1 :]
     assert is_well_formed(typed.encode()) == (typed == TOKEN)
 
 
@@ -32,10 +32,10 @@ def test_anything_else_is_no_token(text: bytes) -> None:
 
 
 def test_a_hash_needs_the_key() -> None:
-    one, other = ServerKey.random(), ServerKey.random()
-    assert one.digest(b"x") != other.digest(b"x")
-    assert one.id != other.id
-    assert repr(one.secret) not in repr(one)
+    key, other_key = ServerKey.random(), ServerKey.random()
+    assert key.digest(b"x") != other_key.digest(b"x")
+    assert key.id != other_key.id
+    assert repr(key.secret) not in repr(key)
 
 
 def test_the_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
@@ -80,14 +80,14 @@ def test_settings_come_from_files(tmp_path: Path) -> None:
     assert settings.key.load().secret == b"k" * 32
     assert not settings.is_local
     assert "p@ss" not in repr(settings)
-    for wrong, said in (
+    for wrong, message in (
         ({"LUT_DATABASE_URL": "sqlite:///x"}, "give one of them"),
         ({"LUT_SECRET_KEY": "x" * 32}, "give one of them"),
         ({"LUT_DATABASE_PASSWORD_FILE": str(tmp_path / "none")}, "LUT_DATABASE_PASSWORD_FILE"),
         ({"LUT_TRUSTED_PROXIES": "proxy.example"}, "LUT_TRUSTED_PROXIES"),
         ({"LUT_TRUSTED_PROXIES": "*"}, "LUT_TRUSTED_PROXIES"),
     ):
-        with pytest.raises(SettingsError, match=said):
+        with pytest.raises(SettingsError, match=message):
             load_settings({**environment, **wrong})
     password.write_text("\n")
     with pytest.raises(SettingsError, match="empty"):

@@ -35,7 +35,7 @@ from tests.support.factories import CPU, end_to_end, lease_request, measurement,
 from tests.support.guarded import Guarded, guarded_server
 from tests.support.hostile import PATHS, STRINGS, Attempt, Request, attempts, places
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "security.md"
 REFUSED = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429}
 JSON = {"Content-Type": "application/json"}
 A, B = operation(8), operation(16)
@@ -297,7 +297,7 @@ def _headers(target: Target) -> None:
 def _answer(url: str, lines: str) -> str:
     """The first of what a server says to a request with these header lines."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"PUT /v1/networks/{'0' * 64} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
         return connection.recv(100).decode("latin-1")
 
@@ -353,7 +353,7 @@ def _tokens(target: Target, described: dict[str, Any]) -> None:
         "expired tokens": expired.token,
         "revoked tokens": revoked.token,
     }
-    with httpx.Client(base_url=target.guarded.url, trust_env=False, timeout=10) as http:
+    with httpx.Client(base_url=target.guarded.url, trust_env=False, timeout=60) as http:
         for path, methods in described.items():
             for method, operation in methods.items():
                 if not operation.get("security"):

@@ -74,7 +74,7 @@ def test_a_table_carries_its_warnings_onto_its_page_and_into_files(lut: Lut, dev
     assert "scattered by 12 %" in warning
     page = lut.http.get(f"/tables/{table.id}").text
     assert warning in page
-    assert "a machine in doubt" in page
+    assert "Something disturbed the measurements" in page
     file = TableFile(content_digest=table.digest, table=table)
     assert TableFile.model_validate_json(file.model_dump_json()).table.warnings == table.warnings
 
@@ -82,4 +82,4 @@ def test_a_table_carries_its_warnings_onto_its_page_and_into_files(lut: Lut, dev
 def test_a_table_without_trouble_has_no_note(lut: Lut, device: DeviceReport) -> None:
     table = build(lut.client, device, Observed(noise_rel=0.01))
     assert table.warnings == ()
-    assert "a machine in doubt" not in lut.http.get(f"/tables/{table.id}").text
+    assert "Something disturbed the measurements" not in lut.http.get(f"/tables/{table.id}").text

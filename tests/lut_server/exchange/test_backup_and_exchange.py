@@ -42,17 +42,22 @@ def tables_in(folder: Path) -> int:
     return count
 
 
+def private_files(folder: Path) -> set[str]:
+    """Names of the files that only their owner may read."""
+    return {file.name for file in folder.iterdir() if stat.S_IMODE(file.stat().st_mode) == 0o600}
+
+
 @pytest.fixture
 def table(lut: Lut) -> LatencyTable:
     by = report()
     lut.client.register_device(by)
     lut.client.submit_job(profile(*OPERATIONS))
     lease = lut.claim(by)
-    for place, key in enumerate(lease.remaining):
-        quality = Quality(converged=place > 0, noisy=place == 0, rejected_blocks=place)
-        costs = {"parameters": 9, "macs": 10**9, "peak_memory_bytes": place} if place else None
-        taken = measurement(lease, key, by, 2 + 100 / 3 * place, quality).model_dump()
-        taken.update(costs=costs, normalized_us=0.1 + place if place else None)
+    for index, key in enumerate(lease.remaining):
+        quality = Quality(converged=index > 0, noisy=index == 0, rejected_blocks=index)
+        costs = {"parameters": 9, "macs": 10**9, "peak_memory_bytes": index} if index else None
+        taken = measurement(lease, key, by, 2 + 100 / 3 * index, quality).model_dump()
+        taken.update(costs=costs, normalized_us=0.1 + index if index else None)
         lut.client.put_measurement(Measurement.model_validate(taken))
     done = lut.finish(lease.model_copy(update={"remaining": ()}), by)
     assert done.table_id is not None
@@ -103,13 +108,13 @@ def test_a_calibration_goes_with_its_table_and_predicts_there_as_here(
             assert client.calibration(table.id) == here
             assert [item.id for item in client.calibrations()] == [here.id]
             asked = [*truth.draw_networks(4, seed=2), *truth.draw_networks(4, seed=9)]
-            for there, said in zip(
+            for there, message in zip(
                 client.predict(asked, runtime=table.runtime),
                 lut.client.predict(asked, runtime=table.runtime),
                 strict=True,
             ):
-                assert there.predicted_us == pytest.approx(said.predicted_us)
-                assert there.high_us == pytest.approx(said.high_us)
+                assert there.predicted_us == pytest.approx(message.predicted_us)
+                assert there.high_us == pytest.approx(message.high_us)
             assert client.table(table.id, max_mape=0.5) == table
     finally:
         server.kill()
@@ -151,9 +156,9 @@ def test_a_calibration_that_was_changed_or_is_of_another_table_is_refused(
         calibration = Calibration.model_validate({**good["calibration"], **changes})
         body = {**good, "calibration": calibration.model_dump(mode="json"), "content_digest": calibration.digest}
         path.write_text(json.dumps(body))
-        said = refused("import", out, "--data-dir", other)
+        message = refused("import", out, "--data-dir", other)
         assert tables_in(other) == 0, "all or none"
-        return said
+        return message
 
     assert "not of table" in refused_with(table_id=str(uuid6.uuid7()))
     assert "not of table" in refused_with(table_digest="0" * 64)
@@ -193,6 +198,7 @@ def test_a_table_is_imported_over_http(lut: Lut, table: LatencyTable) -> None:
     assert answer.status_code == 409, answer.text
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("format", ["json", "csv", "parquet"])
 def test_what_was_changed_on_its_way_is_refused_and_nothing_is_stored(
     database_url: str, table: LatencyTable, tmp_path: Path, format: str
@@ -205,9 +211,9 @@ def test_what_was_changed_on_its_way_is_refused_and_nothing_is_stored(
     if format == "csv":
         shutil.copy(out / f"{table.id}.header.json", out / f"{copy.stem}.header.json")
     _change(copy, format)
-    said = refused("import", good, copy, "--data-dir", other)
-    assert copy.name in said
-    assert "digest" in said
+    message = refused("import", good, copy, "--data-dir", other)
+    assert copy.name in message
+    assert "digest" in message
     assert tables_in(other) == 0
     copy.write_bytes(copy.read_bytes()[:-40])
     assert copy.name in refused("import", good, copy, "--data-dir", other)
@@ -220,8 +226,8 @@ def _change(path: Path, format: str) -> None:
 
         read = pyarrow.parquet.read_table(path)
         changed = [value * 2 for value in read["median_us"].to_pylist()]
-        place = COLUMNS.index("median_us")
-        pyarrow.parquet.write_table(read.set_column(place, read.schema.field(place), [changed]), path)
+        index = COLUMNS.index("median_us")
+        pyarrow.parquet.write_table(read.set_column(index, read.schema.field(index), [changed]), path)
     else:
         text = path.read_text()
         assert "35.3" in text
@@ -259,9 +265,10 @@ def test_backed_up_while_it_is_written_and_restored_while_it_is_read(tmp_path: P
             assert lease is not None
             first = measurement(lease, lease.remaining[0], by)
             client.put_measurement(first)
+            assert private_files(source) == {"lut.sqlite", "lut.sqlite-shm", "lut.sqlite-wal"}
             done = lut_server("backup", copy, "--data-dir", source)
             assert done.exit_code == 0, done.stderr
-            assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+            assert copy.name in private_files(tmp_path)
             assert [item.name for item in tmp_path.glob("*copy*")] == [copy.name], "nothing is left beside it"
             second = measurement(lease, lease.remaining[1], by)
             client.put_measurement(second)
@@ -285,6 +292,7 @@ def test_a_backup_is_restored_where_there_is_no_database_yet(tmp_path: Path) -> 
     assert list(new.iterdir()) == []
     restored = lut_server("restore", copy, "--data-dir", new)
     assert restored.exit_code == 0, restored.stderr
+    assert "lut.sqlite" in private_files(new)
     listed = [lut_server("token", "list", "--data-dir", folder).stdout for folder in (source, new)]
     assert listed[0] == listed[1]
     assert " read " in listed[1]
@@ -315,7 +323,7 @@ def test_postgresql_has_its_own_backup(database_url: str, tmp_path: Path) -> Non
 
 def test_a_table_that_is_not_there(database_url: str, table: LatencyTable, tmp_path: Path) -> None:
     missing = uuid6.uuid7()
-    said = refused(
+    message = refused(
         "export", tmp_path / "out", "--table", str(table.id), "--table", str(missing), "--database-url", database_url
     )
-    assert "1 of these" in said
+    assert "1 of these" in message

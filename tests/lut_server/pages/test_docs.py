@@ -1,10 +1,10 @@
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from latency_tables.contract import Comparison
+from latency_tables.contract import Comparison, Mode
 from tests.support import truth
 from tests.support.factories import CPU, end_to_end, network, operation, profile, report
 from tests.support.lut import Lut
@@ -203,3 +203,12 @@ def test_devices_show_the_health_of_their_newest_tables(lut: Lut) -> None:
     assert health.noisy == sum(quality.noisy for quality in qualities) > 0
     assert health.throttled == sum(quality.throttled for quality in qualities) > 0
     assert health.converged_share == pytest.approx(sum(quality.converged for quality in qualities) / 94)
+
+
+def test_all_modes_can_be_compared_at_once(lut: Lut) -> None:
+    (mode,) = [
+        parameter
+        for parameter in _document(lut)["paths"]["/v1/comparisons"]["get"]["parameters"]
+        if parameter["name"] == "mode"
+    ]
+    assert mode["schema"]["maxItems"] == len(get_args(Mode))

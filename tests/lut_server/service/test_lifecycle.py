@@ -47,19 +47,19 @@ def _lease(client: LutClient, count: int) -> Lease:
 
 
 def test_killed_and_started_again_nothing_is_lost_and_nothing_twice(server: Server) -> None:
-    with LutClient(server.url, timeout_s=5, retry_for_s=60) as client:
+    with LutClient(server.url, timeout_s=30, retry_for_s=120) as client:
         lease = _lease(client, 150)
         sent = [measurement(lease, key, report()) for key in lease.remaining]
-        worker = threading.Thread(target=lambda: [client.put_measurement(one) for one in sent])
+        worker = threading.Thread(target=lambda: [client.put_measurement(result) for result in sent])
         worker.start()
         for enough in (20, 80):
-            with LutClient(server.url, retry_for_s=60) as other:
+            with LutClient(server.url, retry_for_s=120) as other:
                 while len(other.measurements()) < enough:
                     time.sleep(0.02)
             server.end(signal.SIGKILL)
             server.start()
         worker.join()
-        assert [one.id for one in client.measurements()] == [one.id for one in sent]
+        assert [result.id for result in client.measurements()] == [result.id for result in sent]
         done = client.complete(lease.id, lease.token, Completion())
         assert done.table_id is not None
         assert len(client.table(done.table_id).rows) == 150
@@ -69,10 +69,11 @@ def test_killed_and_started_again_nothing_is_lost_and_nothing_twice(server: Serv
 def test_stopped_it_ends_at_once_although_an_agent_waits(server: Server, number: signal.Signals) -> None:
     answers: list[Lease | None] = []
     with LutClient(server.url) as client:
-        client.register_device(report())
+        registered = client.register_device(report())
         waiting = threading.Thread(target=lambda: answers.append(client.claim(lease_request(report(), wait_s=25))))
         waiting.start()
-        time.sleep(0.5)
+        while client.device(registered.device.uuid).heartbeat_at == registered.heartbeat_at:
+            assert waiting.is_alive(), "the claim has not reached the server"
         assert server.end(number) == 0
         waiting.join()
     assert answers == [None]
@@ -84,7 +85,7 @@ def test_a_full_disk_is_503_and_loses_nothing(server: Server, tmp_path: Path) ->
     with LutClient(server.url) as client, LutClient(server.url, retry_for_s=0) as impatient:
         lease = _lease(client, 40)
         sent = [measurement(lease, key, report()) for key in lease.remaining]
-        stored = [client.put_measurement(one) for one in sent[:3]]
+        stored = [client.put_measurement(result) for result in sent[:3]]
         used = max(path.stat().st_size for path in tmp_path.iterdir())
         before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (used, resource.RLIM_INFINITY))
         refused = httpx.put(
@@ -138,12 +139,12 @@ def test_every_line_of_a_log_in_json_is_an_object(database_url: str, tmp_path: P
             httpx.get(f"{server.url}{path}", headers={"X-Request-ID": f"mine-{path[-4:]}"}, trust_env=False)
     finally:
         server.end(signal.SIGTERM)
-    said, *lines = sorted(server.log.read_text().splitlines(), key=lambda line: line.startswith("{"))
-    assert said.startswith("lut-server listens on")
-    found = {line["request_id"]: line for line in map(json.loads, lines) if line["logger"] == "lut_server.access"}
-    assert found["mine-jobs"]["status"] == 200
-    assert found["mine-such"]["status"] == 404
-    assert found["mine-jobs"].keys() >= {"time", "level", "message", "method", "path", "route", "duration_ms"}
+    greeting, *lines = sorted(server.log.read_text().splitlines(), key=lambda line: line.startswith("{"))
+    assert greeting.startswith("lut-server listens on")
+    by_request = {line["request_id"]: line for line in map(json.loads, lines) if line["logger"] == "lut_server.access"}
+    assert by_request["mine-jobs"]["status"] == 200
+    assert by_request["mine-such"]["status"] == 404
+    assert by_request["mine-jobs"].keys() >= {"time", "level", "message", "method", "path", "route", "duration_ms"}
 
 
 def _refused(*arguments: str, **environment: str) -> str:
@@ -165,9 +166,9 @@ def _refused(*arguments: str, **environment: str) -> str:
 def test_a_port_in_use(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
-        said = _refused("--port", port, "--data-dir", str(tmp_path))
-    assert f"127.0.0.1:{port}" in said
-    assert "--port" in said
+        message = _refused("--port", port, "--data-dir", str(tmp_path))
+    assert f"127.0.0.1:{port}" in message
+    assert "--port" in message
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
@@ -180,10 +181,10 @@ def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folders = [str(tmp_path / "no" / "such"), str(tmp_path / "file"), "/proc/lut"]
     with ThreadPoolExecutor() as pool:
-        for folder, said in zip(
+        for folder, message in zip(
             folders, pool.map(partial(_refused, "--port", "0", "--data-dir"), folders), strict=True
         ):
-            assert folder in said
+            assert folder in message
     assert not (tmp_path / "no").exists()
 
 
@@ -197,19 +198,19 @@ def test_settings_that_cannot_work(tmp_path: Path) -> None:
             "'mysql'": pool.submit(_refused, "--database-url", "mysql://host/x"),
             "give one of them": pool.submit(_refused, "--database-url", "sqlite:///x", "--data-dir", folder),
         }
-        for reason, said in refused.items():
-            assert reason in said.result()
+        for reason, message in refused.items():
+            assert reason in message.result()
 
 
 def test_a_database_that_is_not_there_or_not_one(tmp_path: Path) -> None:
     secret = "hunter2"
-    said = _refused("--port", "0", "--database-url", f"postgresql://lut:{secret}@127.0.0.1:9/lut")
-    assert "127.0.0.1:9" in said
-    assert secret not in said
+    message = _refused("--port", "0", "--database-url", f"postgresql://lut:{secret}@127.0.0.1:9/lut")
+    assert "127.0.0.1:9" in message
+    assert secret not in message
     for wrong in (f"postgresql:lut:{secret}@host/lut", f"postgresql://lut:{secret}@host:54x2/lut"):
-        said = _refused("--port", "0", "--database-url", wrong)
-        assert "LUT_DATABASE_URL: not a database URL" in said
-        assert secret not in said
+        message = _refused("--port", "0", "--database-url", wrong)
+        assert "LUT_DATABASE_URL: not a database URL" in message
+        assert secret not in message
     (tmp_path / "lut.sqlite").write_bytes(b"not a database" * 1000)
     assert "not a database" in _refused("--port", "0", "--data-dir", str(tmp_path))
 

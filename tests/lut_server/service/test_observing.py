@@ -38,12 +38,12 @@ def test_metrics_say_what_stands_in_the_database(lut: Lut, device: DeviceReport)
     lease = lut.claim(device)
     lut.client.put_measurement(measurement(lease, B.digest, device))
     lut.clock.advance(10)
-    found = _metrics(lut)
-    assert found["lut_queue_length", ()] == 1
-    assert found["lut_queue_oldest_age_seconds", ()] == 10
-    assert (found["lut_leases_active", ()], found["lut_leases_expired_total", ()]) == (1, 0)
-    assert found["lut_measurements_total", (("device_kind", "cpu"),)] == 2
-    (age,) = [value for (name, _), value in found.items() if name == "lut_table_age_seconds"]
+    metrics = _metrics(lut)
+    assert metrics["lut_queue_length", ()] == 1
+    assert metrics["lut_queue_oldest_age_seconds", ()] == 10
+    assert (metrics["lut_leases_active", ()], metrics["lut_leases_expired_total", ()]) == (1, 0)
+    assert metrics["lut_measurements_total", (("device_kind", "cpu"),)] == 2
+    (age,) = [value for (name, _), value in metrics.items() if name == "lut_table_age_seconds"]
     assert age == 40
     lut.clock.advance(120)
     lut.claim(device)
@@ -57,8 +57,8 @@ def test_expired_leases_are_counted_once_whatever_comes_after(lut: Lut, device: 
     lut.claim(device)
     assert _metrics(lut)["lut_leases_expired_total", ()] == 1
     done = lut.finish(slow, device)
-    found = _metrics(lut)
-    assert (found["lut_leases_expired_total", ()], found["lut_leases_active", ()]) == (1, 0)
+    metrics = _metrics(lut)
+    assert (metrics["lut_leases_expired_total", ()], metrics["lut_leases_active", ()]) == (1, 0)
     assert lut.client.complete(slow.id, slow.token, Completion()) == done
 
 
@@ -77,13 +77,13 @@ def test_requests_are_counted_by_route_not_by_path(lut: Lut, device: DeviceRepor
             lut.http.get(path)
     lut.http.request("BREW", "/coffee")
     count = "lut_http_request_duration_seconds_count"
-    found = {tuple(dict(labels).values()): value for (name, labels), value in _metrics(lut).items() if name == count}
-    assert found["GET", "/v1/tables/{id}", "200"] == 4  # one by the client
-    assert found["GET", "/v1/tables/{id}", "404"] == 2
-    assert found["GET", "/v1/tables/newest", "200"] == 2
-    assert found["GET", "/v1/devices/{uuid}", "404"] == 1
-    assert found["GET", "unmatched", "404"] == 2
-    assert not any(route.startswith("/no") or method == "BREW" for method, route, _ in found)
+    metrics = {tuple(dict(labels).values()): value for (name, labels), value in _metrics(lut).items() if name == count}
+    assert metrics["GET", "/v1/tables/{id}", "200"] == 4  # one by the client
+    assert metrics["GET", "/v1/tables/{id}", "404"] == 2
+    assert metrics["GET", "/v1/tables/newest", "200"] == 2
+    assert metrics["GET", "/v1/devices/{uuid}", "404"] == 1
+    assert metrics["GET", "unmatched", "404"] == 2
+    assert not any(route.startswith("/no") or method == "BREW" for method, route, _ in metrics)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -92,8 +92,8 @@ def test_a_request_id_is_given_or_kept_if_it_is_sane(lut: Lut) -> None:
     assert len(ids) == 5
     assert lut.http.get("/healthz", headers={"X-Request-ID": "job-7.a"}).headers["x-request-id"] == "job-7.a"
     for bad in (b"a b", b"x" * 65, b'a"b', "ä".encode()):
-        kept = lut.http.get("/healthz", headers={b"X-Request-ID": bad}).headers["x-request-id"]
-        assert re.fullmatch("[0-9a-f]{16}", kept)
+        own_id = lut.http.get("/healthz", headers={b"X-Request-ID": bad}).headers["x-request-id"]
+        assert re.fullmatch("[0-9a-f]{16}", own_id)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -135,3 +135,12 @@ def test_ready_means_the_right_schema_and_a_database_that_takes_a_write(lut: Lut
     database.close()
     assert lut.http.get("/readyz").status_code == 200
     assert lut.http.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_header_is_sent_twice(lut: Lut, device: DeviceReport) -> None:
+    table = lut.build_table(profile(A), device)
+    for path in ("/", "/docs", "/v1/devices", "/static/style.css", f"/tables/{table.id}/picture.svg", "/v1/nothing"):
+        names = [name.lower() for name, _ in lut.http.get(path).headers.raw]
+        assert len(set(names)) == len(names), (path, names)
+        assert b"x-content-type-options" in names

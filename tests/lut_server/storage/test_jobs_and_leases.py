@@ -9,6 +9,7 @@ from latency_tables.contract import Completion, DeviceReport, DeviceSelector, Le
 from lut_server import app
 from lut_server.storage import predictions
 from tests.support.factories import (
+    CPU,
     end_to_end,
     lease_request,
     measurement,
@@ -245,6 +246,19 @@ def test_the_device_selector_must_match_in_every_field(lut: Lut, device: DeviceR
     assert lut.client.claim(lease_request(other)) is None
 
 
+def test_the_case_of_a_device_name_never_matters(lut: Lut, device: DeviceReport) -> None:
+    """Wherever a device is named, on both databases, also beyond ASCII."""
+    other = report("cpu-2", name="Über-Straße")
+    lut.client.register_device(other)
+    for by, name in ((device, "xEON"), (other, "ÜBER-STRASSE")):
+        table = lut.build_table(profile(A, device=DeviceSelector(name=name)), by)
+        assert [item.id for item in lut.client.tables(device=name)] == [table.id]
+        assert lut.client.newest_table(name, "small", CPU) == table
+        assert len(lut.client.measurements(device=name)) == 1
+        assert lut.client.predict([network(A)], name, CPU)[0].table_id == table.id
+        assert lut.client.jobs()[-1].request.device.name == name
+
+
 @pytest.mark.usefixtures("device")
 def test_unknown_devices_are_answered_with_those_there_are(lut: Lut) -> None:
     for call in (
@@ -263,12 +277,12 @@ def test_unknown_devices_are_answered_with_those_there_are(lut: Lut) -> None:
 
 def test_many_waiting_agents_block_nobody_and_get_a_job_when_it_comes(lut: Lut) -> None:
     reports = [report(f"cpu-{number}") for number in range(60)]  # more than the server has threads
-    for one in reports:
-        lut.client.register_device(one)
+    for agent in reports:
+        lut.client.register_device(agent)
     claimed: list[Lease | None] = []
     claims = [
-        threading.Thread(target=lambda one=one: claimed.append(lut.client.claim(lease_request(one, wait_s=20))))
-        for one in reports
+        threading.Thread(target=lambda agent=agent: claimed.append(lut.client.claim(lease_request(agent, wait_s=20))))
+        for agent in reports
     ]
     for claim in claims:
         claim.start()

@@ -38,22 +38,22 @@ def lease(lut: Lut, device: DeviceReport) -> Lease:
 
 
 def test_the_same_measurement_is_stored_once(lut: Lut, device: DeviceReport, lease: Lease) -> None:
-    one = measurement(lease, A.digest, device)
-    receipt = lut.client.put_measurement(one)
+    first = measurement(lease, A.digest, device)
+    receipt = lut.client.put_measurement(first)
     lut.clock.advance(50)
-    assert lut.client.put_measurement(one) == receipt
-    assert lut.client.put_measurements([one]) == [receipt]
-    assert lut.client.measurements() == [one]
+    assert lut.client.put_measurement(first) == receipt
+    assert lut.client.put_measurements([first]) == [receipt]
+    assert lut.client.measurements() == [first]
     assert not receipt.late
 
 
 def test_another_body_under_the_same_id_is_a_conflict(lut: Lut, device: DeviceReport, lease: Lease) -> None:
-    one = measurement(lease, A.digest, device)
-    lut.client.put_measurement(one)
-    other = one.model_copy(update={"samples_us": (1.0,)})
+    first = measurement(lease, A.digest, device)
+    lut.client.put_measurement(first)
+    other = first.model_copy(update={"samples_us": (1.0,)})
     with pytest.raises(Conflict, match="never replaced"):
         lut.client.put_measurement(Measurement.model_validate(other.model_dump()))
-    assert lut.client.measurements() == [one]
+    assert lut.client.measurements() == [first]
 
 
 def test_a_batch_is_stored_whole_or_not_at_all(lut: Lut, device: DeviceReport, lease: Lease) -> None:
@@ -71,18 +71,18 @@ def test_a_batch_is_stored_whole_or_not_at_all(lut: Lut, device: DeviceReport, l
 
 
 def test_what_is_not_known_is_named(lut: Lut, device: DeviceReport, lease: Lease) -> None:
-    one = measurement(lease, A.digest, device)
+    first = measurement(lease, A.digest, device)
     for field, value in {"device": "gpu-9", "environment": "0" * 64, "job_id": uuid6.uuid7()}.items():
-        wrong = Measurement.model_validate({**one.model_dump(), field: value})
+        wrong = Measurement.model_validate({**first.model_dump(), field: value})
         with pytest.raises(NotFound, match=f"{field}={str(value)!r}|{field}={value}"):
             lut.client.put_measurement(wrong)
     assert lut.client.measurements() == []
 
 
 def test_bad_values_are_refused_by_name_and_nothing_is_stored(lut: Lut, device: DeviceReport, lease: Lease) -> None:
-    one = measurement(lease, A.digest, device)
+    first = measurement(lease, A.digest, device)
     for field, value in BAD_VALUES:
-        answer = _put(lut, one, field, value)
+        answer = _put(lut, first, field, value)
         assert answer.status_code in (404, 422), (field, value[:30], answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
         assert any(named in answer.text for named in (field, "NUL", "surrogate", "nests deeper")), answer.text
@@ -126,10 +126,10 @@ def test_a_job_of_one_agent_is_late_for_another(lut: Lut, lease: Lease) -> None:
     assert lut.client.put_measurement(measurement(lease, A.digest, other)).late
 
 
-def _put(lut: Lut, one: Measurement, field: str, value: str) -> httpx.Response:
-    body: dict[str, Any] = {**one.model_dump(mode="json"), field: "@"}
+def _put(lut: Lut, first: Measurement, field: str, value: str) -> httpx.Response:
+    body: dict[str, Any] = {**first.model_dump(mode="json"), field: "@"}
     return lut.http.put(
-        f"/v1/measurements/{one.id}",
+        f"/v1/measurements/{first.id}",
         content=json.dumps(body).replace('"@"', value),
         headers={"content-type": "application/json"},
     )

@@ -1,18 +1,35 @@
+"""Migrations make the schema that the models describe, and take it down again."""
+
+import re
+import shutil
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
 
 import uuid6
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from pydantic import TypeAdapter
+from sqlalchemy import Column, Integer, String, inspect
 
-from latency_tables.contract import NewToken, TokenRequest
+from latency_tables.contract import (
+    Device,
+    DeviceUuid,
+    Digest,
+    JobState,
+    Mode,
+    Name,
+    Precision,
+    Role,
+    TokenRequest,
+)
 from lut_server.credentials import ServerKey
-from lut_server.migrations import downgrade, upgrade
-from lut_server.storage import devices, jobs, tokens
+from lut_server.migrations import FOLDER, downgrade, upgrade, write_new
+from lut_server.storage import devices, tokens
 from lut_server.storage.database import Database
 from lut_server.storage.models import Base
 from tests.support import truth
-from tests.support.factories import end_to_end, network, operation, profile, report
+from tests.support.factories import report
 from tests.support.lut import Lut
 
 
@@ -23,61 +40,78 @@ def test_migrations_make_exactly_what_the_models_say(database_url: str) -> None:
     database.close()
 
 
-def test_up_and_down_with_data(database_url: str) -> None:
+def test_up_and_down_with_data(database_url: str, lut: Lut) -> None:
+    """One of everything; down to nothing, and up again to a database that works."""
+    by = report()
+    table = truth.build_table(lut, by)
+    specs = truth.draw_networks(3, seed=2)
+    truth.measure(lut, by, specs)
     database = Database(database_url)
+    now = datetime.now(timezone.utc)
     with database.write() as session:
-        devices.register(session, report(), datetime.now(timezone.utc))
+        tokens.create(session, uuid6.uuid7(), TokenRequest(name="x", role="agent"), ServerKey.random(), now)
+    with database.engine.connect() as connection:
+        empty = [name for name in Base.metadata.tables if not connection.exec_driver_sql(f"SELECT 1 FROM {name}").all()]
+        assert empty == []
     upgrade(database)
-    with database.read() as session:
-        assert devices.get(session, "cpu-1").device == report().device, "an upgrade to where it is changes nothing"
-    made = _make_token(database)
-    downgrade(database, "0001")
-    upgrade(database)
-    with database.read() as session:
-        assert devices.get(session, "cpu-1").device == report().device, "only the tokens are gone"
-        assert not tokens.any_exist(session)
-    assert _make_token(database).token != made.token
+    assert lut.client.calibration(table.id).card.networks == 3, "an upgrade to where it is changes nothing"
     downgrade(database, "base")
     with database.engine.connect() as connection:
         assert set(inspect(connection).get_table_names()) == {"alembic_version"}
     upgrade(database)
     with database.read() as session:
         assert devices.page(session, None, 10).items == ()
+        assert not tokens.any_exist(session)
     database.close()
+    truth.build_table(lut, by)
+    truth.measure(lut, by, specs)
 
 
-def test_a_job_for_a_network_survives_down_and_up(database_url: str) -> None:
-    database = Database(database_url)
-    asked = {uuid6.uuid7(): profile(operation(8)), uuid6.uuid7(): end_to_end(network(operation(8)))}
-    with database.write() as session:
-        for id, request in asked.items():
-            jobs.submit(session, id, request, datetime.now(timezone.utc))
-    downgrade(database, "0002")
-    upgrade(database)
-    with database.write() as session:
-        for id, request in asked.items():
-            assert jobs.submit(session, id, request, datetime.now(timezone.utc)).request == request, "the same digest"
-    database.close()
+def test_the_next_migration_is_written_from_the_models(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
+    table = Base.metadata.tables["tokens"]
+    column: Column[int] = Column("uses", Integer, nullable=True)
+    table.append_column(column)
+    try:
+        path = write_new("count uses", tmp_path / "migrations")
+    finally:
+        table._columns.remove(column)
+    assert path.name == "m0002_count_uses.py"
+    text = path.read_text()
+    assert "down_revision = '0001'" in text
+    assert "sa.Column('uses', sa.Integer(), nullable=True)" in text
+    assert "drop_column('uses')" in text
+    compile(text, str(path), "exec")
 
 
-def test_a_calibrated_database_survives_down_and_up(database_url: str, lut: Lut) -> None:
-    """Calibrations are gone then; they come back with the next network."""
-    by = report()
-    table = truth.build_table(lut, by)
-    specs = truth.draw_networks(4, seed=2)
-    truth.measure(lut, by, specs[:3])
-    assert lut.client.calibration(table.id).card.networks == 3
-    database = Database(database_url)
-    downgrade(database, "0003")
-    upgrade(database)
-    database.close()
-    assert {record.id for record in lut.client.networks()} == {spec.digest for spec in specs[:3]}
-    assert lut.client.calibrations() == []
-    truth.measure(lut, by, specs[3:])
-    assert lut.client.calibration(table.id).card.networks == 4
+def test_every_column_has_room_for_what_the_contract_allows() -> None:
+    """SQLite stores a text of any length; PostgreSQL refuses one that is longer than its column."""
+    digest, name, uuid, kind = _longest(Digest), _longest(Name), _longest(DeviceUuid), _longest(Device, "kind")
+    longest = {
+        **dict.fromkeys(("digest", "content_digest", "space_digest", "token_digest", "evidence", "key"), digest),
+        **dict.fromkeys(("environment", "runtime"), digest),
+        **dict.fromkeys(("space", "method_version", "version"), name),
+        **dict.fromkeys(("uuid", "device_uuid", "device"), uuid),
+        **dict.fromkeys(("kind", "device_kind"), kind),
+        "mode": _longest(Mode),
+        "precision": _longest(Precision),
+        "state": max(_longest(JobState), len("superseded")),
+        "role": _longest(Role),
+        "key_id": len(ServerKey.random().id),
+    }
+    for table in Base.metadata.tables.values():
+        for column in table.columns:
+            if isinstance(column.type, String) and column.type.length is not None:
+                assert longest[column.name] <= column.type.length, (table.name, column.name)
 
 
-def _make_token(database: Database) -> NewToken:
-    request = TokenRequest(name="x", role="agent", device="cpu-1")
-    with database.write() as session:
-        return tokens.create(session, uuid6.uuid7(), request, ServerKey.random(), datetime.now(timezone.utc))
+def _longest(annotation: Any, field: str | None = None) -> int:
+    """Length of the longest text that a type of the contract, or a field of it, allows."""
+    schema = TypeAdapter(annotation).json_schema()
+    schema = schema["properties"][field] if field else schema
+    if "enum" in schema:
+        return max(map(len, schema["enum"]))
+    if "maxLength" in schema:
+        return int(schema["maxLength"])
+    (length,) = re.findall(r"\{(\d+)\}\$$", schema["pattern"])
+    return int(length)

@@ -101,7 +101,7 @@ class Protocol(RuleBasedStateMachine):
         self.receipts: dict[UUID, Receipt] = {}
         self.measured: set[tuple[str, str]] = set()
         self.database: Database | None = None
-        self.client = LutClient(self.server.url, retry_for_s=5, timeout_s=20, cache=False)
+        self.client = LutClient(self.server.url, retry_for_s=60, timeout_s=60, cache=False)
         self.restart_server()
         for agent in AGENTS.values():
             self.client.register_device(agent)
@@ -241,27 +241,27 @@ class Protocol(RuleBasedStateMachine):
         job = self.jobs[lease.job]
         key = job.keys[which % len(job.keys)]
         held = self.client.job(lease.job)
-        seen = Lease(
+        answered = Lease(
             id=lease.request.id, token=lease.token, job=held, remaining=(), expires_at=self.clock.now, renew_every_s=20
         )
-        one = measurement(seen, key, AGENTS[lease.device], median_us)
-        receipt = self.client.put_measurement(one)
+        result = measurement(answered, key, AGENTS[lease.device], median_us)
+        receipt = self.client.put_measurement(result)
         on_time = any(
             self._is_active(other) and (other.device, other.job) == (lease.device, lease.job) for other in self.held
         )
         assert receipt.late == (not on_time)
-        self.receipts[one.id] = receipt
+        self.receipts[result.id] = receipt
         self.measured.add((lease.device, key))
-        return one
+        return result
 
-    @rule(one=stored, batch=st.booleans())
-    def send_again(self, one: Measurement, batch: bool) -> None:
-        again = self.client.put_measurements([one])[0] if batch else self.client.put_measurement(one)
-        assert again == self.receipts[one.id]
+    @rule(result=stored, batch=st.booleans())
+    def send_again(self, result: Measurement, batch: bool) -> None:
+        again = self.client.put_measurements([result])[0] if batch else self.client.put_measurement(result)
+        assert again == self.receipts[result.id]
 
-    @rule(one=stored)
-    def send_something_else_under_its_id(self, one: Measurement) -> None:
-        other = Measurement.model_validate({**one.model_dump(), "samples_us": (1.0,)})
+    @rule(result=stored)
+    def send_something_else_under_its_id(self, result: Measurement) -> None:
+        other = Measurement.model_validate({**result.model_dump(), "samples_us": (1.0,)})
         with pytest.raises(Conflict, match="never replaced"):
             self.client.put_measurement(other)
 

@@ -128,9 +128,9 @@ def test_what_was_measured_here_comes_first_where_a_table_is_full(
     imported(lut, device, *(operation(channels + 1) for channels in range(5)))
     monkeypatch.setattr(tables, "MAX_OPERATIONS", 4)
     own = {operation(100 + n) for n in range(3)}
-    found = {row.operation for row in lut.build_table(profile(*own), device).rows}
-    assert len(found) == 4
-    assert own < found
+    operations = {row.operation for row in lut.build_table(profile(*own), device).rows}
+    assert len(operations) == 4
+    assert own < operations
 
 
 def test_a_device_that_returns_to_an_older_environment_has_its_table_as_the_newest(
@@ -147,7 +147,9 @@ def test_a_table_that_is_not_there_is_answered_with_those_there_are(lut: Lut, de
     with pytest.raises(NotFound, match=r"Post a profile job .*no table yet"):
         lut.client.newest_table("cpu-1", "small", CPU)
     table = lut.build_table(profile(A), device)
-    with pytest.raises(NotFound, match=rf"Post a profile job .*small, pytorch fp32, batch 1, 1 thread.*{table.id}"):
+    with pytest.raises(
+        NotFound, match=rf"Post a profile job .*small, pytorch fp32, batch 1, 1 thread, 1 row, .*{table.id}"
+    ):
         lut.client.newest_table("cpu-1", "small", Runtime(mode="tensorrt", precision="fp16"))
     with pytest.raises(NotFound, match="no such table"):
         lut.client.table(uuid6.uuid7())
@@ -170,8 +172,8 @@ def test_etag_and_304(lut: Lut, device: DeviceReport) -> None:
         assert LatencyTable.model_validate_json(full.content) == table
         assert cache in full.headers["cache-control"]
         for tag in (full.headers["etag"], f'"x", W/{full.headers["etag"]}'):
-            known = lut.http.get(path, headers={"If-None-Match": tag})
-            assert (known.status_code, known.content) == (304, b"")
+            unchanged = lut.http.get(path, headers={"If-None-Match": tag})
+            assert (unchanged.status_code, unchanged.content) == (304, b"")
         assert lut.http.get(path, headers={"If-None-Match": '"older"'}).status_code == 200
     missing = lut.http.get(f"/v1/tables/{uuid6.uuid7()}", headers={"If-None-Match": "*"})
     assert missing.status_code == 404
@@ -215,16 +217,16 @@ def test_lists_come_in_pages(lut: Lut) -> None:
         lut.client.register_device(report(f"cpu-{number}"))
         lut.client.submit_job(profile(operation(number + 1)))
     for noun in ("devices", "jobs"):
-        seen, after = [], None
+        items, after = [], None
         while True:
             page = lut.http.get(f"/v1/{noun}", params={"limit": 2, **({"after": after} if after else {})}).json()
-            seen += page["items"]
+            items += page["items"]
             after = page["next"]
             if after is None:
                 break
         whole = lut.http.get(f"/v1/{noun}").json()["items"]
-        assert len(seen) == 5
-        assert seen == whole
+        assert len(items) == 5
+        assert items == whole
     for query in ({"limit": 1001}, {"limit": 0}, {"after": "x"}, {"after": "9" * 30}):
         assert lut.http.get("/v1/jobs", params=query).status_code == 422
 
