@@ -20,7 +20,7 @@ from latency_tables.contract import (
 )
 from profiler_agent.agent.process import MeasuringProcess, inspect_device
 from profiler_agent.measuring.procedure import METHOD_VERSION
-from profiler_agent.messages import Failed, Measured, MeasureTask, Standard
+from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard
 from tests.support.factories import leased_job
 
 
@@ -55,7 +55,7 @@ class LocalAgent:
         networks: Sequence[NetworkSpec] = (),
         effort: Effort | None = None,
     ) -> dict[str, Measurement]:
-        """By key. Raises RuntimeError with what the agent says of a job that it cannot do."""
+        """By key. Raises JobFailed with the agent's reason for a job that it cannot do."""
         request = JobRequest.model_validate(
             {
                 "device": DeviceSelector(kind="cpu"),
@@ -75,30 +75,28 @@ class LocalAgent:
             standard=self._standard,
             trace=None if self._traces is None else str(self._traces),
         )
-        measured = {}
+        measurements = {}
         for message in MeasuringProcess(task).messages():
-            if isinstance(message, Measured):
-                measured[message.measurement.key] = message.measurement
-            elif isinstance(message, Standard):
+            if isinstance(message, NewMeasurement):
+                measurements[message.measurement.key] = message.measurement
+            elif isinstance(message, NewStandard):
                 self._standard = message.references
                 if self._file is not None:
                     self._file.write_text(json.dumps(self._standard), "utf-8")
-            elif isinstance(message, Failed):
-                raise RuntimeError(message.error)
-        return measured
+        return measurements
 
-    def table(self, operations: Iterable[OperationSpec], measured: dict[str, Measurement]) -> LatencyTable:
+    def table(self, operations: Iterable[OperationSpec], measurements: dict[str, Measurement]) -> LatencyTable:
         """The measurements of these operations as the server puts them together."""
         rows = [
             TableRow(
                 operation=operation,
-                latency=one.latency,
-                quality=one.quality,
-                normalized_us=one.normalized_us,
-                measurement_id=one.id,
+                latency=measurement.latency,
+                quality=measurement.quality,
+                normalized_us=measurement.normalized_us,
+                measurement_id=measurement.id,
             )
             for operation in operations
-            if (one := measured[operation.digest])
+            for measurement in [measurements[operation.digest]]
         ]
         return LatencyTable.model_validate(
             {

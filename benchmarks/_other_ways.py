@@ -1,4 +1,4 @@
-"""Operations measured as others do it: in this process, as it comes, one after the other. Prints JSON: µs per key.
+"""Operations measured in the usual ways: in this process, one after the other. Prints JSON: µs per key.
 
 Standard input: {"way", "height", "width", "keys", "seconds_per_key", "repeats"}.
 """
@@ -19,7 +19,7 @@ WARM_UP = 10
 
 
 def fixed_mean(execute: Callable[[], object], repeats: int) -> float:
-    """The mean of so many runs after ten for warming up: most code of architecture searches."""
+    """The mean of so many runs after ten for warming up, as most code of architecture searches has it."""
     for _ in range(WARM_UP):
         execute()
     started = time.perf_counter()
@@ -41,14 +41,15 @@ def measure(task: dict[str, Any], execute: Callable[[], object]) -> float:
 def main() -> None:
     task = json.load(sys.stdin)
     torch.set_num_threads(1)
-    found = {}
+    latencies_us = {}
     with torch.inference_mode():
         for operation in Space(height=task["height"], width_px=task["width"]).operations:
             if operation.digest in task["keys"]:
                 module = plugin.build_operation(operation)
                 inputs = [torch.randn(1, *shape) for shape in operation.input_shapes]
-                found[operation.digest] = measure(task, lambda module=module, inputs=inputs: module(*inputs)) * 1e6  # type: ignore[misc]
-    json.dump(found, sys.stdout)
+                seconds = measure(task, lambda module=module, inputs=inputs: module(*inputs))  # type: ignore[misc]
+                latencies_us[operation.digest] = seconds * 1e6
+    json.dump(latencies_us, sys.stdout)
 
 
 if __name__ == "__main__":

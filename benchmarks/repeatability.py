@@ -38,9 +38,9 @@ class Benchmark:
 
     def __init__(self, height: int, width: int, keys: int | None, budget_s: float | None, traces: Path | None) -> None:
         self._size = height, width
-        every = Space(height=height, width_px=width).operations
-        step = max(1, len(every) // keys) if keys else 1
-        self._operations = every[::step][:keys]
+        operations = Space(height=height, width_px=width).operations
+        step = max(1, len(operations) // keys) if keys else 1
+        self._operations = operations[::step][:keys]
         self.keys = [operation.digest for operation in self._operations]
         self._effort = Effort(budget_s=budget_s)
         self._agent = LocalAgent(Runtime(threads=1), SPACE, space_digest(), REQUIREMENT, traces=traces)
@@ -48,11 +48,14 @@ class Benchmark:
     def ours(self) -> Ours:
         """A table in processes of its own; the first one's standard state is the second one's."""
         started = time.monotonic()
-        measured = self._agent.measure(self._operations, effort=self._effort)
+        measurements = self._agent.measure(self._operations, effort=self._effort)
         return Ours(
-            median_us={key: item.latency.median_us for key, item in measured.items()},
-            normalized_us={key: item.normalized_us or item.latency.median_us for key, item in measured.items()},
-            doubtful=sum(not item.quality.sound for item in measured.values()),
+            median_us={key: measurement.latency.median_us for key, measurement in measurements.items()},
+            normalized_us={
+                key: measurement.normalized_us or measurement.latency.median_us
+                for key, measurement in measurements.items()
+            },
+            doubtful=sum(not measurement.quality.sound for measurement in measurements.values()),
             seconds=time.monotonic() - started,
         )
 
@@ -76,8 +79,8 @@ class Benchmark:
             check=True,
             env=dict(os.environ),
         )
-        found: dict[str, float] = json.loads(ended.stdout)
-        return found
+        latencies_us: dict[str, float] = json.loads(ended.stdout)
+        return latencies_us
 
 
 def disagreement(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float]:

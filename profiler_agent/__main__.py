@@ -1,6 +1,8 @@
 """profiler-agent: measure operations and networks on this machine for a lookup-table server."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -10,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from latency_tables.client import LutError
-from profiler_agent.agent.job import DeviceGone, EnvironmentChanged
 from profiler_agent.agent.loop import Agent
 from profiler_agent.agent.noise_report import show_noise
-from profiler_agent.agent.process import ProcessFailed, inspect_device, tell
+from profiler_agent.agent.process import inspect_device, messages_of
 from profiler_agent.agent.reporter import Reporter
 from profiler_agent.agent.signals import StopSignal
 from profiler_agent.agent.state import DeviceInUse, DeviceState, lock_device
+from profiler_agent.errors import NotMeasured
 from profiler_agent.messages import Capability, Checked, Inspected, InspectTask, Noise, NoiseTask
 
 EXIT_FAILED = 1
@@ -27,56 +29,51 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-Server = Annotated[str, typer.Option(help="URL of the lookup-table server.", envvar="LUT_SERVER")]
 DeviceName = Annotated[str, typer.Option(help="cpu, cuda:N, or auto: the first GPU, else the CPU.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads where a job leaves it open. Default: all cores.")]
-StateDir = Annotated[Path | None, typer.Option(help="What outlives the agent. Default: the user's state folder.")]
-Trace = Annotated[Path | None, typer.Option(help="Folder to write every block of each job to, as .npz.")]
-Token = Annotated[str | None, typer.Option(help="Access token.", envvar="LUT_TOKEN")]
-TokenFile = Annotated[Path | None, typer.Option(help="File with the access token.", envvar="LUT_TOKEN_FILE")]
 
 
 @cli.command()
 def run(
-    server: Server,
+    server: Annotated[str, typer.Option(help="URL of the lookup-table server.", envvar="LUT_SERVER")],
     device: DeviceName = "auto",
-    threads: Threads = None,
-    state_dir: StateDir = None,
-    token: Token = None,
-    token_file: TokenFile = None,
-    trace: Trace = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads where a job leaves it open. Default: all cores.")
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="What outlives the agent. Default: the user's state folder.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="Access token.", envvar="LUT_TOKEN")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the access token.", envvar="LUT_TOKEN_FILE")
+    ] = None,
+    trace: Annotated[Path | None, typer.Option(help="Folder to write every block of each job to, as .npz.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Exit as soon as nothing is queued for this device.")] = False,
 ) -> None:
     """Take jobs from the server until Ctrl-C."""
-    _serve(server, device, threads, state_dir, _token(token, token_file), trace, once=False)
-
-
-@cli.command()
-def once(
-    server: Server,
-    device: DeviceName = "auto",
-    threads: Threads = None,
-    state_dir: StateDir = None,
-    token: Token = None,
-    token_file: TokenFile = None,
-    trace: Trace = None,
-) -> None:
-    """Do what is queued for this device, then exit."""
-    _serve(server, device, threads, state_dir, _token(token, token_file), trace, once=True)
+    access_token = _token(token, token_file)
+    stop = StopSignal()
+    with _failures():
+        inspected = inspect_device(device)
+        if trace is not None:
+            trace.mkdir(parents=True, exist_ok=True)
+            trace = trace.resolve()
+        folder = state_dir or user_state_path("profiler-agent", appauthor=False)
+        state = DeviceState(folder, inspected.device.uuid)
+        agent = Agent(server, access_token, inspected, state, stop, Reporter(), threads=threads, trace=trace)
+        agent.run(once=once)
 
 
 @cli.command()
 def doctor(device: DeviceName = "auto") -> None:
     """Say what this device is, what works on it, and why the rest does not."""
     console = Console(highlight=False)
-    try:
-        for message in tell(InspectTask(device=device, check=True)):
+    with _failures():
+        for message in messages_of(InspectTask(device=device, check=True)):
             if isinstance(message, Inspected):
                 _show_device(console, message)
             elif isinstance(message, Checked):
                 _show_capabilities(console, message.capabilities)
                 console.print(f"search spaces installed: {', '.join(message.spaces) or 'none'}")
-    except ProcessFailed as error:
-        _fail(str(error))
 
 
 @cli.command()
@@ -87,49 +84,27 @@ def noise(
 ) -> None:
     """Say how far equal blocks scatter on this device, what disturbs them, and what to do about it."""
     console = Console(highlight=False)
-    try:
-        for message in tell(NoiseTask(device=device, threads=threads, seconds=seconds)):
+    with _failures():
+        for message in messages_of(NoiseTask(device=device, threads=threads, seconds=seconds)):
             if isinstance(message, Inspected):
                 inspected, lock = message, lock_device(message.device.uuid)
             elif isinstance(message, Noise):
                 show_noise(console, inspected.device, inspected.environment, message)
-    except DeviceInUse as error:
-        _fail(str(error), EXIT_IN_USE)
-    except (ProcessFailed, OSError) as error:
-        _fail(str(error))
-    lock.release()
+        lock.release()
 
 
 def main() -> None:
     cli()
 
 
-def _serve(
-    server: str,
-    device: str,
-    threads: int | None,
-    state_dir: Path | None,
-    token: str | None,
-    trace: Path | None,
-    *,
-    once: bool,
-) -> None:
-    stop = StopSignal()
+@contextmanager
+def _failures() -> Iterator[None]:
+    """End the command with a message and an exit status, where it cannot do its work."""
     try:
-        inspected = inspect_device(device)
-        if trace is not None:
-            trace.mkdir(parents=True, exist_ok=True)
-            trace = trace.resolve()
-        folder = state_dir or user_state_path("profiler-agent", appauthor=False)
-        state = DeviceState(folder, inspected.device.uuid)
-        Agent(server, token, inspected, state, stop, Reporter(), threads=threads, trace=trace).run(once=once)
+        yield
     except DeviceInUse as error:
         _fail(str(error), EXIT_IN_USE)
-    except DeviceGone as error:
-        _fail(f"{error}; its job is handed back. Start the agent again once the device is well")
-    except EnvironmentChanged:
-        _fail("the device's software or settings changed while the agent ran; start it again")
-    except (LutError, ProcessFailed, OSError, ValueError) as error:
+    except (NotMeasured, LutError, OSError, ValueError) as error:
         _fail(str(error))
 
 

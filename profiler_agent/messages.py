@@ -11,20 +11,16 @@ from latency_tables.contract import (
     Digest,
     Environment,
     Job,
-    JobRequest,
     Measurement,
     Mode,
     Observed,
     Precision,
-    Runtime,
-    Scalar,
     Size,
 )
-from profiler_agent.measuring.trace import Doubt
 
 
 class InspectTask(Contract):
-    """Tell what this machine is; with `check`, also which modes, precisions and spaces it can do."""
+    """Describe this machine; with `check`, also say which modes, precisions and spaces work on it."""
 
     task: Literal["inspect"] = "inspect"
     device: str
@@ -34,7 +30,7 @@ class InspectTask(Contract):
 class MeasureTask(Contract):
     """Measure `keys` of a job; `threads` is for jobs that leave it open.
 
-    `standard` has the references' readings (µs) in the machine's standard state, as `Standard` told them before.
+    `standard` has the references' readings (µs) in the machine's standard state, as an earlier NewStandard had them.
     `trace` is a folder to write every block to, for those who study the measuring itself.
     """
 
@@ -57,49 +53,6 @@ class NoiseTask(Contract):
     seconds: Annotated[float, Field(gt=0, le=3600)]
 
 
-class WorkTask(Contract):
-    """Build the references and `keys` of a request, warm them up, and then take blocks as told.
-
-    `exports` is a folder that `turns` workers share what they export in; each begins elsewhere, by its `turn`.
-    """
-
-    task: Literal["work"] = "work"
-    device: str
-    request: JobRequest | None
-    runtime: Runtime
-    keys: tuple[Digest, ...]
-    exports: str | None = None
-    turn: Count = 0
-    turns: Size = 1
-
-
-class Settle(Contract):
-    """Find how many executions make a block of this workload or reference."""
-
-    order: Literal["settle"] = "settle"
-    name: str
-
-
-class TakeBlock(Contract):
-    """Take one block of so many executions."""
-
-    order: Literal["take"] = "take"
-    name: str
-    executions: Size
-
-
-class Look(Contract):
-    """Tell what the host did to this process so far."""
-
-    order: Literal["look"] = "look"
-
-
-class Collect(Contract):
-    """Collect garbage, between rounds."""
-
-    order: Literal["collect"] = "collect"
-
-
 class Capability(Contract):
     """Whether a mode can execute a precision here; `reason` says why not."""
 
@@ -109,6 +62,8 @@ class Capability(Contract):
 
 
 class Inspected(Contract):
+    """The first message of every task that inspects or watches."""
+
     message: Literal["inspected"] = "inspected"
     torch_device: str
     device: Device
@@ -123,12 +78,14 @@ class Checked(Contract):
     spaces: tuple[str, ...]
 
 
-class Measured(Contract):
-    message: Literal["measured"] = "measured"
+class NewMeasurement(Contract):
+    """A key of the job is measured."""
+
+    message: Literal["measurement"] = "measurement"
     measurement: Measurement
 
 
-class Standard(Contract):
+class NewStandard(Contract):
     """The references' readings (µs) in what is now the standard state of this machine and runtime."""
 
     message: Literal["standard"] = "standard"
@@ -151,7 +108,7 @@ class Noise(Contract):
 
     `clock_step_s`: the smallest step of the clock that times blocks, `clock_cost_s` what it reads for an empty block,
     `block_s` how long a block is. `steal_share` and `wait_share`: time that the worker's cores were stolen, and that it
-    waited for them. `others_cores`: how many of the machine's `cores` others kept busy. None is not known.
+    waited for them. `others_cores`: how many of the machine's `cores` others kept busy. None: not known.
     """
 
     message: Literal["noise"] = "noise"
@@ -170,7 +127,7 @@ class Noise(Contract):
 
 
 class Preparing(Contract):
-    """The key that is built now, after `done` others."""
+    """A key is being built, after `done` others."""
 
     message: Literal["preparing"] = "preparing"
     key: Digest
@@ -179,6 +136,8 @@ class Preparing(Contract):
 
 
 class RoundDone(Contract):
+    """How far the rounds are: rounds so far, how many of them were repeated, and the keys that are still open."""
+
     message: Literal["round"] = "round"
     number: Count
     repeated: Count
@@ -186,66 +145,30 @@ class RoundDone(Contract):
 
 
 class Failed(Contract):
-    """The job cannot be done on this machine or at all; `error` says why, for whoever posted it."""
+    """A JobFailed of the measuring process."""
 
     message: Literal["failed"] = "failed"
     error: str
 
 
-class Gone(Contract):
-    """The device is not there any more, or fails: nothing can be measured on it; `error` says what was seen."""
+class MustStop(Contract):
+    """An AgentMustStop of the measuring process."""
 
-    message: Literal["gone"] = "gone"
+    message: Literal["must stop"] = "must stop"
     error: str
 
 
-class Outdated(Contract):
-    """The software changed under the running agent."""
-
-    message: Literal["outdated"] = "outdated"
-    environment: Environment
-
-
 class Finished(Contract):
+    """The task is over; no message follows."""
+
     message: Literal["finished"] = "finished"
 
 
-class Ready(Contract):
-    """What a worker has built; of the other keys, why not."""
-
-    message: Literal["ready"] = "ready"
-    settings: dict[str, Scalar]
-    failures: dict[Digest, str]
-
-
-class Collected(Contract):
-    pass
-
-
-class Settled(Contract):
-    executions: Size
-
-
-class Taken(Contract):
-    latency_us: float
-    doubt: Doubt
-
-
-class Looked(Contract):
-    steal_s: float
-    wait_s: float | None
-    involuntary_switches: Count
-    cpu_s: float
-
-
+Task = Annotated[InspectTask | MeasureTask | NoiseTask, Field(discriminator="task")]
 Message = Annotated[
-    Inspected | Checked | Noise | Measured | Standard | Preparing | RoundDone | Failed | Gone | Outdated | Finished,
+    Inspected | Checked | Noise | NewMeasurement | NewStandard | Preparing | RoundDone | Failed | MustStop | Finished,
     Field(discriminator="message"),
 ]
-Order = Annotated[Settle | TakeBlock | Look | Collect, Field(discriminator="order")]
-Task = Annotated[InspectTask | MeasureTask | NoiseTask | WorkTask, Field(discriminator="task")]
 
-BUILDING: TypeAdapter[Preparing | Ready] = TypeAdapter(Annotated[Preparing | Ready, Field(discriminator="message")])
-MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
-ORDER: TypeAdapter[Order] = TypeAdapter(Order)
 TASK: TypeAdapter[Task] = TypeAdapter(Task)
+MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)

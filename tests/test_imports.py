@@ -39,6 +39,11 @@ def test_the_server_does_not_load_torch() -> None:
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules", *names], check=True)
 
 
+def test_the_agent_s_own_process_does_not_load_torch() -> None:
+    code = "import profiler_agent.__main__, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("module", ["latency_tables.contract", "latency_tables.client"])
 def test_contract_and_client_need_only_the_base_install(module: str) -> None:
     code = (

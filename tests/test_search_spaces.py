@@ -234,7 +234,7 @@ def _sum_us(table: LatencyTable, network: NetworkSpec) -> float:
 def test_the_example_of_the_document_goes_the_whole_way(
     server: Server, client: LutClient, agents: Agents, site: Path
 ) -> None:
-    agents.start("run", server.url)
+    agents.start(server.url)
     wait_until(client.devices)
     script = site / "measure.py"
     text = script.read_text("utf-8").replace("http://127.0.0.1:8000", server.url)

@@ -33,10 +33,10 @@ class Genotype(Contract):
                 raise ValueError(
                     f"stages[{index}].blocks: {len(stage.blocks)} given, the stage has {self.space.blocks(index)}"
                 )
-            for place, block in enumerate(stage.blocks):
-                known = (*BLOCKS, SKIP) if place else BLOCKS
-                if block not in known:
-                    raise ValueError(f"stages[{index}].blocks[{place}]: {block!r} is none of {', '.join(known)}")
+            for number, block in enumerate(stage.blocks):
+                names = (*BLOCKS, SKIP) if number else BLOCKS
+                if block not in names:
+                    raise ValueError(f"stages[{index}].blocks[{number}]: {block!r} is none of {', '.join(names)}")
         return self
 
 
@@ -49,7 +49,7 @@ def random_genotype(space: Space, seed: int) -> Genotype:
             StageChoice(
                 width=generator.choice(space.widths),
                 blocks=tuple(
-                    generator.choice((*BLOCKS, SKIP) if place else BLOCKS) for place in range(space.blocks(index))
+                    generator.choice((*BLOCKS, SKIP) if number else BLOCKS) for number in range(space.blocks(index))
                 ),
             )
             for index in range(len(STAGES))

@@ -13,10 +13,10 @@ def chain(genotype: Genotype) -> tuple[OperationSpec, ...]:
     """The operations in order of execution, each on what the one before gives. A skipped block executes nothing."""
     operations = [*head(genotype.space)]
     for stage, choice in zip(STAGES, genotype.stages, strict=True):
-        for place, block in enumerate(choice.blocks):
+        for number, block in enumerate(choice.blocks):
             if block != SKIP:
                 shape = output_shape(operations[-1])
-                stride = 1 if place else stage.stride
+                stride = 1 if number else stage.stride
                 operations.append(block_operation(block, shape, channels(stage, choice.width), stride))
     return (*operations, classifier(genotype.space, output_shape(operations[-1])))
 

@@ -14,7 +14,7 @@ KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 6)
 BLOCKS = tuple(f"{kernel}x{kernel}_e{expansion}" for kernel in KERNELS for expansion in EXPANSIONS)
 SKIP = "skip"
-"""A block that is not there; the first one of a stage always is, because it changes the shape."""
+"""A block that is left out; the first one of a stage never is, because it changes the shape."""
 
 STEM_CHANNELS = 32
 FIRST_CHANNELS = 16
@@ -60,7 +60,7 @@ class Space(Contract):
     def operations(self) -> tuple[OperationSpec, ...]:
         """Every key of a latency table of this space, each once."""
         stem, first = head(self)
-        found = {stem: None, first: None}
+        operations = {stem: None, first: None}
         shapes = {output_shape(first)}
         for index, stage in enumerate(STAGES):
             entries = [
@@ -70,11 +70,13 @@ class Space(Contract):
                 for block in BLOCKS
             ]
             shapes = {output_shape(entry) for entry in entries}
-            found.update(dict.fromkeys(entries))
+            operations.update(dict.fromkeys(entries))
             if self.blocks(index) > 1:
-                found.update((block_operation(b, shape, shape[0], 1), None) for shape in sorted(shapes) for b in BLOCKS)
-        found.update((classifier(self, shape), None) for shape in sorted(shapes))
-        return tuple(found)
+                operations.update(
+                    (block_operation(block, shape, shape[0], 1), None) for shape in sorted(shapes) for block in BLOCKS
+                )
+        operations.update((classifier(self, shape), None) for shape in sorted(shapes))
+        return tuple(operations)
 
 
 def channels(stage: Stage, width: float) -> int:
@@ -83,7 +85,7 @@ def channels(stage: Stage, width: float) -> int:
 
 
 def head(space: Space) -> tuple[OperationSpec, OperationSpec]:
-    """What every network begins with: stem, and the block without expansion."""
+    """The beginning of every network: the stem, and the block without expansion."""
     stem = specify("stem", space.input_shape, out_channels=STEM_CHANNELS)
     shape = output_shape(stem)
     first = specify("inverted_residual_3x3", shape, out_channels=FIRST_CHANNELS, expansion=1, stride=1)
@@ -91,7 +93,7 @@ def head(space: Space) -> tuple[OperationSpec, OperationSpec]:
 
 
 def block_operation(block: str, shape: Shape, out_channels: int, stride: int) -> OperationSpec:
-    """What a block of BLOCKS executes on an input of `shape`."""
+    """The operation that a block of BLOCKS executes on an input of `shape`."""
     kernel, _, expansion = block.partition("_e")
     return specify(
         f"inverted_residual_{kernel}", shape, out_channels=out_channels, expansion=int(expansion), stride=stride
@@ -99,12 +101,12 @@ def block_operation(block: str, shape: Shape, out_channels: int, stride: int) ->
 
 
 def classifier(space: Space, shape: Shape) -> OperationSpec:
-    """What every network ends with."""
+    """The end of every network."""
     return specify("classifier", shape, hidden=CLASSIFIER_CHANNELS, classes=space.classes)
 
 
 def output_shape(spec: OperationSpec) -> Shape:
-    """Channels, height and width of what leaves a stem or a block."""
+    """Channels, height and width of the output of a stem or a block."""
     params = {name: int(value) for name, value in spec.params}
     stride = params.get("stride", 2)
     _, height, width = spec.input_shapes[0]

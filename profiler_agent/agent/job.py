@@ -7,39 +7,15 @@ from queue import SimpleQueue
 from latency_tables.contract import Lease
 from profiler_agent.agent.lease import Renewal
 from profiler_agent.agent.outbox import Courier, Outbox
-from profiler_agent.agent.process import MeasuringProcess, ProcessFailed
+from profiler_agent.agent.process import MeasuringProcess
 from profiler_agent.agent.reporter import Reporter
 from profiler_agent.agent.signals import Stopped
-from profiler_agent.messages import (
-    Failed,
-    Gone,
-    Measured,
-    MeasureTask,
-    Message,
-    Outdated,
-    Preparing,
-    RoundDone,
-    Standard,
-)
+from profiler_agent.errors import JobFailed, NotMeasured
+from profiler_agent.messages import MeasureTask, Message, NewMeasurement, NewStandard, Preparing, RoundDone
 
 
 class JobDropped(Exception):
-    """The job is no longer this agent's; the message says why."""
-
-
-class EnvironmentChanged(Exception):
-    """What the agent registered is not what it would measure with."""
-
-
-class DeviceGone(Exception):
-    """The device cannot be measured on any more; the message says what was seen."""
-
-
-class _Ended:
-    """The measuring process is done; `failure` says how it died, if it did."""
-
-    def __init__(self, failure: str | None) -> None:
-        self.failure = failure
+    """The job is no longer this agent's, so nobody is told how it ended; the message says why."""
 
 
 class JobRun:
@@ -60,8 +36,8 @@ class JobRun:
         self._courier = courier
         self._reporter = reporter
         self._keep_standard = keep_standard
-        # SimpleQueue, because its put may interrupt itself: the stop comes from a signal handler.
-        self._events: SimpleQueue[Message | _Ended | JobDropped | Stopped] = SimpleQueue()
+        # SimpleQueue, because its put may interrupt itself: the stop comes from a signal handler. None: all is done.
+        self._events: SimpleQueue[Message | NotMeasured | JobDropped | Stopped | None] = SimpleQueue()
 
     def drop(self, reason: str) -> None:
         self._events.put(JobDropped(reason))
@@ -69,47 +45,37 @@ class JobRun:
     def stop(self) -> None:
         self._events.put(Stopped())
 
-    def measure(self, renewal: Renewal) -> str | None:
-        """Every result into the outbox as it comes; the reason if the job failed, None if all is measured.
+    def measure(self, renewal: Renewal) -> None:
+        """Put every result into the outbox as it comes, until all is measured.
 
         Raises:
+            JobFailed: the job, or a part of it, cannot be measured here.
+            AgentMustStop: the job is another agent's, or this one's after somebody looked at the device.
             JobDropped: the lease ended or the job was cancelled.
-            DeviceGone: the job is another agent's, or this one's after the device is back.
-            EnvironmentChanged: register again first.
             Stopped: the agent was asked to stop.
             OSError: the outbox cannot be written.
         """
         total = len(self._lease.job.request.keys)
         before = total - len(self._task.keys)
         measured = 0
-        failure: str | None = None
         process = MeasuringProcess(self._task)
         threading.Thread(target=self._read, args=(process,), name="reader", daemon=True).start()
         try:
-            while True:
-                event = self._events.get()
-                if isinstance(event, Measured):
+            while (event := self._events.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                if isinstance(event, NewMeasurement):
                     self._outbox.put(event.measurement)
                     self._courier.wake()
                     measured += 1
                     renewal.advance(before + measured, total)
                     self._reporter.advance("measuring", measured)
-                elif isinstance(event, Standard):
+                elif isinstance(event, NewStandard):
                     self._keep_standard(event.references)
                 elif isinstance(event, Preparing):
                     self._reporter.advance(f"building {event.done + 1} of {event.total}", measured)
                 elif isinstance(event, RoundDone):
                     self._reporter.advance(f"round {event.number} ({event.repeated} repeated)", measured)
-                elif isinstance(event, Failed):
-                    failure = event.error
-                elif isinstance(event, Gone):
-                    raise DeviceGone(event.error)
-                elif isinstance(event, Outdated):
-                    raise EnvironmentChanged
-                elif isinstance(event, _Ended):
-                    return failure or event.failure
-                elif isinstance(event, (JobDropped, Stopped)):
-                    raise event
         finally:
             process.kill()
             self._reporter.stop()
@@ -118,9 +84,9 @@ class JobRun:
         try:
             for message in process.messages():
                 self._events.put(message)
-        except ProcessFailed as error:
-            self._events.put(_Ended(str(error)))
+        except NotMeasured as error:
+            self._events.put(error)
         except Exception as error:  # without an end the job would wait for ever
-            self._events.put(_Ended(f"the measuring process cannot be read: {error!r}"))
+            self._events.put(JobFailed(f"the measuring process cannot be read: {error!r}"))
         else:
-            self._events.put(_Ended(None))
+            self._events.put(None)

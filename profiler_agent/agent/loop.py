@@ -1,4 +1,4 @@
-"""The agent: takes jobs from the server one by one, has them measured, and reports; until it is stopped."""
+"""The agent: takes jobs from the server one by one, has them measured, and reports, until it is stopped."""
 
 import random
 import time
@@ -17,6 +17,7 @@ from profiler_agent.agent.refusals import is_refusal, may_come_later
 from profiler_agent.agent.reporter import Reporter
 from profiler_agent.agent.signals import Stopped, StopSignal
 from profiler_agent.agent.state import DeviceState
+from profiler_agent.errors import AgentMustStop, JobFailed
 from profiler_agent.measuring.procedure import METHOD_VERSION
 from profiler_agent.messages import Inspected, MeasureTask
 
@@ -25,6 +26,8 @@ Answer = TypeVar("Answer")
 CLAIM_WAIT_S = 25.0
 MAX_RETRY_WAIT_S = 10.0
 POLL_S = 0.05
+HOW_TO_GO_ON = "Start the agent again once the device is well"
+MAX_ERROR = 4000
 
 
 class Agent:
@@ -61,8 +64,7 @@ class Agent:
 
         Raises:
             LutError: the server refuses this agent.
-            DeviceGone: the device is lost or fails.
-            EnvironmentChanged: software or settings of the device changed while the agent ran.
+            AgentMustStop: the device is lost or fails, or its software or settings changed while the agent ran.
             OSError: the outbox cannot be written.
         """
         try:
@@ -73,6 +75,9 @@ class Agent:
         except Stopped:
             self._reporter.say("stopping")
             self._hand_back()
+        except AgentMustStop as error:
+            self._hand_back()
+            raise AgentMustStop(f"{error}; its job is handed back. {HOW_TO_GO_ON}") from error
         except BaseException:
             self._hand_back()
             raise
@@ -136,11 +141,16 @@ class Agent:
         remaining, total = len(lease.remaining), len(lease.job.request.keys)
         if task.keys:
             self._reporter.start(f"job {lease.job.id}: {remaining} of {total} keys", remaining)
-        started = time.monotonic()
+        started_s = time.monotonic()
+        error: str | None = None
         try:
             with Renewal(self._client, lease, run.drop) as renewal:
-                with self._stop.calling(run.stop):
-                    error = run.measure(renewal) if task.keys else None
+                try:
+                    with self._stop.calling(run.stop):
+                        if task.keys:
+                            run.measure(renewal)
+                except JobFailed as failure:
+                    error = str(failure)
                 self._complete(lease, error)
         except JobDropped as reason:
             self._reporter.say(f"job {lease.job.id} dropped: {reason}")
@@ -149,7 +159,7 @@ class Agent:
         self._lease = None
         self._state.end_claim()
         outcome = f"failed: {error}" if error else "done"
-        self._reporter.say(f"job {lease.job.id} {outcome} after {time.monotonic() - started:.0f} s")
+        self._reporter.say(f"job {lease.job.id} {outcome} after {time.monotonic() - started_s:.0f} s")
 
     def _complete(self, lease: Lease, error: str | None) -> None:
         """Report the end of a job once all of its results are delivered."""
@@ -159,25 +169,25 @@ class Agent:
         except Conflict as conflict:  # results were refused: the reasons lie beside them
             if error is not None:
                 raise
-            said = f"{conflict} (results that the server refused are kept in {self._outbox.rejected} on the agent)"
-            self._end(lease, said[:4000])
-            raise JobDropped(said) from conflict
+            reason = f"{conflict} (results that the server refused are kept in {self._outbox.rejected} on the agent)"
+            self._end(lease, reason[:MAX_ERROR])
+            raise JobDropped(reason) from conflict
 
-    def _end(self, lease: Lease, error: str | None) -> None:
+    def _end(self, lease: Lease, failure: str | None) -> None:
         try:
-            self._ask(lambda: self._client.complete(lease.id, lease.token, Completion(error=error)))
+            self._ask(lambda: self._client.complete(lease.id, lease.token, Completion(error=failure)))
         except Conflict:
             raise
-        except LutError as lost:
-            if not is_refusal(lost):
+        except LutError as error:
+            if not is_refusal(error):
                 raise
-            raise JobDropped(str(lost)) from lost
+            raise JobDropped(str(error)) from error
 
     def _hand_back(self) -> None:
-        """Return the job in hand, without waiting for a server that is away: the next start then resumes it."""
+        """Return the current job. A server that is away is not waited for: the next start then resumes the job."""
         with LutClient(self._url, self._token, timeout_s=3, retry_for_s=0) as client:
             try:
-                if self._claiming:  # a claim that was broken off may have got a lease: the same id tells
+                if self._claiming:  # an interrupted claim may have got a lease: the same id returns it
                     self._lease = client.claim(self._claiming.model_copy(update={"wait_s": 0.0}))
                 if self._lease:
                     client.give_back(self._lease.id, self._lease.token)
@@ -188,12 +198,12 @@ class Agent:
         self._lease = self._claiming = None
 
     def _ask(self, call: Callable[[], Answer]) -> Answer:
-        """Ask the server until it answers: an absence is waited out, a signal breaks it off.
+        """Ask the server until it answers: an absence is waited out; a signal interrupts the wait.
 
         Raises:
             LutError: the server refuses.
         """
-        wait_s, told = 1.0, False
+        wait_s, is_reported = 1.0, False
         with self._stop.interrupts():
             while True:
                 try:
@@ -201,8 +211,8 @@ class Agent:
                 except LutError as error:
                     if not may_come_later(error):
                         raise
-                    if not told:
+                    if not is_reported:
                         self._reporter.say(f"waiting for the server: {error}")
-                        told = True
+                        is_reported = True
                 time.sleep(random.uniform(wait_s / 2, wait_s))
                 wait_s = min(MAX_RETRY_WAIT_S, wait_s * 2)

@@ -10,22 +10,20 @@ from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
+from profiler_agent.errors import AgentMustStop, JobFailed
+from profiler_agent.exit_status import how_it_ended
 from profiler_agent.machine.allocator import KEEP_BUFFERS
 from profiler_agent.messages import (
     MESSAGE,
     Failed,
     Finished,
-    Gone,
     Inspected,
     InspectTask,
-    MeasureTask,
     Message,
+    MustStop,
     NoiseTask,
+    Task,
 )
-
-
-class ProcessFailed(Exception):
-    """The measuring process died or could not do its task; the message says how."""
 
 
 class MeasuringProcess:
@@ -34,26 +32,27 @@ class MeasuringProcess:
     Its temporary files are gone when it is killed.
     """
 
-    def __init__(self, task: InspectTask | MeasureTask | NoiseTask) -> None:
+    def __init__(self, task: Task) -> None:
         self._scratch = TemporaryDirectory(prefix="profiler-agent-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "profiler_agent.measuring.main"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            encoding="utf-8",
             # PYTHONSAFEPATH, from Python 3.11: spaces come from what is installed, not from the working directory.
             env={**KEEP_BUFFERS, **os.environ, "PYTHONSAFEPATH": "1", "TMPDIR": self._scratch.name},
+            bufsize=0,
             start_new_session=True,
         )
         assert self._process.stdin is not None
-        self._process.stdin.write(task.model_dump_json() + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it ended at once: `messages` says how
+            self._process.stdin.write(task.model_dump_json().encode() + b"\n")
 
     def messages(self) -> Iterator[Message]:
         """Every message up to and without Finished.
 
         Raises:
-            ProcessFailed: it ended without having finished.
+            JobFailed: the task cannot be done, or the process died; the message says how.
+            AgentMustStop: the device cannot be measured on.
         """
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -61,11 +60,15 @@ class MeasuringProcess:
                 message = MESSAGE.validate_json(line)
             except ValidationError:  # cut off by a kill
                 break
-            if isinstance(message, Finished):
+            if isinstance(message, (Failed, MustStop, Finished)):
                 self.kill()
+                if isinstance(message, Failed):
+                    raise JobFailed(message.error)
+                if isinstance(message, MustStop):
+                    raise AgentMustStop(message.error)
                 return
             yield message
-        raise ProcessFailed(f"the measuring process {how_it_ended(self._process.wait())}")
+        raise JobFailed(f"the measuring process {how_it_ended(self._process.wait())}")
 
     def kill(self) -> None:
         """End it and its workers now. They have no state to lose."""
@@ -75,33 +78,23 @@ class MeasuringProcess:
         self._scratch.cleanup()
 
 
-def tell(task: InspectTask | NoiseTask) -> Iterator[Message]:
+def messages_of(task: InspectTask | NoiseTask) -> Iterator[Message]:
     """What a measuring process says of this machine: Inspected first, then what the task asks for.
 
     Raises:
-        ProcessFailed: the device is not here, or the process died.
+        AgentMustStop: the device is not here.
+        JobFailed: the process died.
     """
     process = MeasuringProcess(task)
     try:
-        for message in process.messages():
-            if isinstance(message, (Failed, Gone)):
-                raise ProcessFailed(message.error)
-            yield message
+        yield from process.messages()
     finally:
         process.kill()
 
 
 def inspect_device(device: str) -> Inspected:
-    """Device and environment of this machine. Raises ProcessFailed as `tell`."""
-    for message in tell(InspectTask(device=device)):
+    """Device and environment of this machine. Raises as `messages_of`."""
+    for message in messages_of(InspectTask(device=device)):
         if isinstance(message, Inspected):
             return message
-    raise ProcessFailed("the measuring process did not tell its device")
-
-
-def how_it_ended(code: int) -> str:
-    """What a process's exit status says."""
-    if code >= 0:
-        return f"ended with exit code {code}; its last words are on the agent's stderr"
-    name = signal.Signals(-code).name
-    return f"was ended by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"
+    raise JobFailed("the measuring process did not describe its device")

@@ -1,4 +1,4 @@
-"""What a server's refusal means for what the agent wanted: later, never, or not by this agent."""
+"""What a server's refusal means for a request of the agent: later, never, or not by this agent."""
 
 from latency_tables.client import LutError
 
@@ -12,5 +12,5 @@ def may_come_later(error: LutError) -> bool:
 
 
 def is_refusal(error: LutError) -> bool:
-    """The server will never take this, whoever sends it."""
+    """The server will never accept this, whoever sends it."""
     return error.status is not None and 400 <= error.status < 500 and error.status not in LATER | WHO

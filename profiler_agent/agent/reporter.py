@@ -4,29 +4,30 @@ import sys
 from datetime import datetime
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
 
 
 class Reporter:
-    """Speaks on stderr, so that stdout stays for what a command answers."""
+    """Writes to stderr, so that stdout holds only the output of a command."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._bar: Progress | None = None
+        self._bar: ProgressBar | None = None
         self._task: TaskID | None = None
 
     def say(self, line: str) -> None:
-        """One line, with the time of day where it goes into a log."""
+        """Print a line, with the time of day where stderr is no terminal."""
         if self._console.is_terminal:
             self._console.print(line, markup=False)
         else:
             print(f"{datetime.now():%H:%M:%S} {line}", file=sys.stderr, flush=True)
 
-    def start(self, what: str, total: int) -> None:
-        """A job begins that has `total` keys to measure."""
-        self.say(f"{what} to measure")
+    def start(self, job: str, total: int) -> None:
+        """Begin a job that has `total` keys to measure."""
+        self.say(f"{job} to measure")
         if self._console.is_terminal:
-            self._bar = Progress(
+            self._bar = ProgressBar(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
@@ -38,10 +39,12 @@ class Reporter:
             self._bar.start()
 
     def advance(self, doing: str, done: int) -> None:
+        """Show what the job is doing, and that `done` keys are measured."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=doing, completed=done)
 
     def stop(self) -> None:
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

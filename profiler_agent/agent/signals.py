@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: noticed at once, acted on only where the agent can leave nothing half done."""
+"""Ctrl-C and SIGTERM: noticed at once, acted on only where nothing is left half done."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ class StopSignal:
 
     @contextmanager
     def interrupts(self) -> Iterator[None]:
-        """Around a wait that may be broken off anywhere. Raises Stopped, also if the signal came before."""
+        """Around a wait that a signal may interrupt anywhere. Raises Stopped, also if the signal came before."""
         self._interrupts = True
         try:
             if self._requested:
@@ -48,7 +48,7 @@ class StopSignal:
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self._requested = True
         if self._interrupts:
-            self._interrupts = False  # a second signal must not break off the clean-up
+            self._interrupts = False  # a second signal must not interrupt the clean-up
             raise Stopped
         if self._call:
             self._call()

@@ -12,11 +12,12 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from latency_tables.whole_files import write_whole
+from profiler_agent.errors import AgentMustStop
 
 _READINGS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 
 
-class DeviceInUse(Exception):
+class DeviceInUse(AgentMustStop):
     """Another agent has the device; the message says where."""
 
 
@@ -32,7 +33,7 @@ def lock_folder() -> Path:
 def lock_device(uuid: str) -> FileLock:
     """Lock a device until the process ends: the kernel holds the lock (flock), so no crash leaves it behind.
 
-    It lies in one place of the machine, whatever the state folder.
+    All agents of the machine use the same lock file, whatever their state folders.
 
     Raises:
         DeviceInUse: another agent has it.
@@ -65,7 +66,7 @@ class DeviceState:
         self._claim = self.folder / "claim"
 
     def claim_id(self) -> UUID:
-        """The id of the claim that is under way, also after a crash; a new one if there is none."""
+        """The id of the current claim, also after a crash; a new one if there is none."""
         with suppress(OSError, ValueError):
             return UUID(self._claim.read_text())
         id = uuid6.uuid7()
@@ -73,7 +74,7 @@ class DeviceState:
         return id
 
     def end_claim(self) -> None:
-        """The lease of this claim is over: the next claim has another id."""
+        """Forget the claim, whose lease is over: the next one has another id."""
         self._claim.unlink(missing_ok=True)
 
     def standard(self, conditions: Sequence[str]) -> dict[str, float] | None:

@@ -1,4 +1,4 @@
-"""Which allocator measures, and that it keeps big buffers: on a CPU it is part of the latency."""
+"""Which allocator measures, and how it is told to keep big buffers: on a CPU it is part of the latency."""
 
 import os
 import platform
@@ -19,21 +19,21 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def allocator() -> str:
     """The allocator of this process, from the environment that it was started with."""
     preloaded = [Path(part).name for part in os.environ.get("LD_PRELOAD", "").replace(":", " ").split()]
-    others = [name for name in preloaded if "malloc" in name]
-    if others:
-        return "+".join(others)
+    replacements = [name for name in preloaded if "malloc" in name]
+    if replacements:
+        return "+".join(replacements)
     name, release = platform.libc_ver()
     if name != "glibc":
         return "system"
-    kept = all(os.environ.get(key) == value for key, value in KEEP_BUFFERS.items())
-    if not kept:
+    keeps_buffers = all(os.environ.get(key) == value for key, value in KEEP_BUFFERS.items())
+    if not keeps_buffers:
         return f"glibc {release}, buffers as set by the user"
     return f"glibc {release}, buffers kept, {'huge pages' if _has_huge_pages(release) else 'small pages'}"
 
 
 def _has_huge_pages(release: str) -> bool:
     try:
-        offered = "[never]" not in HUGE_PAGES.read_text()
+        is_offered = "[never]" not in HUGE_PAGES.read_text()
     except OSError:
         return False
-    return offered and tuple(map(int, release.split(".")[:2])) >= (2, 35)
+    return is_offered and tuple(map(int, release.split(".")[:2])) >= (2, 35)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 class CpuClocks(NamedTuple):
     """The governors of the cores that this process may use, whether turbo is on, whether a core has one frequency only.
 
-    None is what the machine does not tell.
+    None: the machine does not say.
     """
 
     governors: tuple[str, ...]
@@ -19,10 +19,10 @@ class CpuClocks(NamedTuple):
     @property
     def policy(self) -> str | None:
         """For the environment of a measurement."""
-        said = [f"governor {'+'.join(self.governors)}"] if self.governors else []
+        parts = [f"governor {'+'.join(self.governors)}"] if self.governors else []
         if self.turbo is not None:
-            said.append(f"turbo {'on' if self.turbo else 'off'}")
-        return ", ".join(said) or None
+            parts.append(f"turbo {'on' if self.turbo else 'off'}")
+        return ", ".join(parts) or None
 
     @property
     def state(self) -> Literal["locked", "not locked"] | None:
@@ -34,19 +34,19 @@ class CpuClocks(NamedTuple):
 
 
 def read_cpu_clocks(sys: Path = Path("/sys")) -> CpuClocks:
-    """What Linux tells in its folder `sys`."""
+    """The clocks as Linux shows them in its folder `sys`."""
     cpu = sys / "devices/system/cpu"
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     folders = [cpu / f"cpu{core}/cpufreq" for core in cores]
     governors = {_read(folder / "scaling_governor") for folder in folders} - {None}
-    spans = [(_read(folder / "scaling_min_freq"), _read(folder / "scaling_max_freq")) for folder in folders]
-    known = [(low, high) for low, high in spans if low is not None and high is not None]
+    limits = [(_read(folder / "scaling_min_freq"), _read(folder / "scaling_max_freq")) for folder in folders]
+    known_limits = [(low, high) for low, high in limits if low is not None and high is not None]
     no_turbo, boost = _read(cpu / "intel_pstate/no_turbo"), _read(cpu / "cpufreq/boost")
     turbo = None if boost is None else boost == "1"
     return CpuClocks(
         governors=tuple(sorted(governor for governor in governors if governor)),
         turbo=turbo if no_turbo is None else no_turbo == "0",
-        one_frequency=all(low == high for low, high in known) if known else None,
+        one_frequency=all(low == high for low, high in known_limits) if known_limits else None,
     )
 
 

@@ -1,94 +1,93 @@
-"""Device and Environment of this machine."""
+"""What this machine is: a device, and the environment that it measures in."""
 
 import os
 import platform
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import pynvml
 import torch
 
-from latency_tables.contract import Device, Environment, sha256
+from latency_tables.contract import Device, Environment, Observed, sha256
+from profiler_agent.errors import AgentMustStop
 from profiler_agent.machine.allocator import allocator
 from profiler_agent.machine.clocks import read_cpu_clocks
 from profiler_agent.machine.gpu_monitor import GpuMonitor
-from profiler_agent.machine.gpu_monitor import NoDevice as NoDevice
+
+
+class Machine(NamedTuple):
+    """The device that a task names. `gpu` is None on a CPU, and where the driver has no NVML for the GPU."""
+
+    torch_device: torch.device
+    device: Device
+    environment: Environment
+    gpu: GpuMonitor | None
+
+    def observed(self, name: str) -> Observed:
+        """The state of the device over the blocks of a workload or reference."""
+        return self.gpu.observed(name) if self.gpu else Observed(clocks=read_cpu_clocks().state)
+
+
+def inspect(device: str, libraries: Mapping[str, str | None]) -> Machine:
+    """The machine with `device` (cpu, cuda:N or auto); its environment has the versions of `libraries` by field.
+
+    Raises:
+        AgentMustStop: the device is not here.
+    """
+    torch_device = find_device(device)
+    software: dict[str, str | float | None] = {
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **libraries,
+    }
+    if torch_device.type == "cpu":
+        software |= {"allocator": allocator(), "clock_policy": read_cpu_clocks().policy}
+        return Machine(torch_device, _cpu(), Environment.model_validate(software), None)
+    gpu = _gpu(torch_device)
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    software |= {
+        "allocator": "torch caching",
+        "cuda": torch.version.cuda,
+        "cudnn": None if cudnn is None else str(cudnn),
+    }
+    monitor = None
+    with suppress(pynvml.NVMLError):
+        monitor = GpuMonitor(gpu.uuid)
+        software |= {
+            "driver": monitor.driver(),
+            "power_limit_w": monitor.power_limit_w(),
+            "clock_policy": monitor.clock_policy(),
+        }
+    return Machine(torch_device, gpu, Environment.model_validate(software), monitor)
 
 
 def find_device(name: str) -> torch.device:
     """The torch device of `cpu`, `cuda:N` or `auto` (the first GPU, or the CPU if there is none).
 
     Raises:
-        NoDevice: it is not here.
+        AgentMustStop: it is not here.
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise NoDevice(f"device={name!r}: give cpu, cuda:0 or auto") from error
+        raise AgentMustStop(f"device={name!r}: give cpu, cuda:0 or auto") from error
     if device.type == "cpu":
         return torch.device("cpu")
     if device.type != "cuda":
-        raise NoDevice(f"device={name!r}: give cpu, cuda:0 or auto")
+        raise AgentMustStop(f"device={name!r}: give cpu, cuda:0 or auto")
     if not torch.cuda.is_available():
         built = torch.version.cuda is not None
         why = "torch finds no NVIDIA driver or GPU" if built else "this torch is built without CUDA"
-        raise NoDevice(f"device={name!r}: {why}; take cpu")
+        raise AgentMustStop(f"device={name!r}: {why}; take cpu")
     if (device.index or 0) >= torch.cuda.device_count():
-        raise NoDevice(f"device={name!r}: there are {torch.cuda.device_count()} GPUs, counted from cuda:0")
+        raise AgentMustStop(f"device={name!r}: there are {torch.cuda.device_count()} GPUs, counted from cuda:0")
     return torch.device("cuda", device.index or 0)
-
-
-def inspect(device: torch.device) -> tuple[Device, Environment]:
-    """Hardware identity, and software and state, of a device."""
-    if device.type == "cpu":
-        return _cpu(), _environment(allocator=allocator(), clock_policy=read_cpu_clocks().policy)
-    described = _gpu(device)
-    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-    environment = _environment(
-        allocator="torch caching", cuda=torch.version.cuda, cudnn=None if cudnn is None else str(cudnn)
-    )
-    monitor = open_gpu_monitor(described.uuid)
-    if monitor is None:
-        return described, environment
-    state = {
-        "driver": monitor.driver(),
-        "power_limit_w": monitor.power_limit_w(),
-        "clock_policy": monitor.clock_policy(),
-    }
-    return described, Environment.model_validate({**environment.model_dump(), **state})
-
-
-def open_gpu_monitor(uuid: str) -> GpuMonitor | None:
-    """NVML of a GPU; None where the driver has no NVML for it."""
-    with suppress(pynvml.NVMLError):
-        return GpuMonitor(uuid)
-    return None
-
-
-def _environment(
-    *, allocator: str, cuda: str | None = None, cudnn: str | None = None, clock_policy: str | None = None
-) -> Environment:
-    return Environment(
-        os=platform.platform(),
-        python=platform.python_version(),
-        torch=torch.__version__,
-        cuda=cuda,
-        cudnn=cudnn,
-        tensorrt=_version("tensorrt"),
-        onnxruntime=_version("onnxruntime-gpu") or _version("onnxruntime"),
-        clock_policy=clock_policy,
-        allocator=allocator,
-    )
-
-
-def _version(distribution: str) -> str | None:
-    with suppress(PackageNotFoundError):
-        return version(distribution)
-    return None
 
 
 def _gpu(device: torch.device) -> Device:

@@ -14,19 +14,16 @@ import pynvml
 
 from latency_tables.contract import Observed
 from latency_tables.statistics import quantile
-from profiler_agent.measuring.trace import Doubt
+from profiler_agent.doubt import Doubt
+from profiler_agent.errors import AgentMustStop
 
 STEADY_CLOCK_REL = 0.01
-
-
-class NoDevice(Exception):
-    """The device that was asked for is not here, or no longer; the message says what is."""
 
 
 class GpuReading(NamedTuple):
     """Running totals in ns per reason for slow clocks, and the reasons, clocks, heat and power now.
 
-    None is what the driver does not tell.
+    None: the driver does not say.
     """
 
     throttled_ns: int | None
@@ -59,10 +56,10 @@ class GpuMonitor:
         self._uuid = uuid
         self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         self._power_capped = False
-        self._seen: dict[str, list[GpuReading]] = {}
+        self._readings: dict[str, list[GpuReading]] = {}
 
     def read(self) -> GpuReading:
-        """To be taken before and after a block. Raises NoDevice if the GPU is gone."""
+        """To be called before and after a block. Raises AgentMustStop if the GPU is gone."""
         handle = self._handle
         milliwatts = self._ask(lambda: pynvml.nvmlDeviceGetPowerUsage(handle))
         return GpuReading(
@@ -80,7 +77,7 @@ class GpuMonitor:
     def doubt(self, before: GpuReading, after: GpuReading) -> Doubt:
         """Throttled by heat or the board; a power cap is how the device is set up and only labelled.
 
-        The mask tells of two moments only, so it counts where there is no counter.
+        The mask shows two moments only, so it counts where there is no counter.
         """
         mask = before.mask | after.mask
         self._power_capped |= _rose(before.power_capped_ns, after.power_capped_ns, bool(mask & self.POWER_CAP))
@@ -88,24 +85,24 @@ class GpuMonitor:
         return Doubt.THROTTLED if throttled else Doubt.NONE
 
     def keep(self, name: str, reading: GpuReading) -> None:
-        """The reading right after a block of this workload or reference."""
-        self._seen.setdefault(name, []).append(reading)
+        """Record the reading right after a block of this workload or reference."""
+        self._readings.setdefault(name, []).append(reading)
 
     def observed(self, name: str) -> Observed:
         """The GPU's state over the blocks of `name` so far; clocks and power cap over those of all."""
-        mine = self._seen.get(name, [])
+        mine = self._readings.get(name, [])
         return Observed(
-            clocks=self._clocks([reading for seen in self._seen.values() for reading in seen]),
+            clocks=self._clocks([reading for readings in self._readings.values() for reading in readings]),
             sm_mhz=_median(reading.sm_mhz for reading in mine),
             memory_mhz=_median(reading.memory_mhz for reading in mine),
-            temperature_c=max((item.temperature_c for item in mine if item.temperature_c is not None), default=None),
+            temperature_c=max(_known(reading.temperature_c for reading in mine), default=None),
             power_w=_median(reading.power_w for reading in mine),
             power_capped=self._power_capped,
             foreign_processes=self._ask(self._foreign_processes),
         )
 
     def _clocks(self, readings: list[GpuReading]) -> Literal["locked", "not locked"] | None:
-        """NVML does not tell a lock: a clock setting that always limits is one, a clock that moves has none."""
+        """NVML does not show a lock: a clock setting that always limits is one, and a clock that moves has none."""
         if readings and all(reading.mask & self.CLOCK_SETTING for reading in readings):
             return "locked"
         clocks = sorted(reading.sm_mhz for reading in readings if reading.sm_mhz is not None)
@@ -147,7 +144,7 @@ class GpuMonitor:
     def _foreign_processes(self) -> int:
         pids = {process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle)}
         ours = _family(os.getpid())
-        # In a container NVML tells the host's process ids: ours is then one of them under another number.
+        # In a container NVML has the host's process ids: ours is then one of them under another number.
         return len(pids - ours) if pids & ours else max(0, len(pids) - 1)
 
     def _ask(self, query: Callable[[], Any]) -> Any:
@@ -156,13 +153,17 @@ class GpuMonitor:
             return query()
         except pynvml.NVMLError as error:
             if error.value in (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED):
-                raise NoDevice(f"GPU {self._uuid} is gone ({error}); nvidia-smi and dmesg say more") from error
+                raise AgentMustStop(f"GPU {self._uuid} is gone ({error}); nvidia-smi and dmesg say more") from error
             return None
 
 
 def _median(values: Iterable[float | None]) -> float | None:
-    known = sorted(value for value in values if value is not None)
-    return quantile(known, 0.5) if known else None
+    ordered = sorted(_known(values))
+    return quantile(ordered, 0.5) if ordered else None
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _rose(before: int | None, after: int | None, otherwise: bool) -> bool:
@@ -170,10 +171,10 @@ def _rose(before: int | None, after: int | None, otherwise: bool) -> bool:
 
 
 def _family(pid: int) -> set[int]:
-    """A process and all that it started, as far as /proc tells."""
-    found = {pid}
+    """A process and all that it started, as far as /proc shows."""
+    pids = {pid}
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
             for child in children.read_text().split():
-                found |= _family(int(child))
-    return found
+                pids |= _family(int(child))
+    return pids

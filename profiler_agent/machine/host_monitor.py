@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from profiler_agent.measuring.trace import Doubt
+from profiler_agent.doubt import Doubt
 
 DISTURBED_SHARE = 0.02
 STEAL_FIELD = 8  # of a cpu line in /proc/stat: proc(5)
@@ -15,7 +15,10 @@ BUSY_FIELDS = (1, 2, 3, 6, 7)  # user (with guests), nice, system, irq, softirq
 
 
 class HostReading(NamedTuple):
-    """Running totals: steal of this process's cores; its threads' waiting for one, involuntary switches, CPU time."""
+    """Running totals: steal of this process's cores; waiting for one, involuntary switches and CPU time of its threads.
+
+    `wait_s` is None where the kernel has no schedstat.
+    """
 
     steal_s: float
     wait_s: float | None
@@ -24,7 +27,7 @@ class HostReading(NamedTuple):
 
 
 class MachineReading(NamedTuple):
-    """CPU time spent on all cores of the machine so far, by whomever, and how many cores there are."""
+    """CPU time that all processes have spent on all cores of the machine, and how many cores there are."""
 
     busy_s: float
     cores: int
@@ -45,7 +48,7 @@ class HostMonitor:
     def read_machine(self) -> MachineReading | None:
         """None where there is no /proc."""
         lines = [fields for fields in self._cpu_lines() if fields[0] != "cpu"]
-        ticks = sum(int(fields[place]) for fields in lines for place in BUSY_FIELDS)
+        ticks = sum(int(fields[column]) for fields in lines for column in BUSY_FIELDS)
         return MachineReading(ticks * self._tick_s, len(lines)) if lines else None
 
     def doubt(self, before: HostReading, after: HostReading, duration_s: float) -> Doubt:

@@ -23,13 +23,13 @@ def costs_of(module: torch.nn.Module, input_shapes: tuple[tuple[int, ...], ...],
     """
     shapes_only = copy.deepcopy(module).to(device=META, dtype=dtype).eval()
     inputs = [torch.empty(shape, device=META, dtype=dtype) for shape in input_shapes]
-    kept = [*shapes_only.parameters(), *shapes_only.buffers(), *inputs]
+    always_alive = [*shapes_only.parameters(), *shapes_only.buffers(), *inputs]
     with FlopCounterMode(display=False) as flops, _PeakMemory() as memory:
         shapes_only(*inputs)
     return Costs(
         parameters=sum(parameter.numel() for parameter in shapes_only.parameters()),
         macs=flops.get_total_flops() // 2,
-        peak_memory_bytes=memory.peak_bytes + sum(tensor.nbytes for tensor in kept),
+        peak_memory_bytes=memory.peak_bytes + sum(tensor.nbytes for tensor in always_alive),
     )
 
 
@@ -40,18 +40,18 @@ class _PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
         self._alive_bytes = 0
-        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+        self._storages: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         for tensor in _tensors((args, kwargs or {})):
-            self._known.add(tensor.untyped_storage())
+            self._storages.add(tensor.untyped_storage())
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors(result):
             storage = tensor.untyped_storage()
-            if storage not in self._known:
-                self._known.add(storage)
+            if storage not in self._storages:
+                self._storages.add(storage)
                 self._alive_bytes += storage.nbytes()
                 weakref.finalize(storage, self._free, storage.nbytes())
         self.peak_bytes = max(self.peak_bytes, self._alive_bytes)

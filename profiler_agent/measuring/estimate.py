@@ -1,7 +1,7 @@
 """Latencies at the machine's standard state, from a trace.
 
-What disturbs a machine only adds to a latency, and it comes and goes: a workload's latency is a low quantile of its
-blocks. What stays for a whole table is taken out of every block before, as the references see it: a block at time t is
+Disturbances only add to a latency, and they come and go: a workload's latency is a low quantile of its blocks. A state
+that lasts for a whole table is taken out of every block before, as the references show it: a block at time t is
 y · exp(-x(t) · b), where x are the references' logarithms relative to their standard readings, smoothed over time
 since a single reading is noisy itself, and b is how much of that an operation shows.
 """
@@ -14,10 +14,11 @@ import numpy as np
 from profiler_agent.measuring.trace import Flags, Floats, Integers, Trace
 
 LATENCY_QUANTILE = 0.05
-"""Of a workload's blocks. Chosen on recorded tables of a shared machine, as the sensitivities and SMOOTH_S are."""
+"""The quantile of a workload's blocks. Chosen on recorded tables of a shared machine, as are the sensitivities and
+SMOOTH_S."""
 
 STANDARD_QUANTILE = 0.25
-"""Of a reference's readings: the standard state is a quiet one, but none that is met only once."""
+"""The quantile of a reference's readings: a low quantile, not the minimum: the standard state must occur repeatedly."""
 
 SMOOTH_S = 1.5
 """Standard deviation of the Gaussian that readings are averaged with: neighbours come and go within seconds."""
@@ -59,26 +60,26 @@ def normalize(
     at_s = trace.at_s[kept]
     shift = sum((share * _state(trace, name, standard[name], at_s) for name, share in sensitivities.items()), 0 * at_s)
     names, blocks_us = trace.name[kept], trace.latency_us[kept] * np.exp(-shift)
-    found = {}
+    normalized = {}
     for number in numbers:
         mine = blocks_us[names == number]
         if len(mine):
             latency_us = float(np.quantile(mine, LATENCY_QUANTILE))
-            found[trace.keys[number]] = Normalized(latency_us, tuple(mine.tolist()))
-    return found
+            normalized[trace.keys[number]] = Normalized(latency_us, tuple(mine.tolist()))
+    return normalized
 
 
 def _state(trace: Trace, name: str, standard_us: float, at_s: Floats) -> Floats:
     """A reference's smoothed log-deviation from its standard reading at those times."""
-    taken: Flags = trace.name == trace.names.index(name)
-    readings = np.log(trace.latency_us[taken] / standard_us)
+    is_mine: Flags = trace.name == trace.names.index(name)
+    readings = np.log(trace.latency_us[is_mine] / standard_us)
     middle = np.median(readings)
     readings = np.clip(readings, middle - MAX_STEP, middle + MAX_STEP)
-    place: Integers = np.round(trace.at_s[taken] / _GRID_S).astype(np.int64)
-    grid = int(max(trace.at_s.max() / _GRID_S, place.max())) + 2
+    cell: Integers = np.round(trace.at_s[is_mine] / _GRID_S).astype(np.int64)
+    grid = int(max(trace.at_s.max() / _GRID_S, cell.max())) + 2
     reach = int(4 * SMOOTH_S / _GRID_S)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * _GRID_S / SMOOTH_S) ** 2)
-    sums = np.convolve(np.bincount(place, readings, grid), kernel)[reach:-reach]
-    weights = np.convolve(np.bincount(place, minlength=grid), kernel)[reach:-reach]
-    known = np.flatnonzero(weights > 1e-3)
-    return np.interp(at_s, known * _GRID_S, sums[known] / weights[known])
+    sums = np.convolve(np.bincount(cell, readings, grid), kernel)[reach:-reach]
+    weights = np.convolve(np.bincount(cell, minlength=grid), kernel)[reach:-reach]
+    near = np.flatnonzero(weights > 1e-3)
+    return np.interp(at_s, near * _GRID_S, sums[near] / weights[near])

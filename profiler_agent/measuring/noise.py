@@ -1,21 +1,96 @@
-"""How far the references scatter, and what that and what was seen meanwhile mean for tables of this machine."""
+"""The noise of a machine: blocks of the references and nothing else, how far they scatter, and what the host did."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from latency_tables.contract import NOISY_REL
-from profiler_agent.measuring.trace import Flags, Floats, Trace
-from profiler_agent.messages import Noise, ReferenceNoise
+from latency_tables.contract import Runtime
+from profiler_agent.machine.environment import Machine
+from profiler_agent.machine.host_monitor import HostMonitor, HostReading
+from profiler_agent.measuring.references import references
+from profiler_agent.measuring.rounds import Take
+from profiler_agent.measuring.trace import Entry, Flags, Floats, Trace
+from profiler_agent.measuring.worker import open_workers, takes_of
+from profiler_agent.messages import Noise, NoiseTask, ReferenceNoise
+from profiler_agent.orders import WorkTask
+from profiler_agent.runtimes.mode import open_mode
+from profiler_agent.timing.block import Clock
 
-QUIET_REL = 0.02
-BETWEEN_PROCESSES_REL = 0.03
-TAKEN_SHARE = 0.01
-OTHERS_CORES = 0.2
-CLOCK_SHARE = 0.002
-_HOW_TO_LOCK = {
-    "cuda": "As root: nvidia-smi -lgc MHZ, a frequency that it holds under load (nvidia-smi -rgc undoes it).",
-    "cpu": "As root: cpupower frequency-set -g performance, and turbo off (1 into intel_pstate/no_turbo, or 0 into "
-    "cpufreq/boost, under /sys/devices/system/cpu).",
-}
+LEAST_ROUNDS = 6
+CLOCK_READINGS = 200
+
+
+def watch_references(task: NoiseTask, machine: Machine) -> Noise:
+    """Take blocks of the references for `task.seconds`, in workers that are pinned to the same `task.threads` cores.
+
+    Raises JobFailed or AgentMustStop.
+    """
+    runtime = Runtime(threads=task.threads if machine.device.kind == "cpu" else None)
+    names = list(references(machine.torch_device))
+    work_task = WorkTask(device=str(machine.torch_device), request=None, runtime=runtime, keys=())
+    with open_workers(work_task, machine.gpu, lambda _: None) as workers:
+        for worker in workers:
+            _ = worker.ready  # none builds while blocks are taken
+        takes = takes_of(workers, {name: workers[0].settle(name) for name in names})
+        clock = open_mode(runtime, machine.torch_device).clock
+        host = HostMonitor()
+        machine_before, before = host.read_machine(), [worker.read_host() for worker in workers]
+        started_s = time.monotonic()
+        trace = take_rounds(takes, len(workers), task.seconds)
+        duration_s = time.monotonic() - started_s
+        after, machine_after = [worker.read_host() for worker in workers], host.read_machine()
+        step_s, cost_s = clock_step_and_cost_s(clock)
+
+    def spent(total: Callable[[HostReading], float]) -> float:
+        return sum(total(later) - total(earlier) for earlier, later in zip(before, after, strict=True))
+
+    is_wait_known = all(reading.wait_s is not None for reading in (*before, *after))
+    others_cores = None
+    if machine_before and machine_after:
+        busy_s = machine_after.busy_s - machine_before.busy_s
+        others_cores = max(0.0, busy_s - spent(lambda reading: reading.cpu_s)) / duration_s
+    return Noise(
+        seconds=duration_s,
+        processes=len(workers),
+        references=reference_noise(trace),
+        clock_step_s=step_s,
+        clock_cost_s=cost_s,
+        block_s=clock.block_s,
+        # All are on the same cores, so one of them sees all steal.
+        steal_share=(after[0].steal_s - before[0].steal_s) / duration_s / task.threads,
+        wait_share=spent(lambda reading: reading.wait_s or 0.0) / duration_s / task.threads if is_wait_known else None,
+        involuntary_switches=int(spent(lambda reading: reading.involuntary_switches)),
+        others_cores=others_cores,
+        cores=machine_after.cores if machine_after else None,
+        observed=machine.observed("reference-arithmetic"),
+    )
+
+
+def take_rounds(takes: Mapping[str, Take], processes: int, seconds: float) -> Trace:
+    """Rounds in random order, over processes in turn, for so long (at least LEAST_ROUNDS in each process)."""
+    order = random.Random(0)
+    entries: list[Entry] = []
+    started_s = time.monotonic()
+    number = 0
+    while number < LEAST_ROUNDS * processes or time.monotonic() - started_s < seconds:
+        visits = list(takes.items())
+        order.shuffle(visits)
+        process = number % processes
+        for name, take in visits:
+            block = take(process)
+            at_s = time.monotonic() - started_s
+            entries.append(Entry(name, number, process, at_s, block.latency_us, block.doubt, kept=True))
+        number += 1
+    return Trace.of((), tuple(takes), entries)
+
+
+def clock_step_and_cost_s(clock: Clock) -> tuple[float, float]:
+    """The smallest difference between two readings of a clock for an empty block, and their median; seconds."""
+    readings = np.array([clock.time_s(lambda: None, 1) for _ in range(CLOCK_READINGS)])
+    steps = np.diff(np.unique(readings))
+    return float(steps.min()) if len(steps) else 0.0, float(np.median(readings))
 
 
 def scatter_rel(latency_us: Floats) -> float:
@@ -30,81 +105,29 @@ def noise_rel(trace: Trace) -> float | None:
 
 
 def reference_noise(trace: Trace) -> tuple[ReferenceNoise, ...]:
-    """Of each reference, how it scattered within a process (median over them) and between their medians."""
-    found = []
-    for name in trace.reference_names:
-        mine = _of(trace, name)
-        each = [trace.latency_us[mine & (trace.process == process)] for process in np.unique(trace.process[mine])]
-        middles = [float(np.median(readings)) for readings in each]
-        found.append(
-            ReferenceNoise(
-                name=name,
-                blocks=int(mine.sum()),
-                disturbed=int((mine & trace.doubtful).sum()),
-                median_us=float(np.median(trace.latency_us[mine])),
-                between_blocks_rel=float(np.median([scatter_rel(readings) for readings in each])),
-                between_processes_rel=(max(middles) - min(middles)) / float(np.median(middles)),
-            )
-        )
-    return tuple(found)
+    """For each reference, how it scattered within a process (median over them) and between their medians."""
+    return tuple(_reference_noise(trace, name) for name in trace.reference_names)
 
 
-def verdict(noise: Noise) -> str:
-    """One sentence for the whole machine."""
-    worst = max(noise.references, key=_worst)
-    said = f"{worst.name} scatters by {_worst(worst):.1%}"
-    if _worst(worst) <= QUIET_REL:
-        return f"Quiet: even {said}. Tables of this machine can be trusted as they are."
-    if _worst(worst) <= NOISY_REL:
-        return f"Usable: {said}. Differences of that size between operations need more blocks, or a quieter time."
-    return f"Noisy: {said}. A table measured now will carry a warning."
+def _reference_noise(trace: Trace, name: str) -> ReferenceNoise:
+    mine = _is_of(trace, name)
+    by_process = [trace.latency_us[mine & (trace.process == process)] for process in np.unique(trace.process[mine])]
+    medians = [float(np.median(readings)) for readings in by_process]
+    return ReferenceNoise(
+        name=name,
+        blocks=int(mine.sum()),
+        disturbed=int((mine & trace.doubtful).sum()),
+        median_us=float(np.median(trace.latency_us[mine])),
+        between_blocks_rel=float(np.median([scatter_rel(readings) for readings in by_process])),
+        between_processes_rel=(max(medians) - min(medians)) / float(np.median(medians)),
+    )
 
 
-def findings(noise: Noise, kind: str) -> list[str]:
-    """What was seen that spoils a table on a device of this kind, each with the way out."""
-    found = []
-    if noise.observed.clocks == "not locked":
-        found.append(f"Clocks are not locked. {_HOW_TO_LOCK[kind]}")
-    if noise.observed.foreign_processes:
-        found.append(
-            f"{noise.observed.foreign_processes} other processes are on the GPU: nvidia-smi lists them; end them."
-        )
-    if noise.observed.power_capped:
-        found.append("The power limit held the clocks back: lock them lower, or raise it (nvidia-smi -pl WATTS).")
-    if noise.steal_share > TAKEN_SHARE:
-        found.append(
-            f"The hypervisor took {noise.steal_share:.1%} of the measuring cores' time: use a machine whose cores are "
-            "not shared, or measure when its neighbours rest."
-        )
-    if noise.wait_share is not None and noise.wait_share > TAKEN_SHARE:
-        found.append(
-            f"Other programs kept the measuring cores for {noise.wait_share:.1%} of the time: end them, or keep them "
-            "off the last cores (taskset)."
-        )
-    if noise.others_cores is not None and noise.others_cores > OTHERS_CORES:
-        found.append(
-            f"Other programs kept {noise.others_cores:.1f} of {noise.cores} cores busy: they share caches and memory "
-            "bandwidth with what is measured; end them."
-        )
-    if any(item.between_processes_rel > BETWEEN_PROCESSES_REL for item in noise.references):
-        found.append(
-            "Processes disagree with each other: memory lands differently in each. Rounds take turns over processes "
-            "for that; do not compare with a single process's timing."
-        )
-    if max(noise.clock_step_s, noise.clock_cost_s) > CLOCK_SHARE * noise.block_s:
-        found.append("The clock is coarse or slow beside a block; on Linux, /sys/devices/system/clocksource names it.")
-    return found
-
-
-def _of(trace: Trace, name: str) -> Flags:
+def _is_of(trace: Trace, name: str) -> Flags:
     return np.asarray(trace.name == trace.names.index(name))
 
 
 def _by_round(trace: Trace, name: str) -> Floats:
-    mine = _of(trace, name)
+    mine = _is_of(trace, name)
     rounds, readings = trace.round[mine], trace.latency_us[mine]
     return np.array([np.median(readings[rounds == number]) for number in np.unique(rounds)])
-
-
-def _worst(reference: ReferenceNoise) -> float:
-    return max(reference.between_blocks_rel, reference.between_processes_rel)

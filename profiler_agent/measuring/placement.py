@@ -1,8 +1,8 @@
 """Where in memory an operation's outputs lie.
 
-An allocator gives one place again and again, or two in turn: as the heap happens to be, and so for a whole process.
-Where the caches hold one buffer but not two, an operation then takes a third longer. So every block gets places of its
-own, and no latency hangs on one of them.
+Which addresses an allocator returns depends on the heap and rarely changes within a process: placement is a bias of a
+process, not noise. Where the caches hold one buffer but not two, it makes an operation a third slower. So every block
+gets addresses of its own, and no latency depends on one of them.
 """
 
 import random
@@ -14,14 +14,14 @@ MOST_BYTES = 2**22
 
 
 class Placement:
-    """Fillers that are never touched take the places which the allocator would have given next."""
+    """Fillers that are never touched take the addresses that the allocator would have returned next."""
 
     def __init__(self) -> None:
         self._random = random.Random()
         self._fillers: list[torch.Tensor] = []
 
     def move(self) -> None:
-        """Let what is allocated from now on lie elsewhere than it did."""
+        """Move what is allocated from now on to other addresses."""
         self._fillers.clear()
         for _ in range(self._random.randrange(MOST_FILLERS)):
             self._fillers.append(torch.empty(self._random.randrange(MOST_BYTES), dtype=torch.uint8))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from latency_tables.contract import Effort
-from profiler_agent.measuring.stopping import StoppingRule
+from profiler_agent.measuring.policy import StoppingRule
 
 METHOD_VERSION = "warm-5"
 """Steady state, warm caches, interleaved; ONNX Runtime's operations on a CPU as they stand between convolutions.
@@ -37,7 +37,7 @@ OPERATIONS = {
     "cpu": Caps(target_rel=0.02, band_rel=0.15, max_blocks=210, max_s=1.6, first_look=36),
     "cuda": Caps(target_rel=0.01, band_rel=0.10, max_blocks=400, max_s=0.5),
 }
-# A network is what predictions are held against, so its own noise must be small beside an operation's.
+# Predictions are compared with networks, so a network's own noise must be small beside an operation's.
 NETWORKS = {
     "cpu": Caps(target_rel=0.01, band_rel=0.15, max_blocks=210, max_s=30.0),
     "cuda": Caps(target_rel=0.005, band_rel=0.10, max_blocks=662, max_s=10.0),
@@ -45,17 +45,17 @@ NETWORKS = {
 NETWORK_MIN_BLOCKS = 18
 
 
-def caps_for(kind: str, is_network: bool) -> Caps:
-    return (NETWORKS if is_network else OPERATIONS)[kind]
-
-
-def rule_for(effort: Effort, caps: Caps, is_network: bool) -> StoppingRule:
-    """The stopping rule of a job: its effort, within the caps of the device kind."""
+def rule_for(effort: Effort, kind: str, *, is_network: bool, keys: int) -> StoppingRule:
+    """The stopping rule of a job of so many keys: its effort, within the caps of the device kind."""
+    caps = (NETWORKS if is_network else OPERATIONS)[kind]
     min_blocks = max(effort.min_blocks, NETWORK_MIN_BLOCKS) if is_network else effort.min_blocks
     return StoppingRule(
         target_rel=effort.target_rel or caps.target_rel,
         min_blocks=min_blocks,
         max_blocks=max(caps.max_blocks, min_blocks),
         max_rejected=min_blocks,
+        band_rel=caps.band_rel,
         first_look=caps.first_look if effort.target_rel is None else 0,
+        budget_s=effort.budget_s or caps.max_s * keys,
+        frugal=effort.budget_s is not None,
     )

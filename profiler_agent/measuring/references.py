@@ -1,4 +1,4 @@
-"""Reference operations: one bound by arithmetic, one by bandwidth, one by launching. They tell the machine's state."""
+"""Reference operations: one bound by arithmetic, one by bandwidth, one by launching. They show the machine's state."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ WATCHED = ("reference-arithmetic", "reference-launch")
 
 
 class Reference(NamedTuple):
-    """A workload that tells one side of the machine's state.
+    """A workload that shows one side of the machine's state.
 
     It is read after every `every`-th block of a round and at least once in it. `sensitivity`: how much of its change,
     in logarithms, an operation shows; None for a reference that is not followed, on a GPU none is yet.

@@ -2,18 +2,17 @@
 
 from collections import defaultdict, deque
 
+from profiler_agent.doubt import Block, Doubt
 from profiler_agent.machine.gpu_monitor import GpuMonitor
 from profiler_agent.machine.host_monitor import HostMonitor
-from profiler_agent.measuring.rounds import Block
-from profiler_agent.measuring.trace import Doubt
 from profiler_agent.timing.block import Clock, Execute
 
 WARM_SHARE = 0.1
-"""Of a block's executions: so many warm it up at a time."""
+"""The share of a block's executions that warm it up at a time."""
 
 WARM_MOST = 6
 STEADY = 1.1
-"""Warm is what takes at most so much longer than the fastest of the recent blocks, which follow the machine."""
+"""An operation is warm when it takes at most this factor of the fastest recent block; those follow the machine."""
 
 RECENT_BLOCKS = 9
 
@@ -30,7 +29,7 @@ class Sampler:
     def take(self, name: str, execute: Execute, executions: int) -> Block:
         """One block of `name` in the steady state: the caches, cold from other workloads, are warmed first.
 
-        Raises NoDevice if the GPU is gone.
+        Raises AgentMustStop if the GPU is gone.
         """
         self._warm_up(name, execute, max(1, round(executions * WARM_SHARE)))
         gpu_before = self._gpu.read() if self._gpu else None

@@ -2,24 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from profiler_agent.doubt import Doubt
+
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-
-
-class Doubt(Enum):
-    """What a monitor saw during a block."""
-
-    NONE = "none"
-    DISTURBED = "disturbed"
-    THROTTLED = "throttled"
 
 
 class Entry(NamedTuple):
@@ -36,10 +29,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Trace:
-    """Columns of equal length, one place per block; `name` is a place in `names`.
+    """Columns of equal length, one row per block; `name` is an index of `names`.
 
-    `names` lists the workloads' keys and then the `references` last of them. `kept` is False for a block that the
-    rounds threw away.
+    `names` lists the workloads' keys, then the references, so many as `references` says. `kept` is False for a block
+    that the policy threw away.
     """
 
     names: tuple[str, ...]
@@ -55,7 +48,7 @@ class Trace:
     @classmethod
     def of(cls, keys: Sequence[str], references: Sequence[str], entries: Sequence[Entry]) -> "Trace":
         names = (*keys, *references)
-        place = {name: number for number, name in enumerate(names)}
+        index = {name: number for number, name in enumerate(names)}
         columns: Mapping[str, Sequence[object]] = (
             dict(zip(Entry._fields, zip(*entries, strict=True), strict=True))
             if entries
@@ -64,7 +57,7 @@ class Trace:
         return cls(
             names=names,
             references=len(references),
-            name=np.array([place[str(name)] for name in columns["name"]], dtype=np.int64),
+            name=np.array([index[str(name)] for name in columns["name"]], dtype=np.int64),
             round=np.array(columns["round"], dtype=np.int64),
             process=np.array(columns["process"], dtype=np.int64),
             at_s=np.array(columns["at_s"], dtype=np.float64),

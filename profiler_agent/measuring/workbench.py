@@ -1,6 +1,5 @@
-"""Workloads built, warm and ready, in this process: takes a block of any of them when told."""
+"""Workloads built, warm and ready, in this process: takes a block of any of them."""
 
-import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,25 +9,19 @@ from itertools import groupby
 import torch
 
 from latency_tables.contract import Runtime, Scalar
-from profiler_agent.machine.gpu_monitor import GpuMonitor, NoDevice
+from profiler_agent.doubt import Block
+from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
+from profiler_agent.machine.gpu_monitor import GpuMonitor
 from profiler_agent.machine.host_monitor import HostMonitor, HostReading
 from profiler_agent.measuring.placement import Placement
 from profiler_agent.measuring.references import references
-from profiler_agent.measuring.rounds import Block
 from profiler_agent.measuring.sampling import Sampler
 from profiler_agent.measuring.workload import Workload
-from profiler_agent.runtimes.exports import Exports, Share, alone
+from profiler_agent.runtimes.exports import Exports, ShareExport, alone
 from profiler_agent.runtimes.mode import open_mode
+from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Execute, settle
 from profiler_agent.timing.cuda import CudaEventClock
-
-
-class Unmeasurable(Exception):
-    """An operation or network that does not build or run here; the message names it."""
-
-
-class ContextBroken(Exception):
-    """An operation left the GPU in an error that only a new process clears; the message names it."""
 
 
 class Workbench:
@@ -37,7 +30,7 @@ class Workbench:
     With `exports` it shares them with other processes, of which it is number `turn`.
 
     Raises:
-        Unsupported: this machine cannot do the runtime.
+        JobFailed: the runtime does not work on this machine.
     """
 
     def __init__(
@@ -57,11 +50,12 @@ class Workbench:
         self._mode = open_mode(runtime, device)
         self._sampler = Sampler(self._mode.clock, self._host, gpu)
         self._exports = exports
-        self._ready: dict[str, Execute] = {}
+        self._executes: dict[str, Execute] = {}
         self._labels: dict[str, str] = {}
-        every = list(references(device).items())
-        for name, reference in every[turn:] + every[:turn]:
-            self._ready[name] = self._mode.prepare(reference.module, reference.input_shapes, self._share(name))
+        by_name = list(references(device).items())
+        for name, reference in by_name[turn:] + by_name[:turn]:
+            subject = Subject(reference.module, reference.input_shapes, share=self._share(name))
+            self._executes[name] = self._mode.prepare(subject)
 
     @property
     def settings(self) -> dict[str, Scalar]:
@@ -72,18 +66,24 @@ class Workbench:
         return {**self._mode.settings, "block_ms": self._mode.clock.block_s * 1000, **on_cpu}
 
     def build(self, workload: Workload) -> None:
-        """Raises Unmeasurable, ContextBroken, or NoDevice if the GPU is gone."""
+        """Make a workload ready.
+
+        Raises:
+            Unmeasurable: it does not build or run.
+            JobFailed: it left the GPU in an error that only a new process clears.
+            AgentMustStop: the GPU is gone.
+        """
         try:
-            share = self._share(workload.key)
-            execute = self._mode.prepare(workload.build(), workload.input_shapes, share, workload.is_part)
+            subject = Subject(workload.build(), workload.input_shapes, workload.is_part, self._share(workload.key))
+            execute = self._mode.prepare(subject)
             self._mode.clock.time_s(execute, 1)
         except Exception as error:
             # The space's code is not ours: whatever it raises is an answer to the job, not a crash of the agent.
-            said = f"{workload.label}: {type(error).__name__}: {error}"
+            reason = f"{workload.label}: {type(error).__name__}: {error}"
             if self._device.type == "cuda":
-                self._require_gpu(said)
-            raise Unmeasurable(said) from error
-        self._ready[workload.key] = execute
+                self._require_gpu(reason)
+            raise Unmeasurable(reason) from error
+        self._executes[workload.key] = execute
         self._labels[workload.key] = workload.label
 
     def pin(self) -> None:
@@ -92,66 +92,66 @@ class Workbench:
             self._cores = pin(self._threads)
 
     def settle(self, name: str) -> int:
-        """Warm up a workload or reference; the executions that make a block of it. Raises NoDevice, Unmeasurable."""
-        with self._gpu_may_fail(name):
-            return settle(self._mode.clock, self._ready[name])
+        """Warm up a workload or reference; the executions that make a block of it.
+
+        Raises:
+            Unmeasurable: it does not run so often, or the GPU's memory is short.
+            AgentMustStop: the GPU is gone or fails.
+        """
+        with self._failures_of(name):
+            return settle(self._mode.clock, self._executes[name])
 
     def take(self, name: str, executions: int) -> Block:
-        """Raises NoDevice if the GPU is gone or fails."""
+        """One block. Raises as `settle`."""
         if self._placement:
             self._placement.move()
-        with self._gpu_may_fail(name):
-            return self._sampler.take(name, self._ready[name], executions)
+        with self._failures_of(name):
+            return self._sampler.take(name, self._executes[name], executions)
 
     def device_us(self, name: str, executions: int) -> float | None:
-        """The device's own time for an execution, where the clock's includes the host's launching.
+        """The device's own time of an execution, where the clock's includes the host's launching.
 
-        At most `executions` at a time are timed. Raises NoDevice.
+        At most `executions` at a time are timed; None if that cannot be had. Raises AgentMustStop as `settle`.
         """
         clock = self._mode.clock
-        if not isinstance(clock, CudaEventClock):
-            return None
-        with self._gpu_may_fail(name):
-            device_s = clock.device_s(self._ready[name], executions)
+        device_s = None
+        if isinstance(clock, CudaEventClock):
+            with suppress(Unmeasurable), self._failures_of(name):
+                device_s = clock.device_s(self._executes[name], executions)
         return None if device_s is None else device_s * 1e6
 
-    def look(self) -> HostReading:
-        """What the host did to this process so far."""
+    def read_host(self) -> HostReading:
+        """What the host did to this process since it started."""
         return self._host.read()
 
-    def collect(self) -> None:
-        """Let the garbage be collected, between blocks."""
-        gc.collect()
-
-    def _share(self, name: str) -> Share:
+    def _share(self, name: str) -> ShareExport:
         return partial(self._exports.get, name) if self._exports else alone
 
     @contextmanager
-    def _gpu_may_fail(self, name: str) -> Iterator[None]:
-        """An error from what has run here before is the GPU's, not the operation's, unless memory is short.
+    def _failures_of(self, name: str) -> Iterator[None]:
+        """Translate what a workload raises that has run before. PyTorch, pycuda and ONNX Runtime share no base class.
 
-        What PyTorch, pycuda and ONNX Runtime raise has nothing in common.
+        On a CPU the failure is the workload's; on a GPU it is the GPU's, unless memory is short.
         """
         try:
             yield
-        except torch.cuda.OutOfMemoryError as error:
-            raise Unmeasurable(f"{self._labels.get(name, name)}: {error}") from error
-        except NoDevice:
+        except AgentMustStop:
             raise
         except Exception as error:
-            if self._device.type == "cpu":
-                raise
+            reason = f"{self._labels.get(name, name)}: {type(error).__name__}: {error}"
+            if self._device.type == "cpu" or isinstance(error, torch.cuda.OutOfMemoryError):
+                raise Unmeasurable(reason) from error
             if self._gpu:
                 self._gpu.read()  # a GPU that is gone is named as such
-            raise NoDevice(f"the GPU failed while measuring: {str(error).splitlines()[0]}") from error
+            raise AgentMustStop(f"the GPU failed while measuring: {str(error).splitlines()[0]}") from error
 
-    def _require_gpu(self, said: str) -> None:
+    def _require_gpu(self, reason: str) -> None:
         if self._gpu:
             self._gpu.read()
         try:
             torch.cuda.synchronize(self._device)
         except RuntimeError as error:  # errors of kernels stay until the process ends
-            raise ContextBroken(said) from error
+            raise JobFailed(reason) from error
 
 
 def pin(threads: int | None) -> str:
@@ -169,6 +169,6 @@ def pin(threads: int | None) -> str:
 
 def ranges(cores: Sequence[int]) -> Iterator[str]:
     """As Linux writes them: 0-3,8."""
-    for _, group in groupby(enumerate(cores), lambda one: one[1] - one[0]):
-        first, *more = (core for _, core in group)
-        yield f"{first}-{more[-1]}" if more else f"{first}"
+    for _, group in groupby(enumerate(cores), lambda pair: pair[1] - pair[0]):
+        first, *others = (core for _, core in group)
+        yield f"{first}-{others[-1]}" if others else f"{first}"

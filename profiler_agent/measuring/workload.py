@@ -9,16 +9,13 @@ from typing import Protocol, cast
 import torch
 
 from latency_tables.contract import JobRequest, NetworkSpec, OperationSpec
+from profiler_agent.errors import JobFailed
 
 ENTRY_POINT_GROUP = "profiler_agent.spaces"
 
 
-class SpaceError(Exception):
-    """A space that is not here, or not the one that the job means; the message says what to install."""
-
-
 class SearchSpace(Protocol):
-    """What an entry point of the group `profiler_agent.spaces` gives: an object or a module.
+    """What an entry point of the group `profiler_agent.spaces` refers to: an object or a module.
 
     `digest` covers the definitions of the operations. Modules come as deployed: eval mode, BatchNorm folded,
     weights seeded (the same in every process), fp32 on the CPU.
@@ -63,25 +60,25 @@ def load_space(name: str, digest: str, requirement: str) -> SearchSpace:
     """The installed space of this name and exactly these operation definitions.
 
     Raises:
-        SpaceError: it is not installed, does not load, or defines its operations differently.
+        JobFailed: it is not installed, does not load, or defines its operations differently; it says what to install.
     """
     installed = installed_spaces()
     if name not in installed:
-        have = ", ".join(sorted(installed)) or "none"
-        raise SpaceError(
-            f"space {name!r} is not installed on this agent (installed: {have}); install it there: "
+        names = ", ".join(sorted(installed)) or "none"
+        raise JobFailed(
+            f"space {name!r} is not installed on this agent (installed: {names}); install it there: "
             f"pip install '{requirement}'"
         )
     entry = installed[name]
     try:
         space = cast(SearchSpace, entry.load())
     except Exception as error:  # the space's code is not ours
-        raise SpaceError(
+        raise JobFailed(
             f"space {name!r} does not load ({error}); install it whole: pip install '{requirement}'"
         ) from error
     if space.digest != digest:
         source = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
-        raise SpaceError(
+        raise JobFailed(
             f"space {name!r} of the job has digest {digest[:12]}…, the one on this agent ({source}) has "
             f"{space.digest[:12]}…: its operations are defined differently; install the job's version on the "
             f"agent: pip install --upgrade '{requirement}'"
@@ -90,7 +87,7 @@ def load_space(name: str, digest: str, requirement: str) -> SearchSpace:
 
 
 def labels_of(request: JobRequest) -> dict[str, str]:
-    """What to call each key of a job before people."""
+    """The names of a job's keys for people."""
     operations = {operation.digest: str(operation) for operation in request.operations}
     return operations | {network.digest: f"network {network.digest[:12]}" for network in request.networks}
 
@@ -99,11 +96,10 @@ def workloads_of(request: JobRequest, keys: Collection[str]) -> list[Workload]:
     """The workloads of those keys of a job.
 
     Raises:
-        SpaceError: as load_space.
+        JobFailed: as load_space.
     """
     space = load_space(request.space, request.space_digest, request.requirement)
     batch = request.runtime.batch_size
-    wanted = set(keys)
     labels = labels_of(request)
     networks = [
         Workload(
@@ -114,7 +110,7 @@ def workloads_of(request: JobRequest, keys: Collection[str]) -> list[Workload]:
             is_part=False,
         )
         for network in request.networks
-        if network.digest in wanted
+        if network.digest in keys
     ]
     operations = [
         Workload(
@@ -125,6 +121,6 @@ def workloads_of(request: JobRequest, keys: Collection[str]) -> list[Workload]:
             is_part=True,
         )
         for operation in request.operations
-        if operation.digest in wanted
+        if operation.digest in keys
     ]
     return networks + operations

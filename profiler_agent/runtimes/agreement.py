@@ -16,45 +16,45 @@ class Mismatch(ValueError):
 
 
 def outputs_of(value: object) -> tuple[torch.Tensor, ...]:
-    """What a module returned, as a tuple of tensors.
+    """The outputs of a module, from what it returned.
 
     Raises:
         TypeError: it holds something else.
     """
     values = value if isinstance(value, (tuple, list)) else (value,)
-    if not all(isinstance(item, torch.Tensor) for item in values):
+    if not all(isinstance(output, torch.Tensor) for output in values):
         raise TypeError("the module returns something other than tensors, which cannot be compared")
     return tuple(values)
 
 
-def error_rel(found: torch.Tensor, expected: torch.Tensor) -> float:
+def error_rel(output: torch.Tensor, expected: torch.Tensor) -> float:
     """Largest difference relative to the largest magnitude of `expected`; infinite where one is not finite."""
-    if not bool(torch.isfinite(found).all() and torch.isfinite(expected).all()):
+    if not bool(torch.isfinite(output).all() and torch.isfinite(expected).all()):
         return float("inf")
     if expected.numel() == 0:
         return 0.0
     scale = float(expected.abs().max()) or 1.0
-    return float((found - expected).abs().max()) / scale
+    return float((output - expected).abs().max()) / scale
 
 
 def require_agreement(
-    found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], precision: Precision, mode: str
+    outputs: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], precision: Precision, mode: str
 ) -> None:
     """Compare outputs with those of PyTorch in fp32.
 
     Raises:
         Mismatch: another number or shape of outputs, or an error above the precision's tolerance.
     """
-    shapes, expected_shapes = [tuple(item.shape) for item in found], [tuple(item.shape) for item in expected]
+    shapes, expected_shapes = [tuple(tensor.shape) for tensor in outputs], [tuple(tensor.shape) for tensor in expected]
     if shapes != expected_shapes:
         raise Mismatch(f"{mode} gives outputs of shape {shapes}, PyTorch {expected_shapes}")
-    for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-        left, right = ours.detach().float().cpu(), theirs.detach().float().cpu()
+    for number, pair in enumerate(zip(outputs, expected, strict=True)):
+        left, right = (tensor.detach().float().cpu() for tensor in pair)
         error = error_rel(left, right)
         if error > TOLERANCE_REL[precision]:
-            place = int(torch.nan_to_num((left - right).abs(), nan=torch.inf).argmax())
+            index = int(torch.nan_to_num((left - right).abs(), nan=torch.inf).argmax())
             raise Mismatch(
                 f"output {number} differs by {error:.2g} of its scale (tolerance for {precision}: "
-                f"{TOLERANCE_REL[precision]:g}); at flat index {place} {mode} gives "
-                f"{float(left.flatten()[place]):.6g}, PyTorch {float(right.flatten()[place]):.6g}"
+                f"{TOLERANCE_REL[precision]:g}); at flat index {index} {mode} gives "
+                f"{float(left.flatten()[index]):.6g}, PyTorch {float(right.flatten()[index]):.6g}"
             )

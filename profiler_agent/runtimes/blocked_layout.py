@@ -3,8 +3,8 @@
 On a CPU, ONNX Runtime keeps images in blocks of 8 or 16 channels (NCHWc) from one convolution to the next. An operation
 alone brings its inputs into that layout and its output back, which may take as long as the operation itself and which
 a network does at few places. So convolutions are set before every input and behind every output, the whole is
-optimized, and they are cut off again. What is left are the nodes that the operation costs between convolutions, with
-those conversions that it needs there: interpolating, say, works on plain images.
+optimized, and they are cut off again. The nodes that are left are what the operation costs between convolutions, with
+the conversions that it needs there: interpolation, for example, works on plain images.
 """
 
 from collections.abc import Iterable
@@ -23,16 +23,16 @@ from profiler_agent.runtimes.onnx_session import open_session, quiet_options
 Shape = tuple[int, ...]
 
 BLOCKED = "blocked_"
-"""How the name of an input or output begins that is in blocks."""
+"""The prefix of the names of inputs and outputs that are in blocks."""
 
 ALIGNED = 4
-"""Convolutions read channels in blocks where there is a multiple of it, and at least one block."""
+"""Convolutions read channels in blocks if their number is a multiple of this and fills at least one block."""
 
 OUTER_CHANNELS = 4
-"""Of the convolutions before and behind, on their other side."""
+"""The channels of the convolutions before and behind, on their other side."""
 
 IR_VERSION = 8
-"""What came with the opset."""
+"""The version that came with the opset."""
 
 DOMAIN = "com.microsoft.nchwc"
 
@@ -44,19 +44,19 @@ def between_convolutions(model: bytes) -> bytes:
     result is for this machine only; the names of its inputs and outputs that are in blocks begin with BLOCKED.
     """
     chain = onnx.load_from_string(model)
-    inputs = {place: shape for place, value in enumerate(chain.graph.input) if _is_carried(shape := _shape(value))}
-    outputs = {place: shape for place, value in enumerate(chain.graph.output) if _is_carried(shape := _shape(value))}
-    for place, shape in inputs.items():
-        _set_before(chain.graph, place, shape)
-    for place, shape in outputs.items():
-        _set_behind(chain.graph, place, shape)
+    inputs = {number: shape for number, value in enumerate(chain.graph.input) if _is_carried(shape := _shape(value))}
+    outputs = {number: shape for number, value in enumerate(chain.graph.output) if _is_carried(shape := _shape(value))}
+    for number, shape in inputs.items():
+        _set_before(chain.graph, number, shape)
+    for number, shape in outputs.items():
+        _set_behind(chain.graph, number, shape)
     cut = _optimized(chain)
     graph = cut.graph
     try:
-        for place, shape in inputs.items():
-            _cut_before(graph, place, shape)
-        for place, shape in outputs.items():
-            _cut_behind(graph, place, shape)
+        for number, shape in inputs.items():
+            _cut_before(graph, number, shape)
+        for number, shape in outputs.items():
+            _cut_behind(graph, number, shape)
     except LookupError:
         return model
     names = {value.name for value in graph.input}, {value.name for value in graph.output}
@@ -77,7 +77,7 @@ def to_blocks(plain: torch.Tensor) -> torch.Tensor:
 
 
 def from_blocks(blocked: torch.Tensor, channels: int) -> torch.Tensor:
-    """What `to_blocks` was given."""
+    """The inverse of `to_blocks`: plain images of so many channels."""
     count, _, height, width = blocked.shape
     blocks = blocked.view(count, -1, height, width, block_channels()).permute(0, 1, 4, 2, 3)
     return blocks.reshape(blocked.shape)[:, :channels]
@@ -89,43 +89,43 @@ def block_channels() -> int:
     graph = helper.make_graph([], "one", [_value("x", (1, 4, 8, 8))], [_value("y", (1, 4, 8, 8))])
     graph.node.append(_convolution(graph, "x", "y", 4, 4))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    found = _optimized(model).graph
-    return int(found.initializer[0].dims[0]) if found.node[0].domain == DOMAIN else 1
+    optimized = _optimized(model).graph
+    return int(optimized.initializer[0].dims[0]) if optimized.node[0].domain == DOMAIN else 1
 
 
 def _is_carried(shape: Shape) -> bool:
-    """Whether convolutions hand such images on in blocks."""
+    """Whether convolutions pass images of this shape on in blocks."""
     return len(shape) == 4 and shape[1] >= block_channels() and shape[1] % ALIGNED == 0
 
 
-def _set_before(graph: GraphProto, place: int, shape: Shape) -> None:
+def _set_before(graph: GraphProto, number: int, shape: Shape) -> None:
     """Convolution and ReLU, so that nothing of the operation fuses with them."""
-    name, outer = graph.input[place].name, f"outer_input_{place}"
+    name, outer = graph.input[number].name, f"outer_input_{number}"
     convolution = _convolution(graph, outer, f"{outer}_summed", OUTER_CHANNELS, shape[1])
     graph.node.insert(0, helper.make_node("Relu", [f"{outer}_summed"], [name]))
     graph.node.insert(0, convolution)
-    graph.input[place].CopyFrom(_value(outer, (shape[0], OUTER_CHANNELS, *shape[2:])))
+    graph.input[number].CopyFrom(_value(outer, (shape[0], OUTER_CHANNELS, *shape[2:])))
 
 
-def _set_behind(graph: GraphProto, place: int, shape: Shape) -> None:
-    name, outer = graph.output[place].name, f"outer_output_{place}"
+def _set_behind(graph: GraphProto, number: int, shape: Shape) -> None:
+    name, outer = graph.output[number].name, f"outer_output_{number}"
     graph.node.append(_convolution(graph, name, outer, shape[1], OUTER_CHANNELS))
-    graph.output[place].CopyFrom(_value(outer, (shape[0], OUTER_CHANNELS, *shape[2:])))
+    graph.output[number].CopyFrom(_value(outer, (shape[0], OUTER_CHANNELS, *shape[2:])))
 
 
-def _cut_before(graph: GraphProto, place: int, shape: Shape) -> None:
-    convolution = _one(node for node in graph.node if graph.input[place].name in node.input)
+def _cut_before(graph: GraphProto, number: int, shape: Shape) -> None:
+    convolution = _single(node for node in graph.node if graph.input[number].name in node.input)
     graph.node.remove(convolution)
-    _rename(graph, graph.input[place], convolution, convolution.output[0], f"input_{place}", shape)
+    _rename(graph, graph.input[number], convolution, convolution.output[0], f"input_{number}", shape)
 
 
-def _cut_behind(graph: GraphProto, place: int, shape: Shape) -> None:
-    last = _producer(graph, graph.output[place].name)
+def _cut_behind(graph: GraphProto, number: int, shape: Shape) -> None:
+    last = _producer(graph, graph.output[number].name)
     if last.op_type == "ReorderOutput":
         graph.node.remove(last)
         last = _producer(graph, last.input[0])
     graph.node.remove(last)
-    _rename(graph, graph.output[place], last, last.input[0], f"output_{place}", shape)
+    _rename(graph, graph.output[number], last, last.input[0], f"output_{number}", shape)
 
 
 def _rename(graph: GraphProto, end: ValueInfoProto, cut: NodeProto, tensor: str, name: str, shape: Shape) -> None:
@@ -134,23 +134,23 @@ def _rename(graph: GraphProto, end: ValueInfoProto, cut: NodeProto, tensor: str,
         name, shape = BLOCKED + name, (shape[0], shape[1] + -shape[1] % block_channels(), *shape[2:])
     end.CopyFrom(_value(name, shape))
     for node in graph.node:
-        node.input[:] = [name if one == tensor else one for one in node.input]
-        node.output[:] = [name if one == tensor else one for one in node.output]
+        node.input[:] = [name if other == tensor else other for other in node.input]
+        node.output[:] = [name if other == tensor else other for other in node.output]
     for other in (*graph.input, *graph.output):
         if other.name == tensor:
             other.name = name
 
 
 def _producer(graph: GraphProto, tensor: str) -> NodeProto:
-    return _one(node for node in graph.node if tensor in node.output)
+    return _single(node for node in graph.node if tensor in node.output)
 
 
-def _one(nodes: Iterable[NodeProto]) -> NodeProto:
-    """Raises LookupError if it is not one: the input is not used, or the output is constant."""
-    found = list(nodes)
-    if len(found) != 1:
-        raise LookupError(f"{len(found)} nodes")
-    return found[0]
+def _single(nodes: Iterable[NodeProto]) -> NodeProto:
+    """Raises LookupError unless there is exactly one: the input is not used, or the output is constant."""
+    matches = list(nodes)
+    if len(matches) != 1:
+        raise LookupError(f"{len(matches)} nodes")
+    return matches[0]
 
 
 def _convolution(graph: GraphProto, source: str, target: str, channels: int, out_channels: int) -> NodeProto:
@@ -161,11 +161,11 @@ def _convolution(graph: GraphProto, source: str, target: str, channels: int, out
 
 
 def _tidy(graph: GraphProto) -> None:
-    """Take out what nothing refers to any more."""
+    """Remove what nothing refers to any more."""
     used = {name for node in graph.node for name in node.input}
-    kept = [one for one in graph.initializer if one.name in used]
+    initializers = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:], graph.value_info[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(initializers)
 
 
 def _shape(value: ValueInfoProto) -> Shape:

@@ -1,7 +1,7 @@
 """TensorRT engines from ONNX, by the API of TensorRT 8.6, 10 and 11 alike.
 
-Weights and inputs have their precision in the ONNX already, so types are the network's own: TensorRT 10 is told
-so, 11 knows nothing else, and 8.6, which knows no such networks, is allowed that precision by a flag.
+Weights and inputs have their precision in the ONNX already, so types are the network's own: TensorRT 10 is told so, 11
+has nothing else, and 8.6, which has no such networks, is allowed the precision by a flag.
 """
 
 import hashlib
@@ -92,10 +92,10 @@ class EngineBuilder:
             config.clear_flag(trt.BuilderFlag.TF32)
         if self._flag_name:
             config.set_flag(getattr(trt.BuilderFlag, self._flag_name))
-        known = b""
+        timings = b""
         with suppress(FileNotFoundError):
-            known = self._cache_path.read_bytes()
-        config.set_timing_cache(config.create_timing_cache(known), False)
+            timings = self._cache_path.read_bytes()
+        config.set_timing_cache(config.create_timing_cache(timings), False)
         return config
 
     def _save_timings(self, config: trt.IBuilderConfig) -> None:

@@ -7,13 +7,13 @@ from filelock import FileLock
 
 from latency_tables.whole_files import write_whole
 
-Share = Callable[[Callable[[], bytes]], bytes]
-"""Gives the bytes that its argument makes, without making them if another process has."""
+ShareExport = Callable[[Callable[[], bytes]], bytes]
+"""Returns the bytes that its argument exports; it exports nothing if another process has done so."""
 
 
-def alone(make: Callable[[], bytes]) -> bytes:
-    """For whoever shares with nobody."""
-    return make()
+def alone(export: Callable[[], bytes]) -> bytes:
+    """Export, and share with nobody."""
+    return export()
 
 
 class Exports:
@@ -22,10 +22,10 @@ class Exports:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """The model of this name, made now unless some process has; while one is at it, others wait."""
+    def get(self, name: str, export: Callable[[], bytes]) -> bytes:
+        """The model of this name, exported now unless some process has; while one is exporting, others wait."""
         path = self._folder / f"{name}.onnx"
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                write_whole(path, make())
+                write_whole(path, export())
         return path.read_bytes()

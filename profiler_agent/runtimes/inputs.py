@@ -1,4 +1,4 @@
-"""Random inputs, shared by place and shape."""
+"""Random inputs, shared by position and shape."""
 
 import torch
 
@@ -9,7 +9,7 @@ INPUT_SEED = 0
 
 
 class RandomInputs:
-    """Near 100 keys of one network have some 20 shapes: inputs of equal place and shape share one buffer.
+    """Near 100 keys of one network have some 20 shapes: inputs of equal position and shape share one buffer.
 
     All workloads stay ready at once, as interleaving wants, at the memory of those shapes and the weights.
     """
@@ -18,13 +18,13 @@ class RandomInputs:
         self._device = device
         self._dtype = dtype
         self._random = torch.Generator().manual_seed(INPUT_SEED)
-        self._made: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
+        self._tensors: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
 
     def __call__(self, shapes: Shapes) -> tuple[torch.Tensor, ...]:
-        return tuple(self._input(place, shape) for place, shape in enumerate(shapes))
+        return tuple(self._input(position, shape) for position, shape in enumerate(shapes))
 
-    def _input(self, place: int, shape: tuple[int, ...]) -> torch.Tensor:
-        if (place, shape) not in self._made:
+    def _input(self, position: int, shape: tuple[int, ...]) -> torch.Tensor:
+        if (position, shape) not in self._tensors:
             values = torch.randn(shape, generator=self._random)
-            self._made[place, shape] = values.to(device=self._device, dtype=self._dtype)
-        return self._made[place, shape]
+            self._tensors[position, shape] = values.to(device=self._device, dtype=self._dtype)
+        return self._tensors[position, shape]

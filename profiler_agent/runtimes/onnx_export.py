@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 
 from profiler_agent.runtimes.agreement import outputs_of
-from profiler_agent.runtimes.exports import Share, alone
+from profiler_agent.runtimes.subject import Subject
 
 OPSET = 18
-"""The newest that ONNX Runtime 1.18 and TensorRT 8.6 both read, and the exporter's own since torch 2.6."""
+"""The newest opset that ONNX Runtime 1.18 and TensorRT 8.6 both read; the exporter's default since torch 2.6."""
 
 
 class Exported(NamedTuple):
@@ -24,23 +24,24 @@ class Exported(NamedTuple):
 
 
 def export(
-    module: torch.nn.Module,
+    subject: Subject,
     inputs: tuple[torch.Tensor, ...],
     dtype: torch.dtype,
-    share: Share = alone,
     finish: Callable[[bytes], bytes] = bytes,
 ) -> Exported:
-    """Export a module (fp32, on the CPU) at the static shapes of its inputs, weights and inputs in `dtype`.
+    """Export a module at the static shapes of its inputs, weights and inputs in `dtype`.
 
-    What is shared is the model that `finish` makes of the exported one.
+    Processes share the model that `finish` makes of the exported one.
 
     Raises:
         RuntimeError: PyTorch's exporter cannot.
     """
+    module = subject.module.eval()
     with torch.inference_mode():
         expected = outputs_of(module(*inputs))
-    arguments = tuple(item.to(dtype) for item in inputs)
-    return Exported(share(lambda: finish(_model(module, arguments, dtype))), arguments, expected)
+    arguments = tuple(tensor.to(dtype) for tensor in inputs)
+    model = subject.share(lambda: finish(_model(module, arguments, dtype)))
+    return Exported(model, arguments, expected)
 
 
 def _model(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...], dtype: torch.dtype) -> bytes:
@@ -48,7 +49,7 @@ def _model(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...], dtype: 
     converted = module.to(dtype).requires_grad_(False)
     # Outside inference mode: torch.export functionalizes, which its tensors do not allow.
     with _quiet(), torch.inference_mode(False), torch.no_grad():
-        plain = tuple(item.clone() for item in arguments)
+        plain = tuple(tensor.clone() for tensor in arguments)
         program = torch.onnx.export(converted, plain, dynamo=True, opset_version=OPSET, verbose=False)
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 import onnxruntime as ort
 import torch
 
-from latency_tables.contract import Precision, Runtime, Scalar
+from latency_tables.contract import Runtime, Scalar
+from profiler_agent.errors import JobFailed
 from profiler_agent.runtimes.agreement import require_agreement
 from profiler_agent.runtimes.blocked_layout import BLOCKED, between_convolutions, block_channels, from_blocks, to_blocks
-from profiler_agent.runtimes.exports import Share, alone
-from profiler_agent.runtimes.inputs import RandomInputs, Shapes
+from profiler_agent.runtimes.inputs import RandomInputs
 from profiler_agent.runtimes.onnx_export import Exported, export
 from profiler_agent.runtimes.onnx_session import Provider, open_session, quiet_options
-from profiler_agent.runtimes.pytorch import Unsupported, available_cores, require_runtime
+from profiler_agent.runtimes.requirements import available_cores
+from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Clock, Execute
 from profiler_agent.timing.cuda import CudaEventClock
 from profiler_agent.timing.host import HostClock
 
-PRECISIONS: dict[str, tuple[Precision, ...]] = {"cpu": ("fp32",), "cuda": ("fp32", "tf32", "fp16")}
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16}
 ELEMENT_TYPES = {torch.float32: 1, torch.float16: 10}
 """TensorProto.DataType, which IO binding takes beside NumPy's types."""
@@ -29,16 +29,10 @@ class OnnxRuntimeMode:
     On a CPU, parts of networks are executed as between convolutions, see blocked_layout.py.
 
     Raises:
-        Unsupported: the precision, the thread count or the execution provider is not to be had here.
+        JobFailed: this ONNX Runtime has no provider for the device.
     """
 
     def __init__(self, runtime: Runtime, device: torch.device) -> None:
-        has = PRECISIONS[device.type]
-        if runtime.precision not in has:
-            raise Unsupported(
-                f"precision {runtime.precision!r}: mode 'onnxruntime' has {', '.join(has)} on {device.type}"
-            )
-        require_runtime(runtime, device)
         self._device = device
         self._precision = runtime.precision
         self._dtype = DTYPES[runtime.precision]
@@ -69,17 +63,15 @@ class OnnxRuntimeMode:
             self._providers: list[Provider] = ["CPUExecutionProvider"]
             self.clock: Clock = HostClock()
 
-    def prepare(
-        self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone, is_part: bool = False
-    ) -> Execute:
-        """Export a module, bind random inputs of these shapes, and check its output against PyTorch's.
+    def prepare(self, subject: Subject) -> Execute:
+        """Export a module, bind random inputs, and check its outputs against PyTorch's.
 
         Raises:
             Mismatch: the exported module computes something else.
             RuntimeError: it cannot be exported or executed.
         """
-        finish = between_convolutions if is_part and self._in_blocks else bytes
-        exported = export(module.eval(), self._random(input_shapes), self._dtype, share, finish)
+        finish = between_convolutions if subject.is_part and self._in_blocks else bytes
+        exported = export(subject, self._random(subject.input_shapes), self._dtype, finish)
         session = open_session(exported.model, self._options, self._providers)
         binding, outputs = self._bind(session, exported)
         try:
@@ -88,16 +80,16 @@ class OnnxRuntimeMode:
             raise RuntimeError(f"ONNX Runtime: {error}") from error
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        found = [
+        plain = [
             from_blocks(output, expected.shape[1]) if node.name.startswith(BLOCKED) else output
             for node, output, expected in zip(session.get_outputs(), outputs, exported.expected, strict=True)
         ]
-        require_agreement(found, exported.expected, self._precision, "ONNX Runtime")
+        require_agreement(plain, exported.expected, self._precision, "ONNX Runtime")
         return lambda: session.run_with_iobinding(binding, self._run_options)
 
     def _open_cuda(self, device: torch.device) -> None:
         if "CUDAExecutionProvider" not in ort.get_available_providers():
-            raise Unsupported("this onnxruntime has no CUDA provider; pip install onnxruntime-gpu in place of it")
+            raise JobFailed("this onnxruntime has no CUDA provider; pip install onnxruntime-gpu in place of it")
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         tf32 = self._precision == "tf32"
         options = {
@@ -116,10 +108,10 @@ class OnnxRuntimeMode:
 
     def _bind(self, session: ort.InferenceSession, exported: Exported) -> tuple[ort.IOBinding, list[torch.Tensor]]:
         binding = session.io_binding()
-        given = self._as_bound(session.get_inputs(), exported.inputs)
-        inputs = [self._buffer("in", place, value).copy_(value) for place, value in enumerate(given)]
-        wanted = self._as_bound(session.get_outputs(), exported.expected)
-        outputs = [self._buffer("out", place, value) for place, value in enumerate(wanted)]
+        values = self._as_bound(session.get_inputs(), exported.inputs)
+        inputs = [self._buffer("in", number, value).copy_(value) for number, value in enumerate(values)]
+        expected = self._as_bound(session.get_outputs(), exported.expected)
+        outputs = [self._buffer("out", number, value) for number, value in enumerate(expected)]
         for bind, nodes, tensors in (
             (binding.bind_input, session.get_inputs(), inputs),
             (binding.bind_output, session.get_outputs(), outputs),
@@ -140,9 +132,9 @@ class OnnxRuntimeMode:
         pairs = zip(nodes, values, strict=True)
         return [to_blocks(value) if node.name.startswith(BLOCKED) else value for node, value in pairs]
 
-    def _buffer(self, role: str, place: int, like: torch.Tensor) -> torch.Tensor:
-        """Bindings hold addresses only, so the mode owns the buffers; equal place and shape share one."""
-        key = (role, place, tuple(like.shape))
+    def _buffer(self, role: str, number: int, like: torch.Tensor) -> torch.Tensor:
+        """Bindings hold addresses only, so the mode owns the buffers; equal role, number and shape share one."""
+        key = (role, number, tuple(like.shape))
         if key not in self._buffers:
             self._buffers[key] = torch.empty(like.shape, dtype=self._dtype, device=self._device)
         return self._buffers[key]

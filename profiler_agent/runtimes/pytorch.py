@@ -1,12 +1,11 @@
 """Mode `pytorch`: the module called eagerly, on CPU or CUDA."""
 
-import os
-
 import torch
 
 from latency_tables.contract import Runtime, Scalar
-from profiler_agent.runtimes.exports import Share, alone
-from profiler_agent.runtimes.inputs import RandomInputs, Shapes
+from profiler_agent.runtimes.inputs import RandomInputs
+from profiler_agent.runtimes.requirements import available_cores
+from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Clock, Execute
 from profiler_agent.timing.cuda import CudaEventClock
 from profiler_agent.timing.host import HostClock
@@ -14,21 +13,10 @@ from profiler_agent.timing.host import HostClock
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class Unsupported(Exception):
-    """A runtime that this machine or this agent cannot do; the message says why."""
-
-
 class PyTorchMode:
-    """Calls modules in `runtime.precision` on `device`.
-
-    Raises:
-        Unsupported: the precision or the thread count is not to be had here.
-    """
+    """Calls modules in `runtime.precision` on `device`. Eager kernels run alike alone and as parts of networks."""
 
     def __init__(self, runtime: Runtime, device: torch.device) -> None:
-        if runtime.precision not in DTYPES:
-            raise Unsupported(f"precision {runtime.precision!r}: mode {runtime.mode!r} has {', '.join(DTYPES)}")
-        require_runtime(runtime, device)
         self._dtype = DTYPES[runtime.precision]
         self._device = device
         self._inputs = RandomInputs(device, self._dtype)
@@ -50,35 +38,8 @@ class PyTorchMode:
             self.settings["threads"] = threads
             self.clock = HostClock()
 
-    def prepare(
-        self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone, is_part: bool = False
-    ) -> Execute:
-        """Move a module here and bind random inputs of these shapes (with the batch dimension)."""
-        del share, is_part  # there is nothing to export, and eager kernels run alike wherever they stand
-        ready = module.to(device=self._device, dtype=self._dtype).eval()
-        inputs = self._inputs(input_shapes)
-        return lambda: ready(*inputs)
-
-
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def require_runtime(runtime: Runtime, device: torch.device) -> None:
-    """What every mode asks of precision and threads.
-
-    Raises:
-        Unsupported: the device has not got it.
-    """
-    precision = runtime.precision
-    if device.type == "cpu":
-        if precision == "tf32":
-            raise Unsupported("precision 'tf32': CPUs have none; take fp32")
-        if runtime.threads and runtime.threads > available_cores():
-            raise Unsupported(f"threads={runtime.threads}: this agent may use {available_cores()} cores")
-        return
-    if runtime.threads is not None:
-        raise Unsupported(f"threads={runtime.threads}: threads are for CPUs; leave it out on a GPU")
-    capability = torch.cuda.get_device_capability(device)
-    if precision in ("tf32", "bf16") and capability < (8, 0):
-        raise Unsupported(f"precision {precision!r}: needs compute capability 8.0, this GPU has {capability}")
+    def prepare(self, subject: Subject) -> Execute:
+        """Move a module here and bind random inputs."""
+        module = subject.module.to(device=self._device, dtype=self._dtype).eval()
+        inputs = self._inputs(subject.input_shapes)
+        return lambda: module(*inputs)

@@ -38,8 +38,8 @@ def quantize(exported: Exported) -> bytes:
             source.write_bytes(exported.model)
             session = ort.InferenceSession(exported.model, providers=["CPUExecutionProvider"])
             names = [node.name for node in session.get_inputs()]
-            feed = dict(zip(names, (item.numpy() for item in exported.inputs), strict=True))
-            logging.getLogger().setLevel(logging.ERROR)  # it recommends a preprocessing that the exporter has done
+            feed = dict(zip(names, (tensor.numpy() for tensor in exported.inputs), strict=True))
+            logging.getLogger().setLevel(logging.ERROR)  # it recommends preprocessing, which the exporter has done
             quantize_static(
                 source,
                 target,

@@ -9,17 +9,16 @@ import tensorrt as trt
 import torch
 from platformdirs import user_cache_path
 
-from latency_tables.contract import Precision, Runtime, Scalar
+from latency_tables.contract import Runtime, Scalar
+from profiler_agent.errors import JobFailed
 from profiler_agent.runtimes.agreement import require_agreement
 from profiler_agent.runtimes.engine import EngineBuilder
-from profiler_agent.runtimes.exports import Share, alone
-from profiler_agent.runtimes.inputs import RandomInputs, Shapes
+from profiler_agent.runtimes.inputs import RandomInputs
 from profiler_agent.runtimes.onnx_export import export
-from profiler_agent.runtimes.pytorch import Unsupported, require_runtime
 from profiler_agent.runtimes.quantize import quantize
+from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Clock, Execute
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "fp16", "int8")
 FIRST_VERSION = (8, 6)
 
 
@@ -46,17 +45,16 @@ class PycudaEventClock:
 class TensorRtMode:
     """One engine a module. int8 is explicit quantization: Q/DQ nodes, calibrated on the inputs that are timed.
 
+    Parts are executed alone: what an engine fuses across operations of a network, calibration learns.
+
     Raises:
-        Unsupported: the precision, the version or the GPU is not to be had here.
+        JobFailed: this TensorRT is too old.
     """
 
     def __init__(self, runtime: Runtime, device: torch.device) -> None:
-        if runtime.precision not in PRECISIONS:
-            raise Unsupported(f"precision {runtime.precision!r}: mode 'tensorrt' has {', '.join(PRECISIONS)}")
-        require_runtime(runtime, device)
         version = tuple(int(part) for part in trt.__version__.split(".")[:2])
         if version < FIRST_VERSION:
-            raise Unsupported(f"TensorRT {trt.__version__}: this agent needs 8.6 or newer")
+            raise JobFailed(f"TensorRT {trt.__version__}: this agent needs 8.6 or newer")
         cuda.init()
         gpu = cuda.Device(device.index or 0)
         # The primary context is the one that PyTorch has: a second one would split the GPU between them.
@@ -85,17 +83,14 @@ class TensorRtMode:
             **({"calibration": "min-max on the timed random inputs"} if self._precision == "int8" else {}),
         }
 
-    def prepare(
-        self, module: torch.nn.Module, input_shapes: Shapes, share: Share = alone, is_part: bool = False
-    ) -> Execute:
-        """Build the engine of a module, bind random inputs of these shapes, and check its output against PyTorch's.
+    def prepare(self, subject: Subject) -> Execute:
+        """Build the engine of a module, bind random inputs, and check its outputs against PyTorch's.
 
         Raises:
             Mismatch: the engine computes something else.
             RuntimeError: it cannot be exported, built or executed.
         """
-        del is_part  # what an engine fuses across operations, calibration learns
-        exported = export(module.eval(), self._random(input_shapes), self._dtype, share)
+        exported = export(subject, self._random(subject.input_shapes), self._dtype)
         model = quantize(exported) if self._precision == "int8" else exported.model
         built = self._builder.build(model)
         self._engines.update(bytes.fromhex(built.sha256))
@@ -103,20 +98,20 @@ class TensorRtMode:
         if context is None:
             raise RuntimeError("TensorRT cannot create an execution context; is the GPU's memory full?")
         names = [built.engine.get_tensor_name(number) for number in range(built.engine.num_io_tensors)]
-        of_mode = {
-            mode: [name for name in names if built.engine.get_tensor_mode(name) == mode]
-            for mode in (trt.TensorIOMode.INPUT, trt.TensorIOMode.OUTPUT)
-        }
-        for place, (name, value) in enumerate(zip(of_mode[trt.TensorIOMode.INPUT], exported.inputs, strict=True)):
+        input_names, output_names = (
+            [name for name in names if built.engine.get_tensor_mode(name) == role]
+            for role in (trt.TensorIOMode.INPUT, trt.TensorIOMode.OUTPUT)
+        )
+        for number, (name, value) in enumerate(zip(input_names, exported.inputs, strict=True)):
             values = np.ascontiguousarray(value.numpy())
-            buffer = self._buffer("in", place, values)
+            buffer = self._buffer("in", number, values)
             cuda.memcpy_htod(buffer, values)
             context.set_tensor_address(name, int(buffer))
         outputs: list[tuple[cuda.DeviceAllocation, npt.NDArray[np.generic]]] = []
-        for place, name in enumerate(of_mode[trt.TensorIOMode.OUTPUT]):
+        for number, name in enumerate(output_names):
             shape = tuple(built.engine.get_tensor_shape(name))
             values = np.empty(shape, trt.nptype(built.engine.get_tensor_dtype(name)))
-            outputs.append((self._buffer("out", place, values), values))
+            outputs.append((self._buffer("out", number, values), values))
             context.set_tensor_address(name, int(outputs[-1][0]))
 
         def execute() -> None:
@@ -127,13 +122,13 @@ class TensorRtMode:
         self._stream.synchronize()
         for buffer, values in outputs:
             cuda.memcpy_dtoh(values, buffer)
-        found = [torch.from_numpy(values) for _, values in outputs]
-        require_agreement(found, exported.expected, self._precision, "TensorRT")
+        tensors = [torch.from_numpy(values) for _, values in outputs]
+        require_agreement(tensors, exported.expected, self._precision, "TensorRT")
         return execute
 
-    def _buffer(self, role: str, place: int, like: npt.NDArray[np.generic]) -> cuda.DeviceAllocation:
-        """Contexts hold addresses only, so the mode owns the buffers; equal place, shape and type share one."""
-        key = (role, place, like.shape, like.dtype.str)
+    def _buffer(self, role: str, number: int, like: npt.NDArray[np.generic]) -> cuda.DeviceAllocation:
+        """Contexts hold addresses only, so the mode owns the buffers; equal number, shape and type share one."""
+        key = (role, number, like.shape, like.dtype.str)
         if key not in self._buffers:
             self._buffers[key] = cuda.mem_alloc(like.nbytes)
         return self._buffers[key]

@@ -30,11 +30,10 @@ def toy_installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(site)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with serving(folder) as server:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests of a module: each posts jobs of its own, and leaves none behind that is not done."""
+    with serving(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
@@ -50,6 +49,4 @@ def agents(tmp_path: Path, site: Path) -> Iterator[Agents]:
     folder.mkdir()
     agents = Agents(folder, site)
     yield agents
-    for process in agents.started:
-        process.kill()
-        process.wait()
+    agents.end()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from latency_tables.contract import DeviceSelector, Effort, JobRequest, OperationSpec, Runtime
@@ -12,9 +13,9 @@ from tests.support import toy_space
 WAIT_S = 600
 
 
-def wait_until(condition: object, timeout_s: float = WAIT_S) -> None:
-    assert callable(condition)
-    give_up_at = time.monotonic() + timeout_s
+def wait_until(condition: Callable[[], object]) -> None:
+    """Return as soon as `condition` is true; it takes long only where a test fails, or on a busy machine."""
+    give_up_at = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < give_up_at, "waited in vain"
         time.sleep(0.02)
@@ -33,11 +34,11 @@ class Agents:
         self._environment = {**os.environ, "PYTHONPATH": on_path(site), "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
         self.started: list[subprocess.Popen[str]] = []
 
-    def start(self, command: str, url: str, state: str = "", *more: str) -> subprocess.Popen[str]:
-        """Start an agent; `state` names another state folder than the usual one."""
+    def start(self, url: str, state: str = "", *more: str) -> subprocess.Popen[str]:
+        """Start an agent with more options; `state` names another state folder than the usual one."""
         options = ["--server", url, "--device", "cpu", "--state-dir", str(self.folder / state), *more]
         process = subprocess.Popen(
-            [sys.executable, "-m", "profiler_agent", command, *options],
+            [sys.executable, "-m", "profiler_agent", "run", *options],
             env=self._environment,
             stderr=self.log(len(self.started)).open("w"),
             text=True,
@@ -47,7 +48,14 @@ class Agents:
 
     def once(self, url: str, *more: str) -> int:
         """Let an agent do what is queued; its exit status."""
-        return self.start("once", url, "", *more).wait(WAIT_S)
+        return self.start(url, "", "--once", *more).wait(WAIT_S)
+
+    def end(self) -> None:
+        """End all gracefully: a claim that was only cut off could still get a lease."""
+        for process in self.started:
+            process.terminate()
+        for process in self.started:
+            process.wait(WAIT_S)
 
     def log(self, number: int = 0) -> Path:
         return self.folder / f"agent-{number}.log"

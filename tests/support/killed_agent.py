@@ -1,8 +1,8 @@
 """An agent that kills itself (SIGKILL) or loses its GPU at a named point of its second result; its measuring is played.
 
-    python -m tests.support.killed_agent POINT LOG once --server …
+    python -m tests.support.killed_agent POINT LOG run --once --server …
 
-LOG gets a line for every key that it measures. At the point `never` it lives; at `gpu lost` it is told that it is.
+LOG gets a line for every key that it measures. At the point `never` nothing happens, at `gpu lost` its GPU is gone.
 """
 
 import os
@@ -21,8 +21,9 @@ from latency_tables.whole_files import SUFFIX
 from profiler_agent.__main__ import main
 from profiler_agent.agent import job, process
 from profiler_agent.agent.outbox import Outbox
+from profiler_agent.errors import AgentMustStop
 from profiler_agent.measuring.procedure import METHOD_VERSION
-from profiler_agent.messages import Gone, Inspected, InspectTask, Measured, MeasureTask, Message
+from profiler_agent.messages import Inspected, InspectTask, MeasureTask, Message, NewMeasurement
 
 DEVICE = Device(uuid="CPU-killed", kind="cpu", vendor="test", name="test", memory_bytes=1, cores=1)
 ENVIRONMENT = Environment(os="Linux", python="3.11")
@@ -44,8 +45,7 @@ class PlayedProcess:
             return
         for number, key in enumerate(self._task.keys, start=1):
             if self.loses_gpu and number == RESULT:
-                yield Gone(error="GPU-1 is gone (lost)")
-                return
+                raise AgentMustStop("GPU-1 is gone (lost)")
             with self.log.open("a") as file:
                 file.write(f"{key}\n")
             measurement = Measurement(
@@ -61,7 +61,7 @@ class PlayedProcess:
                 quality=Quality(converged=True),
                 measured_at=datetime.now(timezone.utc),
             )
-            yield Measured(measurement=measurement)
+            yield NewMeasurement(measurement=measurement)
 
     def kill(self) -> None:
         pass

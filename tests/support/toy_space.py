@@ -1,7 +1,8 @@
-"""A search space of small operations, one of them deadly, installed for the tests as any is: as a distribution."""
+"""A search space of small operations, some of which fail, installed for the tests as any is: as a distribution."""
 
 import os
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -16,19 +17,29 @@ def operation(kind: str, side: int = 16) -> OperationSpec:
     return OperationSpec(space=name, space_digest=digest, name=kind, input_shapes=((8, side, side),))
 
 
-class Deadly(torch.nn.Module):
-    """After `most` executions the next one ends the process, as a crash in a kernel would."""
+class Failing(torch.nn.Module):
+    """After `most` executions the next one calls `fail`."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, fail: Callable[[], None]) -> None:
         super().__init__()
         self._most = most
+        self._fail = fail
         self._executions = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self._executions += not x.is_meta
         if self._executions > self._most:
-            os._exit(7)
+            self._fail()
         return x + 1
+
+
+def crash() -> None:
+    """End the process, as a crash in a kernel would."""
+    os._exit(7)
+
+
+def run_short() -> None:
+    raise RuntimeError("cannot allocate memory")
 
 
 def build_operation(spec: OperationSpec) -> torch.nn.Module:
@@ -39,9 +50,11 @@ def build_operation(spec: OperationSpec) -> torch.nn.Module:
     if spec.name == "pool":
         return torch.nn.MaxPool2d(3, 1, 1)
     if spec.name == "deadly":
-        return Deadly(1)
+        return Failing(1, crash)
     if spec.name == "stillborn":
-        return Deadly(0)
+        return Failing(0, crash)
+    if spec.name == "exhausted":
+        return Failing(1, run_short)
     if spec.name == "slow":
         time.sleep(60)
     raise AssertionError(f"name={spec.name!r}: the toy space has conv and pool")

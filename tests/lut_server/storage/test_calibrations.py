@@ -87,13 +87,13 @@ def test_a_calibration_finds_what_is_true(lut: Lut) -> None:
     predictions = lut.client.predict(unseen, "cpu-1", CPU)
     assert [entry.network for entry in predictions] == [entry.digest for entry in unseen]
     inside = 0
-    for network, prediction in zip(unseen, predictions, strict=True):
-        latency_us = truth.network_us(network)
+    for unseen_network, prediction in zip(unseen, predictions, strict=True):
+        latency_us = truth.network_us(unseen_network)
         assert prediction.predicted_us == pytest.approx(latency_us, rel=0.05)
         assert prediction.low_us is not None
         assert prediction.high_us is not None
         inside += prediction.low_us <= latency_us <= prediction.high_us
-        assert prediction.raw_us == pytest.approx(_sum_us(network))
+        assert prediction.raw_us == pytest.approx(_sum_us(unseen_network))
         assert (prediction.calibration_id, prediction.table_id) == (calibration.id, table.id)
     assert inside >= 21, "of 30 in intervals of 90 %"
 

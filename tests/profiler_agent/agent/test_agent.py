@@ -1,46 +1,71 @@
 """Agents against a real server, each a process: whole jobs, kills, signals, refusals."""
 
 import signal
-import time
+import subprocess
+from itertools import count
 
+import pytest
 import uuid6
 
 from latency_tables.client import LutClient
-from latency_tables.contract import DeviceReport, Effort, Job, JobRequest, LeaseRequest, NetworkSpec, Progress, Runtime
+from latency_tables.contract import (
+    DeviceReport,
+    Effort,
+    Job,
+    JobRequest,
+    LeaseRequest,
+    NetworkSpec,
+    OperationSpec,
+    Progress,
+    Runtime,
+)
 from profiler_agent.agent.lease import Renewal
 from profiler_agent.agent.process import inspect_device
 from profiler_agent.measuring.procedure import METHOD_VERSION
 from tests.support import toy_space
-from tests.support.agents import Agents, profile, wait_until
+from tests.support.agents import WAIT_S, Agents, profile, wait_until
 from tests.support.processes import Server
 
-EXIT_S = 30
-START_SECOND_S = 60
+pytestmark = pytest.mark.process
+
+SIDES = count(8)
+"""Every test measures at sizes of its own: the server would answer with what another one measured."""
 
 
-def submit(client: LutClient, request: JobRequest) -> Job:
-    return client.submit_job(request)
+def fresh(kind: str) -> OperationSpec:
+    return toy_space.operation(kind, next(SIDES))
 
 
 def state(client: LutClient, job: Job) -> str:
     return client.job(job.id).state
 
 
-def operations(count: int) -> JobRequest:
-    return profile(*(toy_space.operation("conv" if side % 2 else "pool", side) for side in range(8, 8 + count)))
+def operations(number: int) -> JobRequest:
+    return profile(*(fresh("conv" if index % 2 else "pool") for index in range(number)))
 
 
 def long_job() -> JobRequest:
-    """A job whose rounds do not end by themselves soon, though some of its keys are measured at once."""
-    return profile(toy_space.operation("conv"), effort=Effort(target_rel=1e-9, min_blocks=1000))
+    """A job whose rounds do not end by themselves soon."""
+    return profile(fresh("conv"), effort=Effort(target_rel=1e-9, min_blocks=1000))
+
+
+def wait_until_registered(agents: Agents) -> None:
+    wait_until(lambda: "is registered" in agents.log().read_text())
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
+    """Send a signal; the exit status."""
+    process.send_signal(number)
+    return process.wait(WAIT_S)
 
 
 def test_a_job_is_done_whole_and_nothing_is_measured_twice(server: Server, client: LutClient, agents: Agents) -> None:
     request = operations(6)
-    first = submit(client, request)
-    network = NetworkSpec.of(toy_space.name, toy_space.digest, {}, (8, 16, 16), {toy_space.operation("conv"): 2})
-    second = submit(client, profile(networks=(network,)))
-    third = submit(client, request)
+    first = client.submit_job(request)
+    counts = {toy_space.operation("conv"): 2}
+    network = NetworkSpec.of(toy_space.name, toy_space.digest, {}, (8, 16, 16), counts)
+    second = client.submit_job(profile(networks=(network,)))
+    third = client.submit_job(request)
     traces = agents.folder / "traces"
     assert agents.once(server.url, "--trace", str(traces)) == 0
     done = client.job(first.id)
@@ -49,14 +74,15 @@ def test_a_job_is_done_whole_and_nothing_is_measured_twice(server: Server, clien
     table = client.table(done.table_id)
     table.require(request.operations)
     measured = client.measurements(job_id=first.id)
-    assert sorted(item.key for item in measured) == sorted(request.keys)
-    assert all(len(item.samples_us) >= 6 and item.runtime == request.runtime for item in measured)
+    assert sorted(measurement.key for measurement in measured) == sorted(request.keys)
+    assert all(len(measurement.samples_us) >= 6 for measurement in measured)
+    assert all(measurement.runtime == request.runtime for measurement in measured)
     settings = dict(measured[0].method.settings)
     assert {"seed", "target_rel", "min_blocks", "block_ms", "warm_up", "memory_format", "allocator"} <= set(settings)
     assert settings["threads"] == 1
     assert client.measurements(job_id=third.id) == []
-    assert [item.key for item in client.measurements(job_id=second.id)] == [network.digest]
-    assert all(item.observed and item.observed.noise_rel is not None for item in measured)
+    assert [measurement.key for measurement in client.measurements(job_id=second.id)] == [network.digest]
+    assert all(measurement.observed and measurement.observed.noise_rel is not None for measurement in measured)
     assert {path.stem for path in traces.glob("*.npz")} == {str(first.id), str(second.id)}
     assert len(list(agents.folder.glob("*/standard/*.json"))) == 1, "both jobs share the standard state"
 
@@ -68,12 +94,12 @@ def test_a_server_killed_in_the_middle_loses_and_doubles_nothing(
     quick, slow = (
         operations(4),
         profile(
-            *(toy_space.operation("conv", side) for side in range(30, 40)),
+            *(fresh("conv") for _ in range(10)),
             effort=Effort(target_rel=0.02, min_blocks=40),
         ),
     )
-    jobs = [submit(client, request) for request in (quick, slow)]
-    agent = agents.start("run", server.url)
+    jobs = [client.submit_job(request) for request in (quick, slow)]
+    agent = agents.start(server.url)
     wait_until(lambda: state(client, jobs[1]) == "leased")
     server.kill()
     wait_until(lambda: "results wait in the outbox" in agents.log().read_text())
@@ -81,53 +107,46 @@ def test_a_server_killed_in_the_middle_loses_and_doubles_nothing(
     server.start()
     wait_until(lambda: state(client, jobs[1]) == "done")
     for job, request in zip(jobs, (quick, slow), strict=True):
-        assert sorted(item.key for item in client.measurements(job_id=job.id)) == sorted(request.keys)
-    agent.send_signal(signal.SIGTERM)
-    assert agent.wait(EXIT_S) == 0
+        assert sorted(measurement.key for measurement in client.measurements(job_id=job.id)) == sorted(request.keys)
+    assert end(agent) == 0
 
 
 def test_an_agent_killed_in_the_middle_goes_on_where_it_was(server: Server, client: LutClient, agents: Agents) -> None:
     # Some keys converge soon, others only when the budget is over.
     effort = Effort(target_rel=0.005, budget_s=6)
-    request = profile(*(toy_space.operation("conv", side) for side in range(20, 32)), effort=effort)
-    job = submit(client, request)
-    agent = agents.start("run", server.url)
+    request = profile(*(fresh("conv") for _ in range(12)), effort=effort)
+    job = client.submit_job(request)
+    agent = agents.start(server.url)
     wait_until(lambda: len(client.measurements(job_id=job.id)) >= 1)
-    agent.kill()
-    agent.wait(EXIT_S)
+    end(agent, signal.SIGKILL)
     # It has the lease still; the next start resumes it instead of waiting for it to expire.
-    again = agents.start("run", server.url)
+    again = agents.start(server.url)
     wait_until(lambda: state(client, job) == "done")
-    assert sorted(item.key for item in client.measurements(job_id=job.id)) == sorted(request.keys)
-    again.send_signal(signal.SIGTERM)
-    assert again.wait(EXIT_S) == 0
+    assert sorted(measurement.key for measurement in client.measurements(job_id=job.id)) == sorted(request.keys)
+    assert end(again) == 0
 
 
 def test_ctrl_c_gives_the_lease_back_and_ends_well(server: Server, client: LutClient, agents: Agents) -> None:
-    job = submit(client, long_job())
-    agent = agents.start("run", server.url)
-    wait_until(lambda: state(client, job) == "leased")
-    time.sleep(0.5)
-    agent.send_signal(signal.SIGINT)
-    assert agent.wait(EXIT_S) == 0
+    job = client.submit_job(long_job())
+    agent = agents.start(server.url)
+    wait_until(lambda: "keys to measure" in agents.log().read_text())
+    assert end(agent, signal.SIGINT) == 0
     assert (state(client, job), client.job(job.id).attempts) == ("queued", 0)
+    client.cancel_job(job.id)
 
 
-def test_ctrl_c_while_nothing_is_queued_ends_well(server: Server, client: LutClient, agents: Agents) -> None:
-    agent = agents.start("run", server.url)
-    wait_until(lambda: len(client.devices()) == 1)
-    time.sleep(0.3)
-    agent.send_signal(signal.SIGINT)
-    assert agent.wait(EXIT_S) == 0
+def test_ctrl_c_while_nothing_is_queued_ends_well(server: Server, agents: Agents) -> None:
+    agent = agents.start(server.url)
+    wait_until_registered(agents)
+    assert end(agent, signal.SIGINT) == 0
 
 
 def test_a_failed_job_does_not_stop_the_agent(server: Server, client: LutClient, agents: Agents) -> None:
-    unknown = submit(
-        client,
+    unknown = client.submit_job(
         profile(toy_space.operation("conv").model_copy(update={"space": "moon"}), space="moon", requirement="moon==1"),
     )
-    broken = submit(client, profile(toy_space.operation("boom")))
-    good = submit(client, operations(2))
+    broken = client.submit_job(profile(toy_space.operation("boom")))
+    good = client.submit_job(operations(2))
     assert agents.once(server.url) == 0
     error = client.job(unknown.id).error
     assert error is not None
@@ -140,8 +159,8 @@ def test_a_failed_job_does_not_stop_the_agent(server: Server, client: LutClient,
 
 
 def test_a_key_that_fails_leaves_the_others_measured(server: Server, client: LutClient, agents: Agents) -> None:
-    conv, boom = toy_space.operation("conv"), toy_space.operation("boom")
-    job = submit(client, profile(boom, conv))
+    conv, boom = fresh("conv"), fresh("boom")
+    job = client.submit_job(profile(boom, conv))
     assert agents.once(server.url) == 0
     done = client.job(job.id)
     assert done.state == "failed"
@@ -149,13 +168,13 @@ def test_a_key_that_fails_leaves_the_others_measured(server: Server, client: Lut
     assert "1 of 2 keys" in done.error
     assert str(boom) in done.error
     assert str(conv) not in done.error
-    assert [item.key for item in client.measurements(job_id=job.id)] == [conv.digest]
+    assert [measurement.key for measurement in client.measurements(job_id=job.id)] == [conv.digest]
 
 
 def test_onnxruntime_measures_a_job(server: Server, client: LutClient, agents: Agents) -> None:
     runtime = Runtime(mode="onnxruntime", threads=1)
-    job = submit(client, profile(toy_space.operation("conv"), toy_space.operation("pool"), runtime=runtime))
-    unable = submit(client, profile(toy_space.operation("conv"), runtime=Runtime(mode="tensorrt", precision="fp16")))
+    job = client.submit_job(profile(fresh("conv"), fresh("pool"), runtime=runtime))
+    unable = client.submit_job(profile(toy_space.operation("conv"), runtime=Runtime(mode="tensorrt", precision="fp16")))
     assert agents.once(server.url) == 0
     assert state(client, job) == "done"
     settings = dict(client.measurements(job_id=job.id)[0].method.settings)
@@ -168,7 +187,7 @@ def test_onnxruntime_measures_a_job(server: Server, client: LutClient, agents: A
 def test_a_renewal_tells_progress_and_hears_of_the_cancellation(client: LutClient) -> None:
     inspected = inspect_device("cpu")
     client.register_device(DeviceReport(device=inspected.device, environment=inspected.environment, agent="test"))
-    job = submit(client, long_job())
+    job = client.submit_job(long_job())
     lease = client.claim(
         LeaseRequest(
             id=uuid6.uuid7(),
@@ -193,9 +212,9 @@ def test_a_renewal_tells_progress_and_hears_of_the_cancellation(client: LutClien
     assert "the lease is lost" in ended[1]
 
 
-def test_a_second_agent_on_the_device_is_sent_away(server: Server, client: LutClient, agents: Agents) -> None:
-    agents.start("run", server.url)
-    wait_until(lambda: len(client.devices()) == 1)
+def test_a_second_agent_on_the_device_is_sent_away(server: Server, agents: Agents) -> None:
+    agents.start(server.url)
+    wait_until_registered(agents)
     for number, state in enumerate(("", "another-state-folder"), start=1):
-        assert agents.start("run", server.url, state).wait(START_SECOND_S) == 2
+        assert agents.start(server.url, state).wait(WAIT_S) == 2
         assert "another agent measures on device" in agents.log(number).read_text()

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,14 @@ from latency_tables.contract import Measurement
 from tests.support import toy_space
 from tests.support.agents import profile
 from tests.support.killed_agent import POINTS
-from tests.support.processes import Server, serving
+from tests.support.processes import Server
+
+pytestmark = pytest.mark.process
 
 KEYS = 4
 RUN_S = 120
 LOST = ("before it is written", "before it is whole on disk", "before it has its name")
 """Points at which the second result is in memory only."""
-
-
-@pytest.fixture(scope="module")
-def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all points."""
-    with serving(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 class Machine:
@@ -38,7 +32,7 @@ class Machine:
         self._log = folder / "measured"
 
     def run(self, point: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tests.support.killed_agent", point, str(self._log), "once"]
+        command = [sys.executable, "-m", "tests.support.killed_agent", point, str(self._log), "run", "--once"]
         options = ["--server", self._url, "--device", "cpu", "--state-dir", str(self._folder / "state")]
         environment = {**os.environ, "TMPDIR": str(self._folder)}
         return subprocess.run(
@@ -54,37 +48,40 @@ class Machine:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_no_result_is_lost_or_doubled_and_no_key_measured_again(tmp_path: Path, lasting: Server, point: str) -> None:
-    with LutClient(lasting.url, retry_for_s=20, cache=False) as client:
+def test_no_result_is_lost_or_doubled_and_no_key_measured_again(tmp_path: Path, server: Server, point: str) -> None:
+    with LutClient(server.url, retry_for_s=20, cache=False) as client:
         # Of other shapes at each point: what one point measured is not measured at the next.
         side = 10 * (1 + list(POINTS).index(point))
         operations = [toy_space.operation("conv", side + number) for number in range(KEYS)]
         request = profile(*operations)
         job = client.submit_job(request)
-        machine = Machine(tmp_path, lasting)
+        machine = Machine(tmp_path, server)
 
         assert machine.run(point).returncode == -signal.SIGKILL
-        kept = {item.key: item.id for item in (*machine.waiting(), *client.measurements(job_id=job.id))}
+        delivered = client.measurements(job_id=job.id)
+        survivors = {measurement.key: measurement.id for measurement in (*machine.waiting(), *delivered)}
         before = machine.measured()
         if point in LOST:
-            assert set(kept) == {before[0]}
+            assert set(survivors) == {before[0]}
         else:
-            assert set(before[:2]) <= set(kept)
+            assert set(before[:2]) <= set(survivors)
 
         assert machine.run("never").returncode == 0
         assert client.job(job.id).state == "done"
         stored = client.measurements(job_id=job.id)
-        assert sorted(item.key for item in stored) == sorted(request.keys), "each once"
-        assert kept.items() <= {item.key: item.id for item in stored}.items(), "what was kept is what arrived"
-        assert set(machine.measured()[len(before) :]) == set(request.keys) - set(kept), "no kept key measured again"
+        assert sorted(measurement.key for measurement in stored) == sorted(request.keys), "each once"
+        ids = {measurement.key: measurement.id for measurement in stored}
+        assert survivors.items() <= ids.items(), "what survived is what arrived"
+        again = set(machine.measured()[len(before) :])
+        assert again == set(request.keys) - set(survivors), "no surviving key measured again"
         assert machine.waiting() == []
 
 
-def test_a_gpu_that_is_lost_ends_the_agent_and_hands_the_job_back(tmp_path: Path, lasting: Server) -> None:
+def test_a_gpu_that_is_lost_ends_the_agent_and_hands_the_job_back(tmp_path: Path, server: Server) -> None:
     request = profile(*(toy_space.operation("pool", 300 + number) for number in range(KEYS)))
-    with LutClient(lasting.url, retry_for_s=20, cache=False) as client:
+    with LutClient(server.url, retry_for_s=20, cache=False) as client:
         job = client.submit_job(request)
-        machine = Machine(tmp_path, lasting)
+        machine = Machine(tmp_path, server)
         ended = machine.run("gpu lost")
         assert ended.returncode == 1
         assert "GPU-1 is gone (lost); its job is handed back" in ended.stderr

@@ -65,20 +65,21 @@ def measurement() -> Measurement:
     )
 
 
+@pytest.mark.process
 def test_killed_at_any_step_a_result_is_sent_after_the_restart_or_was_received(tmp_path: Path) -> None:
     for kill_at in range(1, 20):
         folder = tmp_path / str(kill_at)
         result = measurement()
         command = [sys.executable, "-c", SCRIPT, str(folder), result.model_dump_json(), str(kill_at)]
         ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        said = ended.stdout.split()
+        words = ended.stdout.split()
         sent: list[Measurement] = []
         outbox = Outbox(folder, SERVER)
         for path in outbox.pending():
             outbox.deliver(path, sent.append)
-        if "put" in said:
-            assert sent == [result] or "sent" in said
-        if "done" in said:
+        if "put" in words:
+            assert sent == [result] or "sent" in words
+        if "done" in words:
             assert ended.returncode == 0
             assert sent == []
             break
@@ -86,7 +87,7 @@ def test_killed_at_any_step_a_result_is_sent_after_the_restart_or_was_received(t
         assert sent in ([], [result])
         assert outbox.pending() == []
     assert kill_at > 5, "the script took no steps"
-    assert "done" in said
+    assert "done" in words
 
 
 @pytest.mark.parametrize("refusal", [Rejected("samples_us: NaN", status=422), Conflict("another body", status=409)])
@@ -122,7 +123,7 @@ def test_a_passing_trouble_leaves_the_result_where_it_is(tmp_path: Path, trouble
 
 def test_the_courier_retries_until_the_server_is_back_and_tells_once(tmp_path: Path) -> None:
     outbox, results = Outbox(tmp_path, SERVER), [measurement() for _ in range(3)]
-    said: list[str] = []
+    lines: list[str] = []
     sent: list[Measurement] = []
     failures = [ServerUnavailable("away"), ServerUnavailable("away")]
 
@@ -133,12 +134,12 @@ def test_the_courier_retries_until_the_server_is_back_and_tells_once(tmp_path: P
 
     for result in results:
         outbox.put(result)
-    Courier(outbox, send, said.append)
+    Courier(outbox, send, lines.append)
     wait_until(lambda: not outbox.pending())
     assert sent == results
-    wait_until(lambda: len(said) == 2)
+    wait_until(lambda: len(lines) == 2)
     time.sleep(0.05)
-    assert said == ["results wait in the outbox: away", "the outbox is delivered"]
+    assert lines == ["results wait in the outbox: away", "the outbox is delivered"]
 
 
 def test_a_broken_file_is_kept_aside_and_blocks_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pynvml
 import pytest
 
 from latency_tables.contract import Observed
-from profiler_agent.machine.gpu_monitor import GpuMonitor, NoDevice
+from profiler_agent.errors import AgentMustStop
+from profiler_agent.machine.gpu_monitor import GpuMonitor
 
 CAP = pynvml.nvmlClocksThrottleReasonSwPowerCap
 HEAT = pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
@@ -108,7 +109,7 @@ def test_only_processes_of_others_are_foreign(driver: Driver) -> None:
 def test_a_gpu_that_vanishes_is_named(driver: Driver) -> None:
     monitor = GpuMonitor("GPU-1")
     driver.has(nvmlDeviceGetViolationStatus=fails(pynvml.NVML_ERROR_GPU_IS_LOST))
-    with pytest.raises(NoDevice, match="GPU-1 is gone"):
+    with pytest.raises(AgentMustStop, match="GPU-1 is gone"):
         monitor.read()
 
 

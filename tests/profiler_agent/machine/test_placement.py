@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from profiler_agent.machine.allocator import KEEP_BUFFERS
+from tests.support.agents import WAIT_S
 
 BLOCKS = 40
 LOOK = f"""
@@ -13,17 +16,22 @@ import json
 import torch
 from profiler_agent.measuring.placement import Placement
 
-placement, places = Placement(), []
+placement, addresses = Placement(), []
 for _ in range({BLOCKS}):
     placement.move()
-    places.append(torch.empty(128, 49, 97).data_ptr())
-print(json.dumps(places))
+    addresses.append(torch.empty(128, 49, 97).data_ptr())
+print(json.dumps(addresses))
 """
 
 
+@pytest.mark.process
 def test_outputs_lie_elsewhere_in_every_block() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", LOOK], env={**os.environ, **KEEP_BUFFERS}, stdout=subprocess.PIPE, check=True, timeout=60
+        [sys.executable, "-c", LOOK],
+        env={**os.environ, **KEEP_BUFFERS},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=WAIT_S,
     )
-    places = json.loads(ended.stdout)
-    assert len(set(places)) > BLOCKS / 4
+    addresses = json.loads(ended.stdout)
+    assert len(set(addresses)) > BLOCKS / 4

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from profiler_agent.doubt import Doubt
 from profiler_agent.measuring.estimate import normalize, standard_of
-from profiler_agent.measuring.trace import Doubt, Entry, Trace
+from profiler_agent.measuring.trace import Entry, Trace
 
 REFERENCES = {"arithmetic": 1000.0, "bandwidth": 5000.0}
 SENSITIVITIES = {"arithmetic": 0.2, "bandwidth": 0.5}
@@ -29,11 +30,11 @@ def trace(seed: int, level: float, rounds: int = 40, noise: float = 0.01) -> Tra
 
 
 def estimate(drawn: Trace, standard: dict[str, float]) -> dict[str, float]:
-    return {key: found.latency_us for key, found in normalize(drawn, standard, SENSITIVITIES).items()}
+    return {key: normalized.latency_us for key, normalized in normalize(drawn, standard, SENSITIVITIES).items()}
 
 
-def errors(found: dict[str, float]) -> list[float]:
-    return [abs(math.log(found[key] / TRUTH[key])) for key in TRUTH]
+def errors(latencies_us: dict[str, float]) -> list[float]:
+    return [abs(math.log(latencies_us[key] / TRUTH[key])) for key in TRUTH]
 
 
 def test_two_runs_in_unlike_states_agree_at_the_standard_state() -> None:
@@ -53,16 +54,15 @@ def test_what_only_adds_and_comes_and_goes_does_not_count() -> None:
     drawn = trace(3, 0.05)
     hit = np.random.default_rng(0).random(len(drawn.latency_us)) < 0.6
     drawn.latency_us[hit & (drawn.name < len(TRUTH))] *= 1.5
-    for key, found in estimate(drawn, REFERENCES).items():
-        assert found == pytest.approx(estimate(calm, REFERENCES)[key], rel=0.02)
+    for key, latency_us in estimate(drawn, REFERENCES).items():
+        assert latency_us == pytest.approx(estimate(calm, REFERENCES)[key], rel=0.02)
 
 
 def test_blocks_thrown_away_do_not_count_and_a_key_without_blocks_has_no_estimate() -> None:
     drawn = trace(4, 0.0)
     first = drawn.name == 0
     drawn.kept[first] = False
-    found = estimate(drawn, REFERENCES)
-    assert set(found) == set(TRUTH) - {"w0"}
+    assert set(estimate(drawn, REFERENCES)) == set(TRUTH) - {"w0"}
 
 
 def test_only_the_keys_asked_for_are_normalized_and_as_among_all() -> None:

@@ -9,17 +9,18 @@ import pytest
 import torch
 
 from latency_tables.contract import Environment, Mode, Precision, Runtime
-from profiler_agent.agent.process import ProcessFailed, inspect_device, tell
+from profiler_agent.agent.process import inspect_device, messages_of
+from profiler_agent.doubt import Doubt
+from profiler_agent.errors import AgentMustStop, JobFailed
 from profiler_agent.machine.allocator import KEEP_BUFFERS
-from profiler_agent.machine.environment import NoDevice, find_device, inspect
+from profiler_agent.machine.environment import find_device, inspect
 from profiler_agent.machine.host_monitor import HostMonitor, HostReading
 from profiler_agent.measuring.references import references
 from profiler_agent.measuring.sampling import RECENT_BLOCKS, WARM_MOST, Sampler
-from profiler_agent.measuring.trace import Doubt
 from profiler_agent.measuring.workbench import ranges
 from profiler_agent.messages import Checked, Inspected, InspectTask
-from profiler_agent.runtimes.mode import open_mode
-from profiler_agent.runtimes.pytorch import Unsupported
+from profiler_agent.runtimes.mode import MODES, library_versions, open_mode
+from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import MAX_EXECUTIONS, executions_per_block, settle
 from profiler_agent.timing.host import HostClock
 
@@ -117,8 +118,8 @@ def test_the_mode_executes_the_module_in_its_precision(name: str, precision: str
     module = torch.nn.Conv2d(3, 5, 3)
     mode = open_mode(runtime, device)
     with torch.inference_mode():
-        output = mode.prepare(module, ((2, 3, 8, 8),))()
-        assert mode.clock.time_s(mode.prepare(module, ((2, 3, 8, 8),)), 3) > 0
+        output = mode.prepare(Subject(module, ((2, 3, 8, 8),)))()
+        assert mode.clock.time_s(mode.prepare(Subject(module, ((2, 3, 8, 8),))), 3) > 0
     assert isinstance(output, torch.Tensor)
     assert output.shape == (2, 5, 6, 6)
     assert output.dtype == {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
@@ -135,8 +136,8 @@ def test_inputs_are_shared_by_place_and_shape_and_random() -> None:
             seen.append(inputs)
 
     shape = (1, 4, 8, 8)
-    mode.prepare(Look(), (shape, shape))()
-    mode.prepare(Look(), (shape,))()
+    mode.prepare(Subject(Look(), (shape, shape)))()
+    mode.prepare(Subject(Look(), (shape,)))()
     assert seen[0][0] is seen[1][0]
     assert seen[0][0] is not seen[0][1]
     assert seen[0][0].std() == pytest.approx(1, abs=0.3)
@@ -152,7 +153,7 @@ def test_inputs_are_shared_by_place_and_shape_and_random() -> None:
     ],
 )
 def test_what_cannot_run_here_is_refused_with_the_reason(runtime: Runtime, reason: str) -> None:
-    with pytest.raises(Unsupported, match=reason):
+    with pytest.raises(JobFailed, match=reason):
         open_mode(runtime, CPU)
 
 
@@ -162,7 +163,7 @@ def test_references_run_on_the_device(name: str) -> None:
     mode = open_mode(Runtime(threads=1 if name == "cpu" else None), device)
     with torch.inference_mode():
         for reference in references(device).values():
-            mode.prepare(reference.module, reference.input_shapes)()
+            mode.prepare(Subject(reference.module, reference.input_shapes))()
 
 
 def test_the_host_monitor_sees_running_totals() -> None:
@@ -192,8 +193,9 @@ def test_without_proc_the_monitor_goes_by_switches(tmp_path: Path) -> None:
 
 
 def test_this_machine_is_described_the_same_each_time() -> None:
-    device, environment = inspect(CPU)
-    assert (device, environment) == inspect(CPU)
+    machine = inspect("cpu", library_versions())
+    assert machine == inspect("cpu", library_versions())
+    device, environment = machine.device, machine.environment
     assert device.kind == "cpu"
     assert device.uuid.startswith("CPU-")
     assert device.memory_bytes > 2**28
@@ -202,50 +204,52 @@ def test_this_machine_is_described_the_same_each_time() -> None:
 
 @pytest.mark.parametrize("name", ["cuda:99", "tpu", "meta"])
 def test_a_device_that_is_not_here_is_named(name: str) -> None:
-    with pytest.raises(NoDevice, match=name):
+    with pytest.raises(AgentMustStop, match=name):
         find_device(name)
 
 
 @needs_cuda
 def test_a_gpu_is_described_with_its_driver() -> None:
-    device, environment = inspect(torch.device("cuda:0"))
+    _, device, environment, _ = inspect("cuda:0", library_versions())
     assert device.uuid.startswith("GPU-")
     assert device.compute_capability
     assert environment.cuda == torch.version.cuda
 
 
+@pytest.mark.process
 def test_the_measuring_process_keeps_its_buffers_and_says_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in KEEP_BUFFERS:
         monkeypatch.delenv(name, raising=False)
-    messages = list(tell(InspectTask(device="cpu", check=True)))
+    messages = list(messages_of(InspectTask(device="cpu", check=True)))
     inspected = next(message for message in messages if isinstance(message, Inspected))
     allocator = inspected.environment.allocator
     assert allocator is not None
     assert "glibc" not in allocator or "buffers kept" in allocator
     checked = next(message for message in messages if isinstance(message, Checked))
-    reasons = {(item.mode, item.precision): item.reason for item in checked.capabilities}
+    reasons = {(capability.mode, capability.precision): capability.reason for capability in checked.capabilities}
     assert reasons["pytorch", "fp32"] is None
     assert reasons["pytorch", "tf32"]
     assert reasons["onnxruntime", "fp32"] is None
     assert len(reasons) == len(get_args(Mode)) * len(get_args(Precision))
-    for mode in ("pytorch-graph", "tensorrt"):
+    for mode in [mode for mode, entry in MODES.items() if "cpu" not in entry.precisions]:
         assert all(reasons[mode, precision] for precision in get_args(Precision))
 
 
+@pytest.mark.process
 def test_a_device_that_is_not_here_ends_the_inspection_with_the_reason() -> None:
-    with pytest.raises(ProcessFailed, match="cuda:99"):
+    with pytest.raises(AgentMustStop, match="cuda:99"):
         inspect_device("cuda:99")
 
 
 def test_a_changed_allocator_is_another_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     def environment() -> Environment:
-        return inspect(CPU)[1]
+        return inspect("cpu", library_versions()).environment
 
     before = environment()
     monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")
     assert environment().digest != before.digest
 
 
-@pytest.mark.parametrize(("cores", "said"), [([3], "3"), ([0, 1, 2, 5], "0-2,5"), ([1, 3], "1,3")])
-def test_cores_are_named_as_linux_names_them(cores: list[int], said: str) -> None:
-    assert ",".join(ranges(cores)) == said
+@pytest.mark.parametrize(("cores", "name"), [([3], "3"), ([0, 1, 2, 5], "0-2,5"), ([1, 3], "1,3")])
+def test_cores_are_named_as_linux_names_them(cores: list[int], name: str) -> None:
+    assert ",".join(ranges(cores)) == name

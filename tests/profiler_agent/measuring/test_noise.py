@@ -11,15 +11,15 @@ import pytest
 from rich.console import Console
 
 from latency_tables.contract import NOISY_REL, Device, Environment, Observed
-from profiler_agent.agent.noise_report import show_noise
+from profiler_agent.agent.noise_report import findings, show_noise, verdict
 from profiler_agent.agent.process import inspect_device
 from profiler_agent.agent.state import lock_device
+from profiler_agent.doubt import Block, Doubt
 from profiler_agent.machine.clocks import CpuClocks, read_cpu_clocks
-from profiler_agent.measuring.noise import findings, noise_rel, reference_noise, verdict
-from profiler_agent.measuring.rounds import Block
-from profiler_agent.measuring.trace import Doubt, Entry, Trace
-from profiler_agent.measuring.watching import clock_step_and_cost_s, take_rounds
+from profiler_agent.measuring.noise import clock_step_and_cost_s, noise_rel, reference_noise, take_rounds
+from profiler_agent.measuring.trace import Entry, Trace
 from profiler_agent.messages import Noise, ReferenceNoise
+from tests.support.agents import WAIT_S
 
 
 def trace(scatter: float = 0.0, offset: float = 0.0) -> Trace:
@@ -86,12 +86,12 @@ def test_the_verdict_follows_the_worst_reference() -> None:
 
 
 def test_a_quiet_machine_has_no_findings_and_what_is_not_known_is_none() -> None:
-    assert findings(noise(), "cpu") == []
-    assert findings(noise(wait_share=None, others_cores=None, cores=None), "cpu") == []
+    assert list(findings(noise(), "cpu")) == []
+    assert list(findings(noise(wait_share=None, others_cores=None, cores=None), "cpu")) == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"observed": Observed(clocks="not locked")}, "Clocks are not locked. As root: cpupower"),
         ({"observed": Observed(foreign_processes=2)}, "2 other processes are on the GPU"),
@@ -102,9 +102,9 @@ def test_a_quiet_machine_has_no_findings_and_what_is_not_known_is_none() -> None
         ({"clock_step_s": 1e-4}, "clock is coarse"),
     ],
 )
-def test_each_trouble_is_named_alone(changes: dict[str, object], said: str) -> None:
+def test_each_trouble_is_named_alone(changes: dict[str, object], message: str) -> None:
     (finding,) = findings(noise().model_copy(update=changes), "cpu")
-    assert said in finding
+    assert message in finding
 
 
 def test_the_report_of_a_gpu_shows_its_state_and_says_what_is_not_known() -> None:
@@ -161,10 +161,10 @@ def test_the_step_and_the_cost_of_a_clock() -> None:
 def sys_folder(folder: Path, governor: str | None = None, no_turbo: str | None = None, **per_core: str) -> Path:
     cpu = folder / "devices/system/cpu"
     for core in os.sched_getaffinity(0):
-        place = cpu / f"cpu{core}/cpufreq"
-        place.mkdir(parents=True)
+        frequencies = cpu / f"cpu{core}/cpufreq"
+        frequencies.mkdir(parents=True)
         for name, value in {**per_core, **({"scaling_governor": governor} if governor else {})}.items():
-            (place / name).write_text(f"{value}\n")
+            (frequencies / name).write_text(f"{value}\n")
     if no_turbo is not None:
         (cpu / "intel_pstate").mkdir()
         (cpu / "intel_pstate/no_turbo").write_text(f"{no_turbo}\n")
@@ -187,18 +187,20 @@ def test_what_sys_tells_of_the_clocks(tmp_path: Path) -> None:
 
 def run_noise(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "profiler_agent", "noise", "--seconds", "1", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=WAIT_S)
 
 
+@pytest.mark.process
 def test_the_command_measures_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    done = run_noise("--device", "cpu")
-    assert done.returncode == 0, done.stderr
+    ended = run_noise("--device", "cpu")
+    assert ended.returncode == 0, ended.stderr
     for line in ("bandwidth", "clock: steps of", "steal: ", "others' load: "):
-        assert line in done.stdout
-    assert any(word in done.stdout for word in ("Quiet: ", "Usable: ", "Noisy: "))
+        assert line in ended.stdout
+    assert any(word in ended.stdout for word in ("Quiet: ", "Usable: ", "Noisy: "))
 
 
+@pytest.mark.process
 def test_the_command_fails_only_where_nothing_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = run_noise("--device", "cuda:99")
     assert (absent.returncode, "cuda:99" in absent.stderr) == (1, True)

@@ -1,23 +1,32 @@
-"""The measuring process and its workers, without an agent: the standard state, traces, a worker that dies."""
+"""The measuring process and its workers, without an agent: a whole run, workers that die, what processes leave."""
 
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
-from latency_tables.contract import OperationSpec
-from profiler_agent.agent.process import MeasuringProcess, how_it_ended, inspect_device
+from latency_tables.contract import Measurement, OperationSpec
+from profiler_agent.agent.process import MeasuringProcess, inspect_device
+from profiler_agent.errors import AgentMustStop, JobFailed
+from profiler_agent.exit_status import how_it_ended
 from profiler_agent.measuring.procedure import PROCESSES
 from profiler_agent.measuring.references import references
 from profiler_agent.measuring.trace import Trace
-from profiler_agent.messages import Failed, Measured, MeasureTask, Message, Standard
+from profiler_agent.measuring.worker import LAUNCHER
+from profiler_agent.messages import MeasureTask, Message, NewMeasurement, NewStandard
 from tests.support import toy_space
 from tests.support.agents import on_path, profile, wait_until
 from tests.support.factories import leased_job
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word that the parent died is Linux's")
+CONV, POOL, EXHAUSTED = map(toy_space.operation, ("conv", "pool", "exhausted"))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +34,14 @@ def environment() -> str:
     return inspect_device("cpu").environment.digest
 
 
-def task(
+@pytest.fixture(scope="module", autouse=True)
+def toy_for_processes(site: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", on_path(site))
+        yield
+
+
+def task_of(
     environment: str, *operations: OperationSpec, standard: dict[str, float] | None = None, trace: Path | None = None
 ) -> MeasureTask:
     request = profile(*operations)
@@ -40,57 +56,114 @@ def task(
     )
 
 
-@pytest.fixture(autouse=True)
-def toy_for_processes(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", on_path(site))
+def measurements(messages: list[Message]) -> list[Measurement]:
+    return [message.measurement for message in messages if isinstance(message, NewMeasurement)]
 
 
-def told(given: MeasureTask) -> list[Message]:
-    return list(MeasuringProcess(given).messages())
+def standards(messages: list[Message]) -> list[dict[str, float]]:
+    return [message.references for message in messages if isinstance(message, NewStandard)]
 
 
-def test_the_standard_state_is_told_once_and_the_trace_has_every_block_of_every_process(
-    environment: str, tmp_path: Path
-) -> None:
-    conv = toy_space.operation("conv")
-    first = task(environment, conv, toy_space.operation("pool"), trace=tmp_path)
-    messages = told(first)
-    (standard,) = (message.references for message in messages if isinstance(message, Standard))
-    measured = [message.measurement for message in messages if isinstance(message, Measured)]
+class Run(NamedTuple):
+    """A run of two operations that can be measured and one that fails while it is warmed up."""
+
+    messages: list[Message]
+    failure: str
+    trace: Trace
+
+
+@pytest.fixture(scope="module")
+def run(environment: str, toy_for_processes: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    del toy_for_processes
+    folder = tmp_path_factory.mktemp("traces")
+    task = task_of(environment, CONV, POOL, EXHAUSTED, trace=folder)
+    messages: list[Message] = []
+    with pytest.raises(JobFailed) as failure:
+        messages.extend(MeasuringProcess(task).messages())
+    return Run(messages, str(failure.value), Trace.load(folder / f"{task.job.id}.npz"))
+
+
+@pytest.mark.process
+def test_the_trace_has_every_block_of_every_process(run: Run) -> None:
+    for measurement in measurements(run.messages):
+        mine = run.trace.name == run.trace.names.index(measurement.key)
+        assert run.trace.latency_us[mine & run.trace.kept].tolist() == pytest.approx(measurement.samples_us)
+        assert set(np.unique(run.trace.process[mine])) == set(range(PROCESSES)), "blocks come from all processes"
+        assert dict(measurement.method.settings)["processes"] == PROCESSES
+
+
+@pytest.mark.process
+def test_an_operation_that_fails_while_it_is_warmed_up_fails_alone(run: Run) -> None:
+    assert {measurement.key for measurement in measurements(run.messages)} == {CONV.digest, POOL.digest}
+    assert set(run.trace.keys) == {CONV.digest, POOL.digest}
+    assert run.failure == f"1 of 3 keys cannot be measured: {EXHAUSTED}: RuntimeError: cannot allocate memory"
+
+
+@pytest.mark.process
+def test_the_standard_state_is_sent_once_and_not_where_it_is_known(environment: str, run: Run) -> None:
+    (standard,) = standards(run.messages)
     assert set(standard) == set(references(torch.device("cpu")))
-    assert dict(measured[0].method.settings)["processes"] == PROCESSES
-
-    trace = Trace.load(tmp_path / f"{first.job.id}.npz")
-    assert set(trace.keys) == set(first.keys)
-    for result in measured:
-        mine = trace.name == trace.names.index(result.key)
-        assert trace.latency_us[mine & trace.kept].tolist() == pytest.approx(result.samples_us)
-        assert set(np.unique(trace.process[mine])) == set(range(PROCESSES)), "blocks come from all processes"
-
-    again = told(task(environment, conv, standard=standard))
-    assert not [message for message in again if isinstance(message, Standard)]
-    assert sum(isinstance(message, Measured) for message in again) == 1
+    again = list(MeasuringProcess(task_of(environment, CONV, standard=standard)).messages())
+    assert standards(again) == []
+    assert len(measurements(again)) == 1
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["deadly", "stillborn"])
 def test_a_worker_that_dies_fails_the_job_and_names_the_operation(environment: str, name: str) -> None:
     deadly = toy_space.operation(name)
-    (failure,) = (message for message in told(task(environment, deadly)) if isinstance(message, Failed))
-    assert failure.error.startswith(f"{deadly}: a worker process ended with exit code 7")
+    with pytest.raises(JobFailed) as failure:
+        list(MeasuringProcess(task_of(environment, deadly)).messages())
+    assert str(failure.value).startswith(f"{deadly}: a worker process ended with exit code 7")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word that the parent died is Linux's")
+@pytest.mark.process
+def test_another_environment_than_the_registered_one_stops_the_agent() -> None:
+    with pytest.raises(AgentMustStop, match="software or settings changed"):
+        list(MeasuringProcess(task_of("0" * 64, CONV)).messages())
+
+
+@pytest.mark.process
+@on_linux
 def test_workers_that_are_still_building_end_with_the_measuring_process(environment: str) -> None:
     others = _children(os.getpid())
-    process = MeasuringProcess(task(environment, toy_space.operation("slow")))
+    process = MeasuringProcess(task_of(environment, toy_space.operation("slow")))
     (measuring,) = (child for child in _children(os.getpid()) if child not in others)
     try:
         wait_until(lambda: len(_children(measuring)) == PROCESSES)
         workers = _children(measuring)
         os.kill(measuring, signal.SIGKILL)
-        wait_until(lambda: not any(_runs(worker) for worker in workers), timeout_s=10)
+        wait_until(lambda: not any(_runs(worker) for worker in workers))
     finally:
         process.kill()
+
+
+@pytest.mark.process
+@on_linux
+def test_a_launched_process_has_its_memory_laid_out_as_every_other() -> None:
+    def launch(parent: int, code: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "-S", str(LAUNCHER), str(parent), sys.executable, "-c", code]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+
+    stack = "print([line.split('-')[0] for line in open('/proc/self/maps') if '[stack]' in line])"
+    assert launch(os.getpid(), stack).stdout == launch(os.getpid(), stack).stdout != ""
+    orphan = launch(os.getpid() + 1, "print('still here')")
+    assert (orphan.returncode, orphan.stdout) == (1, ""), "its parent is another one: that has ended already"
+
+
+@pytest.mark.process
+def test_a_measuring_process_that_ends_at_once_says_how(environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    # A task that no pipe holds is still being written when its reader ends.
+    process = MeasuringProcess(task_of(environment, *(toy_space.operation("conv", side) for side in range(1, 1000))))
+    with pytest.raises(JobFailed, match="ended with exit code 1"):
+        list(process.messages())
+
+
+def test_how_a_process_ended_is_said_in_words() -> None:
+    assert how_it_ended(-9) == "was ended by SIGKILL (out of memory?)"
+    assert how_it_ended(-11) == "was ended by SIGSEGV"
+    assert how_it_ended(1).startswith("ended with exit code 1")
 
 
 def _runs(pid: int) -> bool:
@@ -104,9 +177,3 @@ def _runs(pid: int) -> bool:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def test_how_a_process_ended_is_said_in_words() -> None:
-    assert how_it_ended(-9) == "was ended by SIGKILL (out of memory?)"
-    assert how_it_ended(-11) == "was ended by SIGSEGV"
-    assert how_it_ended(1).startswith("ended with exit code 1")

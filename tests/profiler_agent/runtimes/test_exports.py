@@ -9,10 +9,11 @@ import torch
 
 from latency_tables.contract import Runtime
 from profiler_agent.measuring.worker import RemoteWorker
-from profiler_agent.messages import WorkTask
+from profiler_agent.orders import WorkTask
 from profiler_agent.runtimes.exports import Exports
 from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.runtimes.onnx_export import export
+from profiler_agent.runtimes.subject import Subject
 from tests.support import toy_space
 from tests.support.agents import on_path, profile
 
@@ -36,17 +37,19 @@ def start(folder: Path, seconds: float, text: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def said(process: subprocess.Popen[str]) -> list[str]:
+def words_of(process: subprocess.Popen[str]) -> list[str]:
     return process.communicate(timeout=60)[0].split()
 
 
+@pytest.mark.process
 def test_processes_that_come_together_make_a_model_once(tmp_path: Path) -> None:
     processes = [start(tmp_path, 0.3, text) for text in ("one", "two", "three")]
-    every = [said(process) for process in processes]
-    assert sum("making" in words for words in every) == 1
-    assert len({words[-1] for words in every}) == 1
+    outputs = [words_of(process) for process in processes]
+    assert sum("making" in words for words in outputs) == 1
+    assert len({words[-1] for words in outputs}) == 1
 
 
+@pytest.mark.process
 def test_a_maker_that_dies_is_replaced(tmp_path: Path) -> None:
     with start(tmp_path, 600, "first") as first:
         try:
@@ -55,7 +58,7 @@ def test_a_maker_that_dies_is_replaced(tmp_path: Path) -> None:
             second = start(tmp_path, 0, "second")
         finally:
             first.kill()
-        assert said(second) == ["making", "second"]
+        assert words_of(second) == ["making", "second"]
 
 
 def test_an_export_that_fails_leaves_nothing_for_the_next(tmp_path: Path) -> None:
@@ -76,19 +79,13 @@ def test_a_shared_model_is_compared_with_this_process_s_own_outputs() -> None:
     shape = ((1, 3, 8, 8),)
     torch.manual_seed(0)
     with torch.inference_mode():
-        other = export(torch.nn.Conv2d(3, 5, 3).eval(), (torch.randn(shape[0]),), torch.float32).model
+        other = export(Subject(torch.nn.Conv2d(3, 5, 3), shape), (torch.randn(shape[0]),), torch.float32).model
         own = torch.nn.Conv2d(3, 5, 3)
         with pytest.raises(ValueError, match="ONNX Runtime gives"):
-            mode.prepare(own, shape, lambda _: other)
-        made: list[bytes] = []
-
-        def keep(make: object) -> bytes:
-            assert callable(make)
-            made.append(make())
-            return made[0]
-
-        mode.prepare(own, shape, keep)
-        mode.prepare(own, shape, lambda _: made[0])
+            mode.prepare(Subject(own, shape, share=lambda _: other))
+        models: dict[str, bytes] = {}
+        for _ in range(2):
+            mode.prepare(Subject(own, shape, share=lambda make: models.get("own") or models.setdefault("own", make())))
 
 
 @pytest.fixture
@@ -107,6 +104,7 @@ def worker_task(tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
+@pytest.mark.process
 def test_workers_of_a_job_run_each_other_s_exports(worker_task: WorkTask, tmp_path: Path) -> None:
     workers = [RemoteWorker(worker_task.model_copy(update={"turn": turn})) for turn in range(2)]
     try:

@@ -13,11 +13,14 @@ from lgcnet_search.space import plugin
 from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
+from profiler_agent.errors import JobFailed
+from profiler_agent.runtimes import onnx_export
 from profiler_agent.runtimes.agreement import TOLERANCE_REL, Mismatch, error_rel, require_agreement
 from profiler_agent.runtimes.blocked_layout import BLOCKED, between_convolutions, block_channels, from_blocks, to_blocks
+from profiler_agent.runtimes.exports import ShareExport
 from profiler_agent.runtimes.mode import RuntimeMode, open_mode
 from profiler_agent.runtimes.onnx_export import export
-from profiler_agent.runtimes.pytorch import Unsupported
+from profiler_agent.runtimes.subject import Subject
 
 CPU = torch.device("cpu")
 SPACE = Space(height=65, width_px=129)
@@ -30,41 +33,55 @@ def mode() -> RuntimeMode:
     return open_mode(Runtime(mode="onnxruntime", threads=1), CPU)
 
 
-def test_every_kind_of_operation_computes_what_pytorch_does(mode: RuntimeMode) -> None:
-    # prepare() compares. One key of each kind: sizes and strides differ in numbers only, and an export takes a second.
+def test_every_kind_of_operation_computes_what_pytorch_does(mode: RuntimeMode, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An export takes a second: one of each module serves it alone and as a part.
+    monkeypatch.setattr(onnx_export, "_model", cache_by_module(onnx_export._model))
+    # prepare() compares. One key of each kind: sizes and strides differ in numbers only.
     for operation in {operation.name: operation for operation in reversed(SPACE.operations)}.values():
+        module = plugin.build_operation(operation)
         shapes = tuple((1, *shape) for shape in operation.input_shapes)
-        exported: dict[str, bytes] = {}
-
-        def once(make: Callable[[], bytes], exported: dict[str, bytes] = exported) -> bytes:
-            return exported.setdefault("model", make())
-
         with torch.inference_mode():
             for is_part in (False, True):
-                exported.clear()
-                execute = mode.prepare(plugin.build_operation(operation), shapes, once, is_part)
+                models: list[bytes] = []
+                execute = mode.prepare(Subject(module, shapes, is_part, collect_into(models)))
                 assert mode.clock.time_s(execute, 2) > 0
-                assert (BLOCKED.encode() in exported["model"]) == (is_part and block_channels() > 1)
+                assert (BLOCKED.encode() in models[0]) == (is_part and block_channels() > 1)
 
 
-def test_a_derived_network_computes_what_pytorch_does(mode: RuntimeMode) -> None:
-    spec = network_spec(random_genotype(SPACE, seed=3))
-    with torch.inference_mode():
-        mode.prepare(plugin.build_network(spec), ((2, *spec.input_shape),))()
+def cache_by_module(export_model: Callable[..., bytes]) -> Callable[..., bytes]:
+    models: dict[torch.nn.Module, bytes] = {}
+
+    def export_once(module: torch.nn.Module, *arguments: object) -> bytes:
+        if module not in models:
+            models[module] = export_model(module, *arguments)
+        return models[module]
+
+    return export_once
 
 
-def test_an_exported_network_keeps_what_its_logits_do_not_need() -> None:
+def collect_into(models: list[bytes]) -> ShareExport:
+    def share(export: Callable[[], bytes]) -> bytes:
+        models.append(export())
+        return models[-1]
+
+    return share
+
+
+def test_a_derived_network_computes_what_pytorch_does_and_keeps_what_its_logits_do_not_need(mode: RuntimeMode) -> None:
     """Where edges from a cell are all zero, what it gives is used by nothing; Eq. 9 sums it all the same."""
     images = torch.randn(1, *SPACE.input_shape)
     networks = (plugin.build_network(network_spec(random_genotype(SPACE, seed))) for seed in range(20))
     network = next(network for network in networks if len(network(images)) > 1)
-    exported = onnx.load_from_string(export(network, (images,), torch.float32).model).graph
+    models: list[bytes] = []
+    with torch.inference_mode():
+        mode.prepare(Subject(network, ((2, *SPACE.input_shape),), share=collect_into(models)))()
+    exported = onnx.load_from_string(models[0]).graph
     convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
     assert len(convolutions) == sum(node.op_type == "Conv" for node in exported.node)
 
 
 def test_the_export_keeps_static_shapes_and_the_outputs() -> None:
-    exported = export(torch.nn.Conv2d(3, 5, 3).eval(), (torch.randn(2, 3, 8, 8),), torch.float16)
+    exported = export(Subject(torch.nn.Conv2d(3, 5, 3), ()), (torch.randn(2, 3, 8, 8),), torch.float16)
     assert exported.expected[0].dtype == torch.float32
     assert exported.expected[0].shape == (2, 5, 6, 6)
     assert exported.inputs[0].dtype == torch.float16
@@ -84,7 +101,7 @@ def test_the_export_keeps_static_shapes_and_the_outputs() -> None:
 def test_what_is_left_between_convolutions_is_the_operation(kind: str, nodes: list[str]) -> None:
     operation = next(item for item in SPACE.operations if item.name == kind)
     inputs = tuple(torch.randn(1, *shape) for shape in operation.input_shapes)
-    model = export(plugin.build_operation(operation), inputs, torch.float32).model
+    model = export(Subject(plugin.build_operation(operation), ()), inputs, torch.float32).model
     left = onnx.load_from_string(between_convolutions(model)).graph
     assert [node.op_type for node in left.node] == nodes
     assert all(value.name.startswith(BLOCKED) for value in (*left.input, *left.output))
@@ -112,7 +129,7 @@ class Constant(torch.nn.Module):
 )
 def test_any_module_can_be_a_part(mode: RuntimeMode, module: torch.nn.Module, shape: tuple[int, ...]) -> None:
     with torch.inference_mode():
-        mode.prepare(module, (shape,), is_part=True)()
+        mode.prepare(Subject(module, (shape,), is_part=True))()
 
 
 @needs_blocks
@@ -140,7 +157,7 @@ class Drifting(torch.nn.Module):
 
 def test_an_exported_module_that_computes_something_else_is_refused(mode: RuntimeMode) -> None:
     with torch.inference_mode(), pytest.raises(Mismatch, match=r"ONNX Runtime gives .*, PyTorch "):
-        mode.prepare(Drifting(), ((1, 4),))
+        mode.prepare(Subject(Drifting(), ((1, 4),)))
 
 
 @pytest.mark.parametrize("precision", get_args(Precision))
@@ -164,5 +181,5 @@ def test_an_error_is_relative_to_the_scale_of_the_output() -> None:
 
 @pytest.mark.parametrize("precision", ["tf32", "fp16", "bf16", "int8"])
 def test_a_cpu_has_fp32_only(precision: str) -> None:
-    with pytest.raises(Unsupported, match=precision):
+    with pytest.raises(JobFailed, match=precision):
         open_mode(Runtime.model_validate({"mode": "onnxruntime", "precision": precision}), CPU)

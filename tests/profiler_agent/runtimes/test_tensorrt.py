@@ -14,6 +14,7 @@ import torch
 from profiler_agent.runtimes.agreement import error_rel
 from profiler_agent.runtimes.onnx_export import export
 from profiler_agent.runtimes.quantize import quantize
+from profiler_agent.runtimes.subject import Subject
 
 FLAGS = {"8.6.1": "EXPLICIT_BATCH", "10.13.3.9": "STRONGLY_TYPED", "11.4.0.106": "STRONGLY_TYPED"}
 
@@ -22,8 +23,8 @@ class Flags:
     """Has the flags of a version, and no others."""
 
     def __init__(self, *names: str) -> None:
-        for place, name in enumerate(names):
-            setattr(self, name, place)
+        for value, name in enumerate(names):
+            setattr(self, name, value)
 
 
 def library(version: str) -> MagicMock:
@@ -79,8 +80,8 @@ def test_timings_are_kept_for_the_next_build(tensorrt: MagicMock, tmp_path: Path
     builder.build(b"model")
     builder.build(b"model")
     assert path.read_bytes() == b"timings"
-    given = [call.args[0] for call in config_of(tensorrt).create_timing_cache.call_args_list]
-    assert given == [b"", b"timings"]
+    timings = [call.args[0] for call in config_of(tensorrt).create_timing_cache.call_args_list]
+    assert timings == [b"", b"timings"]
 
 
 def test_what_tensorrt_cannot_parse_or_build_is_an_error_with_its_reason(tensorrt: MagicMock, tmp_path: Path) -> None:
@@ -99,10 +100,10 @@ def test_what_tensorrt_cannot_parse_or_build_is_an_error_with_its_reason(tensorr
 def test_a_quantized_model_has_int8_nodes_and_stays_near() -> None:
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv2d(4, 6, 3), torch.nn.ReLU(), torch.nn.Conv2d(6, 3, 3)).eval()
-    exported = export(module, (torch.randn(1, 4, 12, 12),), torch.float32)
+    exported = export(Subject(module, ()), (torch.randn(1, 4, 12, 12),), torch.float32)
     model = quantize(exported)
     assert b"QuantizeLinear" in model
     assert b"DequantizeLinear" in model
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    found = session.run(None, {session.get_inputs()[0].name: exported.inputs[0].numpy()})[0]
-    assert 0 < error_rel(torch.from_numpy(found), exported.expected[0]) < 0.1
+    output = session.run(None, {session.get_inputs()[0].name: exported.inputs[0].numpy()})[0]
+    assert 0 < error_rel(torch.from_numpy(output), exported.expected[0]) < 0.1

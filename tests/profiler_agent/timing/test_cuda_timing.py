@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from latency_tables.contract import Runtime
-from profiler_agent.machine.gpu_monitor import GpuMonitor, NoDevice
+from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
+from profiler_agent.machine.gpu_monitor import GpuMonitor
 from profiler_agent.measuring import workbench
-from profiler_agent.measuring.workbench import ContextBroken, Unmeasurable, Workbench
+from profiler_agent.measuring.workbench import Workbench
 from profiler_agent.measuring.workload import Workload
 from profiler_agent.runtimes.agreement import Mismatch
 from profiler_agent.runtimes.pytorch import PyTorchMode
 from profiler_agent.runtimes.pytorch_graph import PyTorchGraphMode
+from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.cuda import CudaEventClock
 from profiler_agent.timing.graph import CudaGraphClock
 from profiler_agent.timing.host import HostClock
@@ -152,7 +154,7 @@ def graph_mode(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> PyTorchGraphMode:
 
 def test_a_graph_that_computes_what_the_eager_call_does_is_taken(graph_mode: PyTorchGraphMode) -> None:
     with torch.inference_mode():
-        output = graph_mode.prepare(Doubled(), ((1, 4),))()
+        output = graph_mode.prepare(Subject(Doubled(), ((1, 4),)))()
     assert isinstance(output, torch.Tensor)
     assert output.abs().sum() > 0
 
@@ -162,7 +164,7 @@ def test_a_graph_that_computes_something_else_is_refused(
 ) -> None:
     monkeypatch.setattr(Graph, "factor", 1.01)
     with torch.inference_mode(), pytest.raises(Mismatch, match=r"the captured graph gives .*, PyTorch "):
-        graph_mode.prepare(Doubled(), ((1, 4),))
+        graph_mode.prepare(Subject(Doubled(), ((1, 4),)))
 
 
 class FailingMode:
@@ -187,7 +189,7 @@ class LostGpu(GpuMonitor):
         pass
 
     def read(self) -> None:  # type: ignore[override]
-        raise NoDevice("GPU GPU-1 is gone")
+        raise AgentMustStop("GPU GPU-1 is gone")
 
 
 @pytest.fixture
@@ -202,16 +204,16 @@ def test_an_error_of_what_ran_before_is_the_gpu_s(mode: FailingMode) -> None:
     bench.take("reference-launch", 1)
     mode.fails = True
     for step in (lambda: bench.take("reference-launch", 1), lambda: bench.settle("reference-launch")):
-        with pytest.raises(NoDevice, match=r"failed while measuring: CUDA error: unspecified launch failure$"):
+        with pytest.raises(AgentMustStop, match=r"failed while measuring: CUDA error: unspecified launch failure$"):
             step()
 
 
 def test_a_gpu_that_is_lost_is_named_whatever_was_under_way(mode: FailingMode) -> None:
     bench = Workbench(Runtime(), GPU, LostGpu())
     mode.fails = True
-    with pytest.raises(NoDevice, match="GPU-1 is gone"):
+    with pytest.raises(AgentMustStop, match="GPU-1 is gone"):
         bench.settle("reference-launch")
-    with pytest.raises(NoDevice, match="GPU-1 is gone"):
+    with pytest.raises(AgentMustStop, match="GPU-1 is gone"):
         bench.build(Workload("key", "conv", torch.nn.ReLU, ((1, 4),), is_part=True))
 
 
@@ -229,5 +231,24 @@ def test_an_operation_that_fails_is_told_from_one_that_breaks_the_context(
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setattr(torch.cuda, "synchronize", broken)
-    with pytest.raises(ContextBroken, match="conv: RuntimeError: CUDA error"):
+    with pytest.raises(JobFailed, match="conv: RuntimeError: CUDA error") as failure:
         bench.build(workload)
+    assert failure.type is JobFailed, "the whole job, not the one operation"
+
+
+def test_an_operation_that_runs_short_of_memory_fails_alone_and_has_no_device_time(
+    mode: FailingMode, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del gpu
+
+    def run_short() -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    bench = Workbench(Runtime(), GPU, None)
+    monkeypatch.setattr(mode, "clock", CudaEventClock(GPU))
+    bench.build(Workload("key", "conv", torch.nn.ReLU, ((1, 4),), is_part=True))
+    monkeypatch.setitem(bench._executes, "key", run_short)
+    for step in (lambda: bench.settle("key"), lambda: bench.take("key", 1)):
+        with pytest.raises(Unmeasurable, match="conv: OutOfMemoryError: CUDA out of memory"):
+            step()
+    assert bench.device_us("key", 1) is None

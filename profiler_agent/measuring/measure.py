@@ -1,0 +1,190 @@
+"""The main task of the measuring process: the keys of a job, measured in rounds and sent as they leave them."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+import uuid6
+
+from latency_tables.contract import Costs, Measurement, Method, Runtime, Scalar
+from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
+from profiler_agent.machine.environment import Machine
+from profiler_agent.measuring.costs import costs_of
+from profiler_agent.measuring.estimate import Normalized, normalize, standard_of
+from profiler_agent.measuring.noise import noise_rel
+from profiler_agent.measuring.pipe import Send
+from profiler_agent.measuring.policy import Policy, Result, StoppingRule, is_converged
+from profiler_agent.measuring.procedure import METHOD_VERSION, READINGS_PER_BLOCK, rule_for
+from profiler_agent.measuring.references import WATCHED, references
+from profiler_agent.measuring.rounds import RoundReport, Rounds
+from profiler_agent.measuring.trace import Trace
+from profiler_agent.measuring.worker import Worker, open_workers, takes_of
+from profiler_agent.measuring.workload import Workload, workloads_of
+from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard, RoundDone
+from profiler_agent.orders import WorkTask
+from profiler_agent.runtimes.pytorch import DTYPES
+
+
+def measure(task: MeasureTask, machine: Machine, send: Send) -> None:
+    """Send a NewMeasurement for every key that can be measured.
+
+    Raises:
+        AgentMustStop: the environment is not the one that the agent registered, or the GPU fails.
+        JobFailed: the job cannot be done here, or some of its keys cannot be measured; it names them.
+    """
+    if machine.environment.digest != task.environment:
+        raise AgentMustStop("the device's software or settings changed while the agent ran")
+    request = task.job.request
+    runtime = _with_threads(request.runtime, task.threads) if machine.device.kind == "cpu" else request.runtime
+    workloads = workloads_of(request, task.keys)
+    work_task = WorkTask(device=task.device, request=request, runtime=runtime, keys=task.keys)
+    with open_workers(work_task, machine.gpu, send) as workers:
+        # While the workers are building, which takes them longer.
+        costs = _costs(workloads, DTYPES.get(runtime.precision, torch.float32))
+        _measure_with(workers, task, machine, costs, send)
+
+
+def _measure_with(
+    workers: Sequence[Worker], task: MeasureTask, machine: Machine, costs: Mapping[str, Costs], send: Send
+) -> None:
+    executions, failures = _settle(workers, task.keys)
+    if not executions:
+        raise JobFailed(_summary(failures, len(task.keys)))
+    effort, is_network = task.job.request.effort, bool(task.job.request.networks)
+    rule = rule_for(effort, machine.device.kind, is_network=is_network, keys=len(task.keys))
+    settings = settings_of(workers, machine, rule, seed=secrets.randbits(32), is_network=is_network)
+    rounds = _rounds(workers, executions, machine, rule, seed=int(settings["seed"]))
+    run = _Run(task, machine, workers, executions, rule, settings, costs)
+    standard = task.standard
+    for news in rounds.run():
+        if isinstance(news, RoundReport):
+            for worker in workers:
+                worker.collect_garbage()
+            send(RoundDone(number=news.number, repeated=news.repeated, open=news.open))
+            continue
+        trace = rounds.trace()
+        if standard is None or set(standard) != set(trace.reference_names):
+            standard = standard_of(trace)
+            send(NewStandard(references=standard))
+        for measurement in run.measurements_of(news, trace, standard):
+            send(NewMeasurement(measurement=measurement))
+    if task.trace is not None:
+        rounds.trace().save(Path(task.trace) / f"{task.job.id}.npz")
+    failures |= rounds.failures
+    if failures:
+        raise JobFailed(_summary(failures, len(task.keys)))
+
+
+def settings_of(
+    workers: Sequence[Worker], machine: Machine, rule: StoppingRule, *, seed: int, is_network: bool
+) -> dict[str, Scalar]:
+    """What the method of every measurement of a job says beside its version."""
+    by_mode = workers[0].ready.settings
+    return {
+        **by_mode,
+        "context": "alone" if is_network else by_mode.get("context", "alone"),
+        **rule.settings,
+        "seed": seed,
+        "processes": len(workers),
+        "warm_up": "until as fast as recent blocks, at most six times a tenth of a block",
+        "allocator": machine.environment.allocator or "system",
+    }
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all measurements of a job share. `executions`: so many make a block, by key."""
+
+    task: MeasureTask
+    machine: Machine
+    workers: Sequence[Worker]
+    executions: Mapping[str, int]
+    rule: StoppingRule
+    settings: Mapping[str, Scalar]
+    costs: Mapping[str, Costs]
+
+    def measurements_of(
+        self, results: Sequence[Result], trace: Trace, standard: Mapping[str, float]
+    ) -> Iterator[Measurement]:
+        """The measurements of workloads that left the rounds, normalized to the `standard` state."""
+        sensitivities = {
+            name: reference.sensitivity
+            for name, reference in references(self.machine.torch_device).items()
+            if reference.sensitivity is not None
+        }
+        normalized = normalize(trace, standard, sensitivities, {result.key for result in results})
+        scatter_rel = noise_rel(trace)
+        for result in results:
+            yield self._measurement_of(result, normalized[result.key], scatter_rel)
+
+    def _measurement_of(self, result: Result, normalized: Normalized, scatter_rel: float | None) -> Measurement:
+        key, executions = result.key, self.executions[result.key]
+        # What the budget cut off has converged all the same if its blocks have once the machine's drift is taken out.
+        converged = result.quality.converged or is_converged(normalized.blocks_us, self.rule.target_rel)
+        return Measurement(
+            id=uuid6.uuid7(),
+            job_id=self.task.job.id,
+            key=key,
+            device=self.machine.device.uuid,
+            environment=self.task.environment,
+            runtime=self.task.job.request.runtime,
+            method=Method(version=METHOD_VERSION, settings=tuple(self.settings.items())),
+            samples_us=result.samples_us,
+            executions_per_block=executions,
+            quality=result.quality.model_copy(update={"converged": converged}),
+            normalized_us=normalized.latency_us,
+            device_us=self.workers[0].device_us(key, executions),
+            costs=self.costs.get(key),
+            observed=self.machine.observed(key).model_copy(update={"noise_rel": scatter_rel}),
+            measured_at=datetime.now(timezone.utc),
+        )
+
+
+def _settle(workers: Sequence[Worker], keys: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:
+    """The executions that make a block, by key; and of the keys that do not build or run, why not."""
+    failures = {key: error for worker in workers for key, error in worker.ready.failures.items()}
+    executions = {}
+    for key in keys:
+        if key not in failures:
+            try:
+                executions[key] = workers[0].settle(key)
+            except Unmeasurable as error:
+                failures[key] = str(error)
+    return executions, failures
+
+
+def _rounds(
+    workers: Sequence[Worker], executions: Mapping[str, int], machine: Machine, rule: StoppingRule, seed: int
+) -> Rounds:
+    by_name = references(machine.torch_device)
+    readings = {name: max(1, workers[0].settle(name) // READINGS_PER_BLOCK) for name in by_name}
+    return Rounds(
+        takes_of(workers, executions),
+        takes_of(workers, readings),
+        Policy(rule, executions, WATCHED),
+        cadence={name: reference.every for name, reference in by_name.items()},
+        seed=seed,
+        processes=len(workers),
+    )
+
+
+def _costs(workloads: Sequence[Workload], dtype: torch.dtype) -> dict[str, Costs]:
+    """Of every key whose module runs on shapes alone; the others have none."""
+    costs = {}
+    for workload in workloads:
+        # The space's code is not ours; what it raises when it is measured is the answer to the job.
+        with suppress(Exception), torch.inference_mode():
+            costs[workload.key] = costs_of(workload.build(), workload.input_shapes, dtype)
+    return costs
+
+
+def _summary(failures: Mapping[str, str], total: int) -> str:
+    return f"{len(failures)} of {total} keys cannot be measured: " + "; ".join(failures.values())
+
+
+def _with_threads(runtime: Runtime, threads: int | None) -> Runtime:
+    return runtime if runtime.threads else runtime.model_copy(update={"threads": threads})
