@@ -252,14 +252,14 @@ def _short(found: PredictionFigures) -> dict[str, float | None]:
 
 
 def _lgcnet(height: int, width: int) -> Subject:
-    space = Space(height=height, width_px=width)
+    space = Space(height=height, width=width)
 
     def sample(seed: int) -> NetworkSpec:
         return network_spec(varied_genotype(space, seed))
 
     def find(table: LatencyTable, count: int) -> list[NetworkSpec]:
         """By short searches with different weights of the latency."""
-        proxy = replace(space, height=64, width_px=128, width=4)
+        proxy = replace(space, height=64, width=128, channels=4)
         scenes = generated_scenes(32)
         found: list[Genotype] = []
         for number in range(count):

@@ -38,7 +38,7 @@ class Benchmark:
 
     def __init__(self, height: int, width: int, keys: int | None, budget_s: float | None, traces: Path | None) -> None:
         self._size = height, width
-        every = Space(height=height, width_px=width).operations
+        every = Space(height=height, width=width).operations
         step = max(1, len(every) // keys) if keys else 1
         self._operations = every[::step][:keys]
         self.keys = [operation.digest for operation in self._operations]

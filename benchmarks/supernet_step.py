@@ -31,8 +31,8 @@ from tests.support.tiny_spaces import make_table
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
-SMALL = (Space(height=128, width_px=256, width=4), 4)
-FULL = (Space(height=384, width_px=768, width=8), 16)
+SMALL = (Space(height=128, width=256, channels=4), 4)
+FULL = (Space(height=384, width=768, channels=8), 16)
 SCENES = 16
 FIRST_TEMPERATURE = 1.0
 """λ of every step that is timed: all candidates have weight, which is the soft step at its dearest."""
@@ -102,7 +102,7 @@ def plain_step(proxy: Space, batch: Batch) -> Callable[[], None]:
 
 def our_step(proxy: Space, batch: Batch, sampling: Sampling, recompute: bool = False) -> Callable[[], None]:
     """The search's own step; every one at the first temperature."""
-    deployed = replace(proxy, height=769, width_px=1537, width=8)
+    deployed = replace(proxy, height=769, width=1537, channels=8)
     settings = SearchSettings(
         steps=1000, sampling=sampling, recompute=recompute, temperature=(FIRST_TEMPERATURE, FIRST_TEMPERATURE)
     )
@@ -156,7 +156,7 @@ def rounds(works: Sequence[Callable[[], None]], count: int) -> list[list[float]]
 
 def make_batch(proxy: Space, images: int) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    targets = torch.randint(0, proxy.classes, (images, proxy.height, proxy.width_px), generator=generator)
+    targets = torch.randint(0, proxy.classes, (images, proxy.height, proxy.width), generator=generator)
     return torch.randn(images, *proxy.input_shape, generator=generator).to(DEVICE), targets.to(DEVICE)
 
 
@@ -167,7 +167,7 @@ def peak_bytes(kind: str, full: bool) -> int:
 
 
 def report_memory(kind: str, proxy: Space, images: int) -> None:
-    tiny = replace(proxy, height=33, width_px=65, width=1)
+    tiny = replace(proxy, height=33, width=65, channels=1)
     our_step(tiny, make_batch(tiny, 2), "soft")()  # what libraries load once is not the step's
     batch = make_batch(proxy, images)
     if kind == "plain":
@@ -212,7 +212,7 @@ def data_wait(proxy: Space, images: int, steps: int = 8) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--full", action="store_true", help="width 8, batch 16, crop 384×768 (default on CUDA)")
+    parser.add_argument("--full", action="store_true", help="8 channels, batch 16, crop 384×768 (default on CUDA)")
     parser.add_argument("--memory", choices=["soft", "hard", "recompute", "plain"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -234,7 +234,7 @@ def main() -> None:
     soft_s, alone_s, hard_s, plain_s, recompute_s = (statistics.median(column) for column in zip(*times, strict=True))
     memory = {kind: peak_bytes(kind, full) for kind in ("soft", "hard", "plain", "recompute")}
     show(
-        f"{proxy.height}×{proxy.width_px}, width {proxy.width}, batch {images}, on {DEVICE.type}",
+        f"{proxy.height}×{proxy.width}, {proxy.channels} channels, batch {images}, on {DEVICE.type}",
         ["step", "seconds", "MiB beside the weights"],
         [
             ["soft", f"{soft_s:.3f}", f"{memory['soft'] / 2**20:.0f}"],
@@ -245,12 +245,12 @@ def main() -> None:
         ],
     )
 
-    few, small = 2, replace(proxy, height=proxy.height // 2, width_px=proxy.width_px // 2)
+    few, small = 2, replace(proxy, height=proxy.height // 2, width=proxy.width // 2)
     sizes = [
         ("6 cells", replace(proxy, cells=6, reductions=(1, 4), fused=(0, 3, 5))),
         ("10 cells", replace(proxy, cells=10, reductions=(1, 6), fused=(0, 5, 9))),
         ("14 cells", proxy),
-        (f"14 cells, {small.height}×{small.width_px}", small),
+        (f"14 cells, {small.height}×{small.width}", small),
     ]
     lines = []
     for name, size in sizes:

@@ -95,7 +95,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=100, help="updates of the search (default 100)")
     parser.add_argument("--images", type=int, default=64, help="street scenes to generate (default 64)")
     parser.add_argument("--crop", type=int, nargs=2, default=(128, 256), metavar=("H", "W"), help="the search's crop")
-    parser.add_argument("--proxy-width", type=int, default=4, help="width multiplier of the supernet (default 4)")
+    parser.add_argument("--proxy-channels", type=int, default=4, help="channels of the supernet (default 4)")
     parser.add_argument("--budget", type=float, metavar="S", help="time for profiling in seconds (default: none)")
     parser.add_argument("--networks", type=int, default=6, help="networks to calibrate with (default 6; 0: none)")
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (default 0)")
@@ -120,8 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Walk the whole way and print the summary. Raises one of REFUSALS."""
     try:
-        space = Space(height=options.height, width_px=options.width)
-        proxy = replace(space, height=options.crop[0], width_px=options.crop[1], width=options.proxy_width)
+        space = Space(height=options.height, width=options.width)
+        proxy = replace(space, height=options.crop[0], width=options.crop[1], channels=options.proxy_channels)
         settings = SearchSettings(steps=options.steps, seed=options.seed, alpha_lr=ALPHA_LR)
         effort = Effort(budget_s=options.budget)
     except ValueError as error:

@@ -30,7 +30,7 @@ SMALL = [
     "--networks",
     "3",
 ]
-PROXY = ["--crop", "64", "128", "--proxy-width", "2"]
+PROXY = ["--crop", "64", "128", "--proxy-channels", "2"]
 LOOP_S = 600
 
 

@@ -121,7 +121,7 @@ def _searched(
     study: Study, arm: Arm, seed: int, device: torch.device, processes: Processes, on_progress: OnProgress
 ) -> Genotype:
     scale, space = study.scale, arm.space(study.space)
-    proxy = replace(space, height=scale.crop[0], width_px=scale.crop[1], width=scale.proxy_width)
+    proxy = replace(space, height=scale.crop[0], width=scale.crop[1], channels=scale.proxy_channels)
     settings = SearchSettings(
         steps=scale.search_steps,
         beta=arm.beta,
@@ -162,7 +162,9 @@ def _trained(
 ) -> Scores:
     """Train from scratch on random crops, evaluate whole pictures; every network of a study alike."""
     scale = study.scale
-    learned = replace(genotype.space, height=scale.train_crop[0], width_px=scale.train_crop[1], width=scale.train_width)
+    learned = replace(
+        genotype.space, height=scale.train_crop[0], width=scale.train_crop[1], channels=scale.train_channels
+    )
     with seeded(seed):
         network = DerivedNetwork(genotype.at(learned))
     data = Labelled(study.data)
@@ -179,7 +181,7 @@ def _trained(
             folder / "train.pt", SAVE_EVERY, f"{study.data}, {scale.train_batch} images in an update"
         ),
         origin={
-            "genotype": network.genotype.to_json(),  # with crop and width
+            "genotype": network.genotype.to_json(),  # with crop and channels
             "input_size": "{}x{}".format(*scale.input_size),
             "seed": seed,
         },

@@ -24,14 +24,14 @@ class Scale:
     search_batch: int = 16
     crop: Size = (384, 768)
     """What the supernet is trained on."""
-    proxy_width: int = 8
+    proxy_channels: int = 8
     sampling: Sampling = "soft"
     alpha_lr: float = 1e-3
     train_steps: int = 74_375
     """200 epochs of 2975 images, 8 at once."""
     train_batch: int = 8
     train_crop: Size = (769, 769)
-    train_width: int = 8
+    train_channels: int = 8
     learning_rate: float = 0.01
     input_size: Size = (769, 1537)
     """What images are resized to: in training before they are cropped, in evaluation as they are."""
@@ -46,10 +46,10 @@ class Scale:
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: {getattr(self, name)!r} given, it may be {', '.join(known)}")
         for name in ("crop", "train_crop", "input_size"):
-            height, width_px = getattr(self, name)
-            _check(name, height=height, width_px=width_px)
-        for name in ("proxy_width", "train_width"):
-            _check(name, width=getattr(self, name))
+            height, width = getattr(self, name)
+            _check(name, height=height, width=width)
+        for name in ("proxy_channels", "train_channels"):
+            _check(name, channels=getattr(self, name))
         for name in ("alpha_lr", "learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name}: {getattr(self, name)} given, a finite number above 0 is needed")
@@ -74,13 +74,13 @@ SMALL = Scale(
     search_steps=500,
     search_batch=8,
     crop=(64, 128),
-    proxy_width=4,
+    proxy_channels=4,
     sampling="hard",
     alpha_lr=0.01,
     train_steps=3000,
     train_batch=8,
     train_crop=(64, 128),
-    train_width=4,
+    train_channels=4,
     learning_rate=0.1,
     input_size=(128, 256),
 )

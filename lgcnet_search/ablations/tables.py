@@ -88,13 +88,13 @@ def settings(study: Study) -> str:
     scale, table = study.scale, study.table
     return (
         f"Latency and FPS are predicted from the table of {table.device.name} ({table.runtime.mode} "
-        f"{table.runtime.precision}, batch {table.runtime.batch_size}) at {study.space.height}×{study.space.width_px}. "
+        f"{table.runtime.precision}, batch {table.runtime.batch_size}) at {study.space.height}×{study.space.width}. "
         f"Searches on {study.data.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
-        f"{_size(scale.crop)} at width {scale.proxy_width}, {scale.sampling} sampling. Every network is then trained "
-        f"from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} crops of "
+        f"{_size(scale.crop)} with {scale.proxy_channels} channels, {scale.sampling} sampling. Every network is then "
+        f"trained from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} crops of "
         f"{_size(scale.train_crop)} of pictures at {_size(scale.input_size)}, and evaluated on the val "
-        f"split, which was not trained on. Params, latency: width {study.space.width}; mIoU: width "
-        f"{scale.train_width}. ± is the standard deviation over seeds."
+        f"split, which was not trained on. Params, latency: {study.space.channels} channels; mIoU: "
+        f"{scale.train_channels} channels. ± is the standard deviation over seeds."
     )
 
 

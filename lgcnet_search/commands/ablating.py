@@ -46,7 +46,7 @@ ServerOrFile = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(help="Updates; left out: the scale's.")]
 Images = Annotated[int | None, typer.Option(help="Images in an update; left out: the scale's.")]
-Multiplier = Annotated[int | None, typer.Option(help="Width multiplier; left out: the scale's.")]
+ScaleChannels = Annotated[int | None, typer.Option(help="Channels at full resolution; left out: the scale's.")]
 SizeText = Annotated[str | None, typer.Option(help="HEIGHTxWIDTH; left out: the scale's.")]
 Rate = Annotated[float | None, typer.Option(help="Left out: the scale's.")]
 
@@ -71,13 +71,13 @@ def ablate(
     search_steps: Steps = None,
     search_batch: Images = None,
     crop: SizeText = None,
-    proxy_width: Multiplier = None,
+    proxy_channels: ScaleChannels = None,
     sampling: Annotated[str | None, typer.Option(help="soft or hard; left out: the scale's.")] = None,
     alpha_lr: Rate = None,
     train_steps: Steps = None,
     train_batch: Images = None,
     train_crop: SizeText = None,
-    train_width: Multiplier = None,
+    train_channels: ScaleChannels = None,
     learning_rate: Rate = None,
     input_size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of whole images; left out: the scale's.")] = None,
     amp: AmpName = "none",
@@ -104,13 +104,13 @@ def ablate(
             search_steps=search_steps,
             search_batch=search_batch,
             crop=_size("crop", crop),
-            proxy_width=proxy_width,
+            proxy_channels=proxy_channels,
             sampling=sampling,
             alpha_lr=alpha_lr,
             train_steps=train_steps,
             train_batch=train_batch,
             train_crop=_size("train-crop", train_crop),
-            train_width=train_width,
+            train_channels=train_channels,
             learning_rate=learning_rate,
             input_size=_size("input-size", input_size),
             amp=amp,

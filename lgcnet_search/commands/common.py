@@ -20,7 +20,7 @@ from lgcnet_search.space.space import Space
 
 Height = Annotated[int, typer.Option(help="Input height in pixels.")]
 Width = Annotated[int, typer.Option(help="Input width in pixels.")]
-Channels = Annotated[int, typer.Option(help="Width multiplier: channels at full resolution.")]
+Channels = Annotated[int, typer.Option(help="Channels at full resolution.")]
 Images = Annotated[int, typer.Option(min=1, help="How many street scenes to generate.")]
 HeldOut = Annotated[int, typer.Option(min=1, help="How many street scenes to generate for evaluation.")]
 Accumulate = Annotated[int, typer.Option(min=1, help="Parts that each process's images are run in.")]
@@ -54,18 +54,15 @@ def usage(what: str = "") -> Iterator[None]:
 
 def space_of(height: int, width: int, channels: int, classes: int) -> Space:
     """The space of these options."""
-    try:
-        return Space(height=height, width_px=width, width=channels, classes=classes)
-    except ValueError as error:
-        field, _, reason = str(error).partition(":")
-        raise UsageError(f"{ {'width_px': 'width', 'width': 'channels'}.get(field, field) }:{reason}") from error
+    with usage():
+        return Space(height=height, width=width, channels=channels, classes=classes)
 
 
-def proxy_of(space: Space, crop: str, width: int) -> Space:
-    """The space at the size and width that its supernet is trained at."""
-    height, width_px = size_of("crop", crop)
-    with usage("crop, proxy-width: "):
-        return replace(space, height=height, width_px=width_px, width=width)
+def proxy_of(space: Space, crop: str, channels: int) -> Space:
+    """The space at the size and channels that its supernet is trained at."""
+    height, width = size_of("crop", crop)
+    with usage("crop, proxy-channels: "):
+        return replace(space, height=height, width=width, channels=channels)
 
 
 def size_of(name: str, text: str) -> tuple[int, int]:

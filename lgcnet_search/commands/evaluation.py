@@ -66,8 +66,8 @@ def run(
                 f"layout: {layout} has {source.labels.classes} classes, the network {space.classes}; "
                 "name the other layout, or finetune on this one"
             )
-        wanted = size_of("size", size) if size else (space.height, space.width_px)
-        if wanted != (space.height, space.width_px):
+        wanted = size_of("size", size) if size else (space.height, space.width)
+        if wanted != (space.height, space.width):
             with usage("size: "):
                 network = given.at(*wanted).network()
         dataset = source.evaluation(part, wanted)

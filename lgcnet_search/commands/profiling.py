@@ -48,7 +48,7 @@ class Wanted:
     def __str__(self) -> str:
         runtime = self.runtime
         return (
-            f"{self.space.height}×{self.space.width_px}, {runtime.mode} {runtime.precision}, "
+            f"{self.space.height}×{self.space.width}, {runtime.mode} {runtime.precision}, "
             f"batch {runtime.batch_size} on {self.device.name}"
         )
 

@@ -74,7 +74,7 @@ def run(
     images: Images = 200,
     steps: Annotated[int, typer.Option(help="Updates.")] = 400,
     crop: Annotated[str, typer.Option(help="HEIGHTxWIDTH that the supernet is trained at.")] = "128x256",
-    proxy_width: Annotated[int, typer.Option(help="The supernet's width multiplier.")] = 8,
+    proxy_channels: Annotated[int, typer.Option(help="The supernet's channels at full resolution.")] = 8,
     batch: BatchSize = 4,
     accumulate: Accumulate = 1,
     beta: Annotated[str, typer.Option(help="Weight of log(LAT) in the loss (Eq. 10); several: 0.001,0.005.")] = "0.005",
@@ -106,7 +106,7 @@ def run(
     Several targets get a folder each in OUT, and summary.json. Under torchrun, the processes share each batch.
     """
     space = space_of(height, width, channels, classes)
-    proxy = proxy_of(space, crop, proxy_width)
+    proxy = proxy_of(space, crop, proxy_channels)
     with usage():
         settings = SearchSettings(
             steps=steps,

@@ -146,13 +146,13 @@ def finetune(
     with launched(torch_device(train_on)) as (processes, device):
         _prepare(out, ["coarse.pt", "finetune.pt"], resume, processes)
         source = source_of(data, layout, images, held_out, processes)
-        height, width = (found.space.height, found.space.width_px) if source.layout == "cityscapes" else CAMVID_SIZE
+        height, width = (found.space.height, found.space.width) if source.layout == "cityscapes" else CAMVID_SIZE
         if size:
             height, width = size_of("size", size)
         trained_at = size_of("crop", crop) if crop else (height, width)
         with usage("size, crop: "):
-            space = replace(found.space, height=height, width_px=width, classes=source.labels.classes)
-            at_crop = found.at(replace(space, height=trained_at[0], width_px=trained_at[1]))
+            space = replace(found.space, height=height, width=width, classes=source.labels.classes)
+            at_crop = found.at(replace(space, height=trained_at[0], width=trained_at[1]))
         with seeded(seed):
             network = DerivedNetwork(at_crop)
         if start:

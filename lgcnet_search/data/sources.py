@@ -117,4 +117,4 @@ def search_data(root: Path, space: Space, proxy: Space, seed: int) -> Segmentati
     """Random `crops` of the proxy's size. Raises DataError."""
     if space.classes != CITYSCAPES.classes:
         raise DataError(f"classes: {space.classes} given, {root} is read with Cityscapes' {CITYSCAPES.classes}")
-    return Labelled(root).training("train", (proxy.height, proxy.width_px), (space.height, space.width_px), seed)
+    return Labelled(root).training("train", (proxy.height, proxy.width), (space.height, space.width), seed)

@@ -48,7 +48,7 @@ class Ceiling:
         )
         raise CeilingTooLow(
             f"ceiling: {self.at_most_us / 1000:.6g} ms given, the fastest network is predicted to take "
-            f"{fastest_us / 1000:.6g} ms{doubt}; raise the ceiling, or take a smaller input or width"
+            f"{fastest_us / 1000:.6g} ms{doubt}; raise the ceiling, or take a smaller input or fewer channels"
         )
 
 

@@ -141,7 +141,7 @@ def search(
     settings = settings or SearchSettings()
     processes = processes or Processes()
     if [edge.name for edge in space.graph.edges] != [edge.name for edge in proxy.graph.edges]:
-        raise ValueError(f"proxy: {proxy} has other edges than {space}; only size, width and classes may differ")
+        raise ValueError(f"proxy: {proxy} has other edges than {space}; only size, channels and classes may differ")
     if space.classes != proxy.classes:
         raise ValueError(f"proxy: {proxy.classes} classes, the space has {space.classes}")
     run = SearchRun(space, proxy, latencies, settings, torch.device(device), processes)
@@ -285,10 +285,10 @@ class SearchRun:
 
 def _check(images: torch.Size, targets: torch.Size, proxy: Space) -> None:
     count = images[0]
-    if images[1:] != proxy.input_shape or targets != (count, proxy.height, proxy.width_px):
+    if images[1:] != proxy.input_shape or targets != (count, proxy.height, proxy.width):
         raise ValueError(
             f"batches: images {tuple(images)} with targets {tuple(targets)} given, the proxy takes "
-            f"N×3×{proxy.height}×{proxy.width_px} with N×{proxy.height}×{proxy.width_px}"
+            f"N×3×{proxy.height}×{proxy.width} with N×{proxy.height}×{proxy.width}"
         )
     if count < 2:
         raise ValueError("batches: one image given, at least 2 are needed (BatchNorm after global pooling)")

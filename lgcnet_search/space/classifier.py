@@ -15,8 +15,8 @@ class Classifier(StepNetwork):
     The backbone's weights have the names that they have in the derived network.
     """
 
-    def __init__(self, genotype: Genotype, classes: int, height: int = 224, width_px: int = 224) -> None:
-        genotype = genotype.at(replace(genotype.space, height=height, width_px=width_px))
+    def __init__(self, genotype: Genotype, classes: int, height: int = 224, width: int = 224) -> None:
+        genotype = genotype.at(replace(genotype.space, height=height, width=width))
         steps = genotype.space.graph.derive(genotype.choices)
         last = f"cell{genotype.space.cells - 1}.out"
         end = next(index for index, step in enumerate(steps) if step.name == last) + 1

@@ -60,7 +60,7 @@ class Genotype:
         return cls(cells, tuple(choices[edge.name] for edge in fusion_edges), space)
 
     def at(self, space: Space) -> "Genotype":
-        """The same choices in another space (other input size, width or classes)."""
+        """The same choices in another space (other input size, channels or classes)."""
         return replace(self, space=space)
 
     def to_dict(self) -> dict[str, Any]:

@@ -62,9 +62,9 @@ class DerivedNetwork(StepNetwork):
     def __init__(self, genotype: Genotype) -> None:
         super().__init__(genotype, genotype.space.graph.derive(genotype.choices))
 
-    def at(self, height: int, width_px: int) -> "DerivedNetwork":
+    def at(self, height: int, width: int) -> "DerivedNetwork":
         """A network for another input size with a copy of the weights, in the same mode and on the same device."""
-        space = replace(self.genotype.space, height=height, width_px=width_px)
+        space = replace(self.genotype.space, height=height, width=width)
         moved = DerivedNetwork(self.genotype.at(space)).to(next(self.parameters()).device)
         moved.load_state_dict(self.state_dict())
         return moved.train(self.training)

@@ -56,14 +56,14 @@ MAX_SIDE = 16384
 class Space:
     """What is searched, at the shapes it is deployed at.
 
-    A value at stride s has `width` × s channels. `reductions` are the cells that halve the resolution, `fused` the
-    three cells that the fusion cell takes (strides s, 2s and 4s); without it, `aggregation` says what takes the last
-    of them (mscell: the last two). Raises ValueError naming field and value.
+    `height` and `width` are in pixels; a value at stride s has `channels` × s channels. `reductions` are the cells
+    that halve the resolution, `fused` the three cells that the fusion cell takes (strides s, 2s and 4s); without it,
+    `aggregation` says what takes the last of them (mscell: the last two). Raises ValueError naming field and value.
     """
 
     height: int = 769
-    width_px: int = 1537
-    width: int = 8
+    width: int = 1537
+    channels: int = 8
     classes: int = 19
     reductions: tuple[int, ...] = (1, 8)
     fused: tuple[int, int, int] = (0, 7, 13)
@@ -73,8 +73,8 @@ class Space:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("height", 32, MAX_SIDE),
-            ("width_px", 32, MAX_SIDE),
-            ("width", 1, 256),
+            ("width", 32, MAX_SIDE),
+            ("channels", 1, 256),
             ("classes", 1, 1000),
             ("cells", 1, 64),
         ):
@@ -99,12 +99,12 @@ class Space:
 
     @property
     def input_shape(self) -> Shape:
-        return (3, self.height, self.width_px)
+        return (3, self.height, self.width)
 
     @property
     def fusion_channels(self) -> int:
-        """48 at width 8 (paper); scaled with the width, so that a narrow proxy is narrow throughout."""
-        return 6 * self.width
+        """48 at 8 channels (paper); scaled with them, so that a narrow proxy is narrow throughout."""
+        return 6 * self.channels
 
     @cached_property
     def graph(self) -> Graph:
@@ -169,23 +169,23 @@ class _Layout:
         self.shapes: dict[str, Shape] = {INPUT: space.input_shape}
 
     def graph(self) -> Graph:
-        width = self.space.width
-        value = self.step("stem.0", "conv_3x3", [INPUT], out_channels=2 * width, stride=2)
-        value = self.step("stem.1", "conv_3x3", [value], out_channels=4 * width, stride=2)
-        value = self.step("stem.2", "conv_3x3", [value], out_channels=4 * width, stride=1)
+        channels = self.space.channels
+        value = self.step("stem.0", "conv_3x3", [INPUT], out_channels=2 * channels, stride=2)
+        value = self.step("stem.1", "conv_3x3", [value], out_channels=4 * channels, stride=2)
+        value = self.step("stem.2", "conv_3x3", [value], out_channels=4 * channels, stride=1)
         outputs = [value, value]
         for cell in range(self.space.cells):
             outputs.append(self.cell(cell, outputs[-2], outputs[-1]))
         low, middle, high = (outputs[2 + cell] for cell in self.space.fused)
         value = self.aggregated(low, middle, high)
         value = self.step("head.classifier", "classifier", [value], out_channels=self.space.classes)
-        self.step("head.interpolate", "interpolate", [value], height=self.space.height, width=self.space.width_px)
+        self.step("head.interpolate", "interpolate", [value], height=self.space.height, width=self.space.width)
         return Graph(tuple(self.parts))
 
     def cell(self, index: int, previous: str, current: str) -> str:
         """Cell `index` on the outputs of the two cells before it; returns the name of its output."""
         stride = 2 if index in self.space.reductions else 1
-        channels = self.space.width * self.space.stride(index)
+        channels = self.space.channels * self.space.stride(index)
         cell = f"cell{index}"
         if self.shapes[previous][1:] == self.shapes[current][1:]:
             i1 = self.step(f"{cell}.pre1", "conv_1x1", [previous], out_channels=channels)

@@ -50,6 +50,6 @@ def whole_network(
     """
     space = network.genotype.space
     whole = network.at(*size)
-    if (space.height, space.width_px) != size:
+    if (space.height, space.width) != size:
         recalibrate(whole, islice(endless(pictures, batch_size, seed=seed, workers=workers), BATCHES), device)
     return whole.eval()

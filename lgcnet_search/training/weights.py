@@ -75,9 +75,9 @@ class Weights:
             raise WeightsError(f"{path}: {error}; train again") from error
         return cls(genotype, content["state_dict"], content["part"], content["folded"])
 
-    def at(self, height: int, width_px: int) -> "Weights":
+    def at(self, height: int, width: int) -> "Weights":
         """The same for another input size."""
-        space = replace(self.genotype.space, height=height, width_px=width_px)
+        space = replace(self.genotype.space, height=height, width=width)
         return replace(self, genotype=self.genotype.at(space))
 
     def network(self) -> DerivedNetwork:
@@ -112,9 +112,7 @@ class Weights:
         network.load_state_dict({**own, **wanted})
 
     def _require(self, genotype: Genotype) -> None:
-        ours, theirs = (
-            replace(item.space, height=769, width_px=1537, classes=19) for item in (genotype, self.genotype)
-        )
+        ours, theirs = (replace(item.space, height=769, width=1537, classes=19) for item in (genotype, self.genotype))
         if ours != theirs:
             raise WeightsError(f"weights: they are of {theirs}, the genotype is of {ours}; give those of this genotype")
         given = self.genotype.choices

@@ -21,7 +21,7 @@ from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.latencies import Latencies
 from tests.support.tiny_spaces import TINY, make_table
 
-PROXY = replace(TINY, height=33, width_px=49)
+PROXY = replace(TINY, height=33, width=49)
 ONE = UUID(int=1)
 TABLE = make_table(TINY.operations)
 TABLE = TABLE.model_copy(update={"rows": tuple(row.model_copy(update={"measurement_id": ONE}) for row in TABLE.rows)})
@@ -34,7 +34,7 @@ def batches(used: int = 0, images: int = 4) -> Iterator[Batch]:
     """A batch of its own for each step, some pixels of it ignored."""
     for step in count(used):
         generator = torch.Generator().manual_seed(step)
-        targets = torch.randint(0, PROXY.classes, (images, PROXY.height, PROXY.width_px), generator=generator)
+        targets = torch.randint(0, PROXY.classes, (images, PROXY.height, PROXY.width), generator=generator)
         targets[0, : step % 7] = 255
         yield torch.randn(images, *PROXY.input_shape, generator=generator) + 0.3 * targets[:, None], targets
 

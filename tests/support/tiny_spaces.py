@@ -24,7 +24,7 @@ from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.graph import ZERO
 from lgcnet_search.space.space import CELL_CANDIDATES, Space
 
-TINY = Space(height=65, width_px=97, width=1, classes=4)
+TINY = Space(height=65, width=97, channels=1, classes=4)
 
 
 def make_table(operations: Iterable[OperationSpec], seed: int = 0) -> LatencyTable:

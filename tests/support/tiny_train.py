@@ -22,9 +22,9 @@ def batches(space: Space, images: int = 4) -> Callable[[int], Iterator[Batch]]:
     def source(used: int) -> Iterator[Batch]:
         for step in count(used):
             generator = torch.Generator().manual_seed(step)
-            targets = torch.randint(0, space.classes, (images, space.height, space.width_px), generator=generator)
+            targets = torch.randint(0, space.classes, (images, space.height, space.width), generator=generator)
             targets = targets[:, ::8, ::8].repeat_interleave(8, 1).repeat_interleave(8, 2)
-            targets = targets[:, : space.height, : space.width_px].contiguous()
+            targets = targets[:, : space.height, : space.width].contiguous()
             noise = 0.1 * torch.randn(images, *space.input_shape, generator=generator)
             pictures = noise + targets[:, None]
             targets[0, : step % 5] = 255

@@ -46,10 +46,10 @@ def test_an_ablation_writes_its_table(study: Study) -> None:
     assert [line.split("|")[1].strip() for line in lines[6:]] == [arm.label for arm in ablation.arms]
     for said in (
         "table of test cpu (pytorch fp32, batch 1) at 65×97",
-        f"Searches on {study.data.name}: 2 steps of 2 crops of 33×49 at width 1, hard sampling",
+        f"Searches on {study.data.name}: 2 steps of 2 crops of 33×49 with 1 channels, hard sampling",
         "2 steps of 2 crops of 33×49 of pictures at 65×97",
         "trained from scratch, no ImageNet pretraining",
-        "Params, latency: width 1; mIoU: width 1",
+        "Params, latency: 1 channels; mIoU: 1 channels",
         "± is the standard deviation over seeds",
     ):
         assert said in lines[2]
@@ -147,7 +147,7 @@ class Stopped(Exception):
         ("searching", {"crop": (49, 49)}, r"proxy.height: 33 there, 49 now"),
         ("training", {"train_batch": 4}, "2 images in an update there, .* 4 images in an update now"),
         ("training", {"train_crop": (49, 49)}, "genotype: "),
-        ("training", {"train_width": 2}, "genotype: "),
+        ("training", {"train_channels": 2}, "genotype: "),
         ("training", {"input_size": (97, 97)}, "input_size: 65x97 there, 97x97 now"),
     ],
 )

@@ -26,7 +26,7 @@ from tests.support import factories
 from tests.support.processes import serving
 
 SIZE = ["--height", "65", "--width", "97", "--channels", "1"]
-SPACE = Space(height=65, width_px=97, width=1)
+SPACE = Space(height=65, width=97, channels=1)
 PROFILE = ["profile", "--calibrate", 0]
 AGENT = factories.report(uuid="cpu-7", name="Test CPU")
 
@@ -93,25 +93,25 @@ def test_profile_search_and_measure(
 
     out = tmp_path / "found"
     light = ["--steps", 2, "--crop", "33x65", "--batch", 2, "--images", 2, "--workers", 0, "--train-on", "cpu"]
-    assert run(monkeypatch, "search", *at, *SIZE, *light, "--proxy-width", 2, "--table", table, "--out", out) == 0
+    assert run(monkeypatch, "search", *at, *SIZE, *light, "--proxy-channels", 2, "--table", table, "--out", out) == 0
     genotype = Genotype.from_json((out / "genotype.json").read_text())
     assert genotype.space == SPACE
     executed = sum(item.count for item in network_spec(genotype).operations)
     history = json.loads((out / "history.json").read_text())
     assert history["table_id"] == table
     assert history["predicted_us"] == pytest.approx(11.0 * executed, rel=0.02), "as inside a network"
-    assert history["proxy"]["width"] == 2
+    assert history["proxy"]["channels"] == 2
     assert len(history["history"]) == 2
     assert {path.name for path in out.glob("*.png")} == {"cells.png", "fusion.png", "search.png", "table.png"}
 
     assert any((out / "tensorboard").iterdir())
     alone = tmp_path / "alone"
-    isolated = [*light, "--proxy-width", 2, "--isolated", "--out", alone]
+    isolated = [*light, "--proxy-channels", 2, "--isolated", "--out", alone]
     assert run(monkeypatch, "search", *at, *SIZE, *isolated) == 0
     counts = network_spec(Genotype.from_json((alone / "genotype.json").read_text())).operations
     predicted_us = json.loads((alone / "history.json").read_text())["predicted_us"]
     assert predicted_us == pytest.approx(10.0 * sum(item.count for item in counts))
-    again = ["search", *at, *SIZE, *light, "--proxy-width", 2, "--table", table, "--out", out]
+    again = ["search", *at, *SIZE, *light, "--proxy-channels", 2, "--table", table, "--out", out]
     assert run(monkeypatch, *again) == 2
     assert "--resume goes on with it" in capsys.readouterr().err
     assert run(monkeypatch, *again, "--resume", "--beta", 0.1) == 2
@@ -165,7 +165,7 @@ def test_a_search_keeps_under_a_ceiling(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     at = ["--server", server]
     light = ["--steps", 1, "--crop", "33x65", "--batch", 2, "--images", 2, "--workers", 0, "--train-on", "cpu"]
-    command = ["search", *at, *SIZE, *light, "--proxy-width", 2]
+    command = ["search", *at, *SIZE, *light, "--proxy-channels", 2]
     assert run(monkeypatch, "profile", *at, *SIZE) == 0
     assert run(monkeypatch, *command, "--out", tmp_path / "free") == 0
     free_us = json.loads((tmp_path / "free" / "history.json").read_text())["predicted_us"]
@@ -186,7 +186,7 @@ def test_a_sweep_makes_a_table_of_each_combination_and_measures_shared_shapes_on
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sizes = [(161, 225), (162, 226)]
-    spaces = [Space(height=height, width_px=width, width=1) for height, width in sizes]
+    spaces = [Space(height=height, width=width, channels=1) for height, width in sizes]
     each = [option for height, width in sizes for option in ("--size", f"{height}x{width}")]
     swept = [*each, "--mode", "pytorch", "--mode", "onnxruntime", "--batch-size", 1, "--batch-size", 2]
     assert run(monkeypatch, *PROFILE, "--server", server, "--channels", "1", *swept) == 0
@@ -223,7 +223,7 @@ def test_several_targets_are_searched_by_several_processes(
     out = tmp_path / "found"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     light = ["--steps", 1, "--crop", "33x65", "--batch", 4, "--images", 2, "--workers", 0, "--train-on", "cpu"]
-    wanted = ["--sampling", "hard", "--proxy-width", 1, "--beta", "0.001,0.02", "--isolated", "--out", out]
+    wanted = ["--sampling", "hard", "--proxy-channels", 1, "--beta", "0.001,0.02", "--isolated", "--out", out]
     command = [*torchrun, "lgcnet_search", "search", *at, *SIZE, *light, *wanted]
     subprocess.run(list(map(str, command)), check=True, timeout=120)
     summary = json.loads((out / "summary.json").read_text())
@@ -318,7 +318,7 @@ def test_space_lists_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["space", "--width", "0"], "width: 0"),
         (["random", "--channels", "0"], "channels: 0"),
         (["search", "--crop", "12"], "crop: '12'"),
-        (["search", "--proxy-width", "0"], "proxy-width: width: 0"),
+        (["search", "--proxy-channels", "0"], "proxy-channels: channels: 0"),
         (["search", "--steps", "0"], "steps: 0"),
         (["search", "--train-on", "abacus"], "train-on: 'abacus'"),
         (["search", "--device", "abacus"], "device 'abacus': no device"),
@@ -343,7 +343,7 @@ def test_space_lists_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["ablate", "table-6", *SIZE, "--threads", "64"], "table"),
         (["search", *SIZE, "--threads", "64"], "table"),
         (["ablate", "table-6", "--crop", "16x16"], "crop: height: 16 is not"),
-        (["ablate", "table-6", "--proxy-width", "300"], "proxy_width: width: 300 is not"),
+        (["ablate", "table-6", "--proxy-channels", "300"], "proxy_channels: channels: 300 is not"),
         (["ablate", "table-6", "--input-size", "99999x64"], "input_size: height: 99999 is not"),
         (["profile", "--calibrate", "2"], "networks: 2 given, a calibration takes from 3 to 200"),
         (["profile", "--calibrate", "201"], "networks: 201 given"),

@@ -109,4 +109,4 @@ def test_missing_rows_are_named_before_anything_runs() -> None:
 
 def test_a_table_of_another_size_does_not_fit() -> None:
     with pytest.raises(MissingRows):
-        LatencyModel(Space(height=97, width_px=65, width=1, classes=4), Latencies(TABLE))
+        LatencyModel(Space(height=97, width=65, channels=1, classes=4), Latencies(TABLE))

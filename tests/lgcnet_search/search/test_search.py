@@ -25,14 +25,14 @@ from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Aggregation, Space
 from tests.support.tiny_spaces import TINY, make_table
 
-PROXY = replace(TINY, height=33, width_px=49)
+PROXY = replace(TINY, height=33, width=49)
 TABLE = make_table(TINY.operations)
 
 
 def batch(images: int = 2) -> tuple[Tensor, Tensor]:
     """Halves of an image in two brightnesses: something to learn."""
     generator = torch.Generator().manual_seed(0)
-    targets = torch.zeros(images, PROXY.height, PROXY.width_px, dtype=torch.int64)
+    targets = torch.zeros(images, PROXY.height, PROXY.width, dtype=torch.int64)
     targets[:, :, 20:] = 1
     targets[:, :2] = 255
     return (targets == 1).float()[:, None] + 0.1 * torch.randn(
@@ -99,7 +99,7 @@ def test_missing_rows_come_before_the_first_batch() -> None:
         (PROXY, [(batch()[0], batch()[1][:, 1:])], r"targets \(2, 32, 49\) given"),
         (TINY, [batch()], "the proxy takes N×3×65×97"),
         (replace(PROXY, classes=5), [batch()], "5 classes, the space has 4"),
-        (Space(height=33, width_px=49, width=1, classes=4, cells=15), [batch()], "other edges"),
+        (Space(height=33, width=49, channels=1, classes=4, cells=15), [batch()], "other edges"),
     ],
 )
 def test_what_does_not_fit_is_refused(proxy: Space, batches: Batches, message: str) -> None:

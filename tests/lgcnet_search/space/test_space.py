@@ -100,7 +100,7 @@ def test_keys_are_unique_and_near_a_hundred(space: Space) -> None:
 
 
 def test_keys_hold_size_and_classes() -> None:
-    assert set(Space(height=385, width_px=769).operations).isdisjoint(Space(height=257, width_px=513).operations)
+    assert set(Space(height=385, width=769).operations).isdisjoint(Space(height=257, width=513).operations)
     assert set(Space(classes=11).operations) ^ set(Space().operations) == {
         operation
         for space in (Space(), Space(classes=11))
@@ -126,7 +126,7 @@ def test_other_cells_can_be_fused(fused: tuple[int, int, int]) -> None:
     ("fields", "message"),
     [
         ({"height": 0}, "height: 0"),
-        ({"width": 1.5}, "width: 1.5"),
+        ({"channels": 1.5}, "channels: 1.5"),
         ({"classes": True}, "classes: True"),
         ({"reductions": (8, 1)}, "reductions: "),
         ({"reductions": (1, 20)}, "reductions: "),

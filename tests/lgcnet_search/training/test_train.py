@@ -19,7 +19,7 @@ from lgcnet_search.training.train import Schedule, TrainingError, TrainRecord, t
 from tests.support.tiny_spaces import TINY
 from tests.support.tiny_train import batches, pointwise, trained
 
-SMALL = replace(TINY, height=33, width_px=49)
+SMALL = replace(TINY, height=33, width=49)
 
 
 def network() -> DerivedNetwork:

@@ -78,19 +78,19 @@ def test_weights_of_another_genotype_are_refused() -> None:
     weights = Weights(GENOTYPE, trained().state_dict())
     with pytest.raises(WeightsError, match=r"another genotype \(\d+ edges differ: .* there, .* here"):
         weights.initialize(DerivedNetwork(random_genotype(TINY, 3)))
-    wider = replace(TINY, width=2)
+    wider = replace(TINY, channels=2)
     with pytest.raises(WeightsError, match="give those of this genotype"):
         weights.initialize(DerivedNetwork(GENOTYPE.at(wider)))
 
 
 def test_a_network_is_taken_over_at_another_size_and_with_other_classes() -> None:
     weights = Weights(GENOTYPE, trained().state_dict())
-    network = DerivedNetwork(GENOTYPE.at(replace(TINY, height=49, width_px=65, classes=7)))
+    network = DerivedNetwork(GENOTYPE.at(replace(TINY, height=49, width=65, classes=7)))
     fresh = {name: value.clone() for name, value in network.state_dict().items()}
     weights.initialize(network)
     for name, value in network.state_dict().items():
         assert torch.equal(value, fresh[name] if name.startswith("head.") else weights.state[name]), name
-    same = DerivedNetwork(GENOTYPE.at(replace(TINY, height=49, width_px=65)))
+    same = DerivedNetwork(GENOTYPE.at(replace(TINY, height=49, width=65)))
     weights.initialize(same)
     assert all(torch.equal(value, weights.state[name]) for name, value in same.state_dict().items())
 
@@ -103,7 +103,7 @@ def test_a_classifier_is_the_backbone_of_the_network() -> None:
     names = {name for name in own if name.startswith(("stem.", "cell"))}
     assert classifier.backbone().keys() == names
     learned = sum(parameter.numel() for parameter in classifier.parameters())
-    assert learned == count_parameters(classifier.steps) + 10 * (TINY.width * 16 * 2 + 1)
+    assert learned == count_parameters(classifier.steps) + 10 * (TINY.channels * 16 * 2 + 1)
 
 
 def test_a_network_starts_from_its_pretrained_backbone() -> None:
