@@ -23,7 +23,8 @@ from lgcnet_search.computing.processes import Processes
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.search import SearchRun, SearchSettings
 from lgcnet_search.search.update import Sampling
-from lgcnet_search.space.graph import INPUT, ZERO, Edge, Step
+from lgcnet_search.space.candidates import ZERO
+from lgcnet_search.space.graph import INPUT, Edge, Step
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.operations import build_operation
 from lgcnet_search.space.space import Space
@@ -50,7 +51,7 @@ class PlainSupernet(nn.Module):
             if isinstance(part, Step):
                 self.steps[_key(part.name)] = build_operation(part.operation)
             elif isinstance(part, Edge):
-                candidates = [build_operation(item.operation) for item in part.candidates if item.operation]
+                candidates = [build_operation(operation) for operation in part.candidates.values() if operation]
                 self.edges[_key(part.name)] = nn.ModuleList(candidates)
         self.alphas = nn.ParameterDict({_key(edge.name): torch.zeros(len(edge.names)) for edge in self.graph.edges})
 
@@ -69,11 +70,11 @@ class PlainSupernet(nn.Module):
     def _mix(self, edge: Edge, x: Tensor) -> Tensor:
         weights = torch.softmax(self.alphas[_key(edge.name)], dim=0)
         operations = self.edges[_key(edge.name)].children()
-        outputs = [next(operations)(x) if item.operation else x for item in edge.candidates]
+        outputs = [next(operations)(x) if operation else x for operation in edge.candidates.values()]
         stride = 2 if outputs[0].shape != x.shape else 1
         outputs = [
-            x[:, :, ::stride, ::stride].mul(0) if item.name == ZERO else output
-            for item, output in zip(edge.candidates, outputs, strict=True)
+            x[:, :, ::stride, ::stride].mul(0) if name == ZERO else output
+            for name, output in zip(edge.names, outputs, strict=True)
         ]
         return sum(
             (w * output for w, output in zip(weights[1:], outputs[1:], strict=True)), start=weights[0] * outputs[0]
@@ -116,7 +117,7 @@ def our_step(proxy: Space, batch: Batch, sampling: Sampling, recompute: bool = F
 
 def candidates_alone(proxy: Space, images: int) -> Callable[[], None]:
     """Forward and backward of each candidate of each edge, its own weights, one after another."""
-    specs = [item.operation for edge in proxy.graph.edges for item in edge.candidates if item.operation]
+    specs = [operation for edge in proxy.graph.edges for operation in edge.candidates.values() if operation]
     modules = [build_operation(spec).to(DEVICE).train() for spec in specs]
     shapes = {spec.input_shapes[0] for spec in specs}
     inputs = {shape: torch.randn(images, *shape, device=DEVICE, requires_grad=True) for shape in shapes}

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lgcnet_search import plots
 from lgcnet_search.ablations.arms import Ablation, Arm, Printed
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.scale import Size
+from lgcnet_search.plots.charts import AccuracyPoint, accuracy_against_latency
 
 
 class Spread(NamedTuple):
@@ -91,8 +91,8 @@ def settings(study: Study) -> str:
         f"{table.runtime.precision}, batch {table.runtime.batch_size}) at {study.space.height}×{study.space.width}. "
         f"Searches on {study.data.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
         f"{_size(scale.crop)} with {scale.proxy_channels} channels, {scale.sampling} sampling. Every network is then "
-        f"trained from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} crops of "
-        f"{_size(scale.train_crop)} of pictures at {_size(scale.input_size)}, and evaluated on the val "
+        f"trained from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} "
+        f"crops of {_size(scale.train_crop)} of pictures at {_size(scale.input_size)}, and evaluated on the val "
         f"split, which was not trained on. Params, latency: {study.space.channels} channels; mIoU: "
         f"{scale.train_channels} channels. ± is the standard deviation over seeds."
     )
@@ -134,17 +134,17 @@ def draw(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) -> list[
         if row.miou_percent is None:
             continue
         if row.arm in sweep:
-            points.append(plots.Result(sweep[row.arm], row.latency_ms.mean, row.miou_percent.mean, "β sweep"))
+            points.append(AccuracyPoint(sweep[row.arm], row.latency_ms.mean, row.miou_percent.mean, "β sweep"))
         else:
             points += [
-                plots.Result("", outcome.predicted_us / 1000, 100 * outcome.miou, row.label)
+                AccuracyPoint("", outcome.predicted_us / 1000, 100 * outcome.miou, row.label)
                 for outcome in outcomes
                 if outcome.arm == row.arm and outcome.miou is not None
             ]
     if not points:
         return []
     path = study.out / f"{ablation.name}.png"
-    return [plots.accuracy_against_latency(points, path, ablation.title, sweeps={"β sweep"})]
+    return [accuracy_against_latency(points, path, ablation.title, sweeps={"β sweep"})]
 
 
 def _record(row: Row) -> dict[str, str | int | float | None]:

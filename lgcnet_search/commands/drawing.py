@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from lgcnet_search import jobs, plots
+from lgcnet_search import jobs
+from lgcnet_search.charts import (
+    AccuracyPoint,
+    PredictedPoint,
+    accuracy_against_latency,
+    predicted_against_measured,
+)
 from lgcnet_search.commands.common import GenotypeFile, UsageError
 from lgcnet_search.commands.server import (
     DeviceName,
@@ -76,9 +82,9 @@ def accuracy(
             percent = 100 * miou
             doubt = f" ({TRAINED_ON})" if trained_on else ""
             how = "measured" if measured else "predicted"
-            points.append(plots.Result(f"{folder.name}{doubt}", latency_us / 1000, percent, how))
+            points.append(AccuracyPoint(f"{folder.name}{doubt}", latency_us / 1000, percent, how))
             typer.echo(f"{folder}: {percent:.2f} %{doubt} at {latency_us / 1000:.2f} ms, {how}")
-    typer.echo(plots.accuracy_against_latency(points, out / "accuracy.png", f"{target.name}, {runtime.mode}"))
+    typer.echo(accuracy_against_latency(points, out / "accuracy.png", f"{target.name}, {runtime.mode}"))
 
 
 @cli.command()
@@ -107,13 +113,13 @@ def predictions(
                 # The interval is of the samples; measured_us is of the machine's standard state.
                 scale = result.measured_us / result.measured.median_us
                 low_us, high_us = scale * result.measured.low_us, scale * result.measured.high_us
-                points.append(plots.Prediction(record.id[:6], predicted_us, result.measured_us, low_us, high_us))
+                points.append(PredictedPoint(record.id[:6], predicted_us, result.measured_us, low_us, high_us))
     if not points:
         raise UsageError(
             f"device: {target.name} has measured no network that a table of it predicts; "
             "run lgcnet-search profile and measure"
         )
-    typer.echo(plots.predicted_against_measured(points, out / "predictions.png", f"{target.name}, {runtime.mode}"))
+    typer.echo(predicted_against_measured(points, out / "predictions.png", f"{target.name}, {runtime.mode}"))
 
 
 def _miou(path: Path) -> tuple[float, bool]:

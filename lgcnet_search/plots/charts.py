@@ -55,7 +55,7 @@ def search_curves(
     return saved(figure, path, title)
 
 
-class Prediction(NamedTuple):
+class PredictedPoint(NamedTuple):
     """One network or operation: predicted, and measured with its 95 % interval, microseconds."""
 
     name: str
@@ -65,7 +65,7 @@ class Prediction(NamedTuple):
     high_us: float
 
 
-def predicted_against_measured(points: Sequence[Prediction], path: Path, title: str = "") -> Path:
+def predicted_against_measured(points: Sequence[PredictedPoint], path: Path, title: str = "") -> Path:
     """Predicted over measured latency with interval bars; bands of ±5 % and ±10 % around equality."""
     figure = Figure(figsize=(6.6, 7.8), dpi=110)
     axes, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
@@ -103,8 +103,8 @@ def predicted_against_measured(points: Sequence[Prediction], path: Path, title: 
     return written(figure, path)
 
 
-class Result(NamedTuple):
-    """A network's accuracy and latency; results of one `series` share a colour."""
+class AccuracyPoint(NamedTuple):
+    """A network's accuracy and latency; points of one `series` share a colour."""
 
     name: str
     latency_ms: float
@@ -113,7 +113,7 @@ class Result(NamedTuple):
 
 
 def accuracy_against_latency(
-    points: Sequence[Result], path: Path, title: str = "", *, sweeps: Collection[str] = ()
+    points: Sequence[AccuracyPoint], path: Path, title: str = "", *, sweeps: Collection[str] = ()
 ) -> Path:
     """mIoU over latency (Figs. 1 and 7); the series in `sweeps` are joined by lines."""
     figure = Figure(figsize=(7.4, 5.2), dpi=110)

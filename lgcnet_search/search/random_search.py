@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lgcnet_search.space.candidates import ZERO
 from lgcnet_search.space.genotype import Genotype
-from lgcnet_search.space.graph import ZERO, Edge, Node
+from lgcnet_search.space.graph import Edge, Node
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
@@ -113,8 +114,7 @@ class RandomSearch:
 def _unit(edges: Sequence[Edge], latencies: Latencies, node: Node | None = None) -> Unit:
     """Every combination of the edges' candidates; `node` adds up those that are there, or takes zeros."""
     cost = latencies.operation_us
-    each = [np.array([cost(item.operation) for item in edge.candidates]) for edge in edges]
-    costs_us = reduce(np.add.outer, each)
+    costs_us = reduce(np.add.outer, [np.array([cost(spec) for spec in edge.candidates.values()]) for edge in edges])
     if node and node.zeros:
         there = [np.array([float(name != ZERO) for name in edge.names]) for edge in edges]
         count = reduce(np.add.outer, there)

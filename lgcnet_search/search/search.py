@@ -20,11 +20,12 @@ from lgcnet_search.search.gumbel import temperature_at
 from lgcnet_search.search.latency import BETA, LatencyModel
 from lgcnet_search.search.supernet import Supernet
 from lgcnet_search.search.update import Sampling, Update
+from lgcnet_search.space.candidates import candidates_of
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec, seeded
-from lgcnet_search.space.space import CELL_CANDIDATES, EDGES_PER_CELL, Space
+from lgcnet_search.space.space import EDGES_PER_CELL, Space
 
 
 class SearchError(RuntimeError):
@@ -191,7 +192,7 @@ class SearchRun:
         latency = LatencyModel(space, latencies).to(device)
         with seeded(settings.seed):
             supernet = Supernet(proxy, settings.recompute)
-            sizes = (space.cells, EDGES_PER_CELL, len(CELL_CANDIDATES))
+            sizes = (space.cells, EDGES_PER_CELL, len(candidates_of("cell")))
             guide = GuidedCells(*sizes, settings.guide, settings.guide_dimension)
             self.architecture = Architecture(space, guide, settings.shared_cells).to(device)
         supernet.to(device)

@@ -10,7 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from lgcnet_search.search.architecture import EdgeTensors
 from lgcnet_search.search.mixing import weighted_sum
-from lgcnet_search.space.graph import INPUT, SKIP, Edge, Graph, Node, Part, Step
+from lgcnet_search.space.candidates import ZERO
+from lgcnet_search.space.graph import INPUT, Edge, Graph, Node, Part, Step
 from lgcnet_search.space.network import attach
 from lgcnet_search.space.operations import Operation, build_operation
 from lgcnet_search.space.space import Space
@@ -26,7 +27,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Weights:
+class EdgeWeights:
     """z of one edge, on the device and as numbers."""
 
     z: Tensor
@@ -54,10 +55,10 @@ class Supernet(nn.Module):
                 self._steps[part.name] = self._build(part.name, part)
             elif isinstance(part, Edge):
                 self._edges[part.name] = [
-                    self._build(f"{part.name}.{candidate.name}", Step(part.name, candidate.operation, (part.source,)))
-                    if candidate.operation
+                    self._build(f"{part.name}.{name}", Step(part.name, operation, (part.source,)))
+                    if operation
                     else None
-                    for candidate in part.candidates
+                    for name, operation in part.candidates.items()
                 ]
             elif part.zeros:
                 self._steps[part.zeros.name] = self._build(part.zeros.name, part.zeros)
@@ -69,7 +70,7 @@ class Supernet(nn.Module):
 
     def forward(self, images: Tensor, z: EdgeTensors) -> Tensor:
         numbers = z.map(lambda rows: rows.detach().cpu()).by_edge(self.space)
-        weights = {name: Weights(row, tuple(numbers[name].tolist())) for name, row in z.by_edge(self.space).items()}
+        weights = {name: EdgeWeights(row, tuple(numbers[name].tolist())) for name, row in z.by_edge(self.space).items()}
         values = {INPUT: images}
         for stage in self._stages:
             inputs = [values[name] for name in stage.inputs]
@@ -80,7 +81,7 @@ class Supernet(nn.Module):
             values.update(zip(stage.outputs, outputs, strict=True))
         return values[self.space.graph.parts[-1].name]
 
-    def _run(self, stage: Stage, weights: Mapping[str, Weights], *inputs: Tensor) -> tuple[Tensor, ...]:
+    def _run(self, stage: Stage, weights: Mapping[str, EdgeWeights], *inputs: Tensor) -> tuple[Tensor, ...]:
         values: dict[str, Tensor | None] = dict(zip(stage.inputs, inputs, strict=True))
 
         def value(name: str) -> Tensor:
@@ -100,11 +101,11 @@ class Supernet(nn.Module):
                 values[part.name] = sum(present[1:], start=present[0])
         return tuple(value(name) for name in stage.outputs)
 
-    def _mix(self, edge: Edge, source: Tensor, weights: Weights) -> Tensor | None:
+    def _mix(self, edge: Edge, source: Tensor, weights: EdgeWeights) -> Tensor | None:
         """Eq. 3: Σ_m z^m o^m(c) over the candidates with z^m > 0; None if that leaves `zero` alone."""
         terms: list[Tensor | None] = [None] * len(edge.candidates)
-        for index, (candidate, operation) in enumerate(zip(edge.candidates, self._edges[edge.name], strict=True)):
-            if weights.values[index] and (operation or candidate.name == SKIP):
+        for index, (name, operation) in enumerate(zip(edge.names, self._edges[edge.name], strict=True)):
+            if weights.values[index] and name != ZERO:
                 terms[index] = operation(source) if operation else source
         if all(term is None for term in terms):
             return None

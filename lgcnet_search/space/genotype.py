@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from latency_tables.contract import canonical_json
-from lgcnet_search.space.graph import SKIP, ZERO, Edge
-from lgcnet_search.space.space import CELL_CANDIDATES, EDGES_PER_CELL, Space
-
-LIGHT = ("max_pool_3x3", SKIP, ZERO)
-"""What the paper calls light-weight operations (Fig. 9)."""
+from lgcnet_search.space.candidates import CANDIDATES, candidates_of
+from lgcnet_search.space.graph import Edge
+from lgcnet_search.space.space import EDGES_PER_CELL, Space
 
 
 class GenotypeError(ValueError):
@@ -114,11 +112,14 @@ def typical_genotype(space: Space, seed: int, light: tuple[float, float] = (0.6,
     A light operation has probability `light[0]` in cells 0 to 7 and `light[1]` behind; all else is uniform.
     """
     generator = random.Random(seed)
-    heavy = tuple(name for name in CELL_CANDIDATES if name not in LIGHT)
+    light_names, heavy_names = (
+        [name for name in candidates_of("cell") if CANDIDATES[name].kind.light == is_light]
+        for is_light in (True, False)
+    )
     choices: dict[str, str] = {}
     for index, edge in enumerate(space.cell_edges):
         is_light = generator.random() < light[0 if index // EDGES_PER_CELL <= 7 else 1]
-        choices[edge.name] = generator.choice(LIGHT if is_light else heavy)
+        choices[edge.name] = generator.choice(light_names if is_light else heavy_names)
     choices.update((edge.name, generator.choice(edge.names)) for edge in _edges(space)[1])
     return Genotype.of(space, choices)
 
@@ -131,7 +132,7 @@ def varied_genotype(space: Space, seed: int) -> Genotype:
 
 def _edges(space: Space) -> tuple[tuple[Edge, ...], tuple[Edge, ...]]:
     """Edges of the cells, and all others."""
-    others = tuple(edge for edge in space.graph.edges if edge.names != CELL_CANDIDATES)
+    others = tuple(edge for edge in space.graph.edges if edge.group != "cell")
     return space.cell_edges, others
 
 

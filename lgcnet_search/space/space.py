@@ -6,38 +6,10 @@ from functools import cached_property, lru_cache
 from typing import Literal, get_args
 
 from latency_tables.contract import OperationSpec
+from lgcnet_search.space.candidates import CANDIDATES, Group, candidates_of
 from lgcnet_search.space.digest import SPACE, space_digest
-from lgcnet_search.space.graph import INPUT, SKIP, ZERO, Candidate, Edge, Graph, Node, Part, Step
+from lgcnet_search.space.graph import INPUT, Edge, Graph, Node, Part, Step
 from lgcnet_search.space.operations import Shape, output_shape
-
-CELL_CANDIDATES = (
-    "max_pool_3x3",
-    SKIP,
-    "conv_3x3",
-    ZERO,
-    "sep_conv_3x3",
-    "dil_conv_3x3_d2",
-    "dil_conv_3x3_d4",
-    "dil_conv_3x3_d8",
-)
-"""Table II, in its order."""
-
-FUSION_CANDIDATES = (
-    "conv_1x1",
-    "conv_3x3",
-    "sep_conv_3x3",
-    "dil_conv_3x3_d2",
-    "dil_conv_3x3_d4",
-    "dil_conv_3x3_d8",
-    "dil_conv_3x3_d12",
-    "global_pool_1",
-    "global_pool_2",
-    "global_pool_5",
-)
-"""Table III, in its order."""
-
-UP_CANDIDATES = ("deconv_3x3", "interpolate")
-"""The edges marked Up×2 in Fig. 5."""
 
 Aggregation = Literal["dense", "none", "aspp", "ppm", "mscell"]
 """How features of several scales become one (Table X); dense is the paper's dense-connected fusion cell."""
@@ -108,22 +80,22 @@ class Space:
 
     @cached_property
     def graph(self) -> Graph:
-        return _Layout(self).graph()
+        return _Writer(self).graph()
 
     @cached_property
     def cell_edges(self) -> tuple[Edge, ...]:
         """The edges of cell 0, 1, …: five each, in order of execution."""
-        return tuple(edge for edge in self.graph.edges if edge.names == CELL_CANDIDATES)
+        return tuple(edge for edge in self.graph.edges if edge.group == "cell")
 
     @cached_property
     def fusion_edges(self) -> tuple[Edge, ...]:
         """The edges within the branches of the fusion cell."""
-        return tuple(edge for edge in self.graph.edges if edge.names == FUSION_CANDIDATES)
+        return tuple(edge for edge in self.graph.edges if edge.group == "fusion")
 
     @cached_property
     def up_edges(self) -> tuple[Edge, ...]:
         """The edges of the fusion cell that double the resolution."""
-        return tuple(edge for edge in self.graph.edges if edge.names == UP_CANDIDATES)
+        return tuple(edge for edge in self.graph.edges if edge.group == "up")
 
     @property
     def operations(self) -> tuple[OperationSpec, ...]:
@@ -141,26 +113,17 @@ def specify(name: str, *input_shapes: Shape, **params: int) -> OperationSpec:
     return _spec(name, input_shapes, tuple(sorted(params.items())))
 
 
-def candidate_operation(name: str, shape: Shape, stride: int = 1) -> OperationSpec | None:
-    """What a candidate of Table II or III executes on an input of `shape`; None if nothing."""
-    channels = shape[0]
-    if name == ZERO or (name == SKIP and stride == 1):
+def candidate_operation(name: str, shape: Shape, **edge_params: int) -> OperationSpec | None:
+    """What a candidate executes on an edge with these parameters, whose source has `shape`; None if nothing."""
+    candidate = CANDIDATES[name]
+    if candidate.operation is None or (candidate.only_strided and edge_params["stride"] == 1):
         return None
-    if name == SKIP:
-        return specify("factorized_reduction", shape, out_channels=channels, stride=stride)
-    if name == "max_pool_3x3":
-        return specify(name, shape, stride=stride)
-    if name == "conv_1x1":
-        return specify(name, shape, out_channels=channels)
-    if name.startswith("global_pool_"):
-        return specify("global_pool", shape, out_channels=channels, bins=int(name.rpartition("_")[2]))
-    if name.startswith("dil_conv_3x3_d"):
-        dilation = int(name.rpartition("_d")[2])
-        return specify("dil_conv_3x3", shape, out_channels=channels, stride=stride, dilation=dilation)
-    return specify(name, shape, out_channels=channels, stride=stride)
+    params = {"out_channels": shape[0], **edge_params}
+    taken = {param: params[param] for param in candidate.edge_params}
+    return specify(candidate.operation, shape, **candidate.params, **taken)
 
 
-class _Layout:
+class _Writer:
     """Writes a space down part by part, with the shape of every value."""
 
     def __init__(self, space: Space) -> None:
@@ -194,12 +157,13 @@ class _Layout:
         i2 = self.step(f"{cell}.pre2", "conv_1x1", [current], out_channels=channels)
         into = {
             target: [
-                self.cell_edge(f"{cell}.{source}-{target}", value, stride) for source, value in (("i1", i1), ("i2", i2))
+                self.edge("cell", f"{cell}.{source}-{target}", value, stride=stride)
+                for source, value in (("i1", i1), ("i2", i2))
             ]
             for target in ("x1", "x2")
         }
         x1 = self.node(f"{cell}.x1", into["x1"], i2)
-        x2 = self.node(f"{cell}.x2", [*into["x2"], self.cell_edge(f"{cell}.x1-x2", x1, 1)], i2)
+        x2 = self.node(f"{cell}.x2", [*into["x2"], self.edge("cell", f"{cell}.x1-x2", x1, stride=1)], i2)
         return self.step(f"{cell}.out", "concat", [x1, x2])
 
     def aggregated(self, low: str, middle: str, high: str) -> str:
@@ -271,29 +235,20 @@ class _Layout:
         self.parts.append(Step(name, spec, tuple(inputs)))
         return name
 
-    def edge(self, name: str, source: str, candidates: list[Candidate]) -> str:
-        self.parts.append(Edge(name, source, tuple(candidates)))
-        executed = next(candidate.operation for candidate in candidates if candidate.operation)
-        self.shapes[name] = output_shape(executed)
+    def edge(self, group: Group, name: str, source: str, **edge_params: int) -> str:
+        shape = self.shapes[source]
+        candidates = {choice: candidate_operation(choice, shape, **edge_params) for choice in candidates_of(group)}
+        self.parts.append(Edge(name, source, group, candidates))
+        self.shapes[name] = output_shape(next(operation for operation in candidates.values() if operation))
         return name
 
-    def cell_edge(self, name: str, source: str, stride: int) -> str:
-        shape = self.shapes[source]
-        return self.edge(name, source, [Candidate(c, candidate_operation(c, shape, stride)) for c in CELL_CANDIDATES])
-
     def fusion_edge(self, name: str, source: str) -> str:
-        shape = self.shapes[source]
-        candidates = [Candidate(c, candidate_operation(c, shape)) for c in FUSION_CANDIDATES]
-        return self.edge(f"fusion.{name}", source, candidates)
+        return self.edge("fusion", f"fusion.{name}", source, stride=1)
 
     def up(self, name: str, source: str, like: str) -> str:
         """An Up×2 edge that lands exactly on the height and width of `like`."""
-        shape = self.shapes[source]
         _, height, width = self.shapes[like]
-        deconvolution = specify("deconv_3x3", shape, out_channels=shape[0], height=height, width=width)
-        interpolation = specify("interpolate", shape, height=height, width=width)
-        pairs = zip(UP_CANDIDATES, (deconvolution, interpolation), strict=True)
-        return self.edge(f"fusion.{name}", source, [Candidate(*pair) for pair in pairs])
+        return self.edge("up", f"fusion.{name}", source, height=height, width=width)
 
     def node(self, name: str, inputs: list[str], zeros_like: str | None = None) -> str:
         shape = self.shapes[name] = self.shapes[inputs[0]]

@@ -19,10 +19,10 @@ from latency_tables.contract import (
     TableRow,
 )
 from lgcnet_search.search.architecture import EdgeTensors
+from lgcnet_search.space.candidates import ZERO, candidates_of
 from lgcnet_search.space.digest import SPACE, space_digest
 from lgcnet_search.space.genotype import Genotype
-from lgcnet_search.space.graph import ZERO
-from lgcnet_search.space.space import CELL_CANDIDATES, Space
+from lgcnet_search.space.space import Space
 
 TINY = Space(height=65, width=97, channels=1, classes=4)
 
@@ -61,7 +61,7 @@ def one_hot(genotype: Genotype, dtype: torch.dtype = torch.float32) -> EdgeTenso
     }
     cells = torch.stack([rows[edge.name] for edge in space.cell_edges])
     return EdgeTensors(
-        cells.view(space.cells, -1, len(CELL_CANDIDATES)),
+        cells.view(space.cells, -1, len(candidates_of("cell"))),
         torch.stack([rows[edge.name] for edge in space.fusion_edges]),
         torch.stack([rows[edge.name] for edge in space.up_edges]),
     )

@@ -18,8 +18,8 @@ from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.random_search import RandomSearch
 from lgcnet_search.search.search import SearchSettings, StepRecord, search
 from lgcnet_search.search.update import Sampling
+from lgcnet_search.space.candidates import SKIP, ZERO
 from lgcnet_search.space.genotype import Genotype
-from lgcnet_search.space.graph import SKIP, ZERO
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Aggregation, Space
@@ -68,7 +68,7 @@ def test_a_heavy_latency_loss_finds_the_fastest_network() -> None:
     assert fast.predicted_us < 0.7 * free.predicted_us
     assert sum(fast.genotype.choices[edge.name] not in (ZERO, SKIP) for edge in TINY.cell_edges) < 14
     for edge in TINY.up_edges:
-        costs = {item.name: TABLE[item.operation].latency.median_us for item in edge.candidates if item.operation}
+        costs = {name: TABLE[spec].latency.median_us for name, spec in edge.candidates.items() if spec}
         assert fast.genotype.choices[edge.name] == min(costs, key=lambda name: costs[name])
 
 

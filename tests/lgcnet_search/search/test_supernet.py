@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from lgcnet_search.search.supernet import Supernet
+from lgcnet_search.space.candidates import candidates_of
 from lgcnet_search.space.genotype import Genotype, random_genotype
 from lgcnet_search.space.network import DerivedNetwork
 from lgcnet_search.space.operations import Operation
-from lgcnet_search.space.space import CELL_CANDIDATES
 from tests.support.tiny_spaces import TINY, one_hot, random_z, unsettle, without_edges
 
 
@@ -79,7 +79,7 @@ def test_nodes_are_equations_2_and_3(supernet: Supernet, images: Tensor, cell: i
     for row, (source, target) in enumerate(edges):
         if source == "x1":
             torch.testing.assert_close(inputs[f"cell{cell}.out"][0], sources["x1"], rtol=1e-4, atol=1e-4)
-        for column, candidate in enumerate(CELL_CANDIDATES):
+        for column, candidate in enumerate(candidates_of("cell")):
             name = f"cell{cell}.{source}-{target}.{candidate}"
             if candidate == "zero":
                 assert name not in seen

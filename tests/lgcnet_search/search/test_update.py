@@ -44,7 +44,7 @@ def test_hard_runs_one_candidate_of_each_edge_and_soft_all_of_them() -> None:
     assert len(edges) == len(set(edges))
     assert len(edges) > len(PROXY.up_edges) + len(PROXY.fusion_edges)
     everything = {
-        f"{edge.name}.{item.name}" for edge in PROXY.graph.edges for item in edge.candidates if item.operation
+        f"{edge.name}.{name}" for edge in PROXY.graph.edges for name, operation in edge.candidates.items() if operation
     }
     assert candidates_run(make(sampling="soft")) == everything
 

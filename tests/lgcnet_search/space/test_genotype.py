@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from latency_tables.contract import canonical_json
-from lgcnet_search.space.genotype import LIGHT, Genotype, GenotypeError, random_genotype, typical_genotype
+from lgcnet_search.space.candidates import CANDIDATES
+from lgcnet_search.space.genotype import Genotype, GenotypeError, random_genotype, typical_genotype
 from lgcnet_search.space.space import Space
 from tests.support.tiny_spaces import TINY
 
@@ -30,7 +31,7 @@ def test_seeds_repeat_and_differ() -> None:
 def test_typical_genotypes_are_light_in_front() -> None:
     genotypes = [typical_genotype(TINY, seed) for seed in range(200)]
     front, back = (
-        [name in LIGHT for genotype in genotypes for cell in genotype.cells[cells] for name in cell]
+        [CANDIDATES[name].kind.light for genotype in genotypes for cell in genotype.cells[cells] for name in cell]
         for cells in (slice(0, 8), slice(8, 14))
     )
     assert sum(front) / len(front) == pytest.approx(0.6, abs=0.02)

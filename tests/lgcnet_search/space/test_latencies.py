@@ -20,8 +20,8 @@ from latency_tables.contract import (
 from lgcnet_search.search.ceiling import Ceiling, CeilingTooLow, within_ceiling
 from lgcnet_search.search.latency import LatencyModel, latency_loss
 from lgcnet_search.search.random_search import RandomSearch
+from lgcnet_search.space.candidates import SKIP
 from lgcnet_search.space.genotype import random_genotype
-from lgcnet_search.space.graph import SKIP
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
 from lut_server.analysis.prediction import Measured, calibrated
