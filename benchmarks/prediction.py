@@ -40,7 +40,9 @@ from latency_tables.contract import (
 )
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.search import SearchSettings, search
-from lgcnet_search.space import digest as lgcnet
+from lgcnet_search.space import REQUIREMENT as LGCNET_REQUIREMENT
+from lgcnet_search.space import SPACE as LGCNET
+from lgcnet_search.space.digest import space_digest as lgcnet_digest
 from lgcnet_search.space.genotype import Genotype, varied_genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
@@ -270,7 +272,7 @@ def _lgcnet(height: int, width: int) -> Subject:
             found.append(search(space, proxy, Latencies(table), batches, settings).genotype)
         return [network_spec(genotype) for genotype in found]
 
-    return Subject(lgcnet.SPACE, lgcnet.space_digest(), lgcnet.REQUIREMENT, space.operations, sample, find)
+    return Subject(LGCNET, lgcnet_digest(), LGCNET_REQUIREMENT, space.operations, sample, find)
 
 
 def _mobile(side: int, site: Path) -> Subject:

@@ -17,7 +17,8 @@ from benchmarks._common import finish, show
 from benchmarks._other_ways import WARM_UP
 from latency_tables.contract import Effort, Runtime
 from latency_tables.statistics import quantile
-from lgcnet_search.space.digest import REQUIREMENT, SPACE, space_digest
+from lgcnet_search.space import REQUIREMENT, SPACE
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.space import Space
 
 WAYS = ("fixed mean", "blocked_autorange", "adaptive_autorange")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks._common import finish, median_ratio, show
 from lgcnet_search.computing.batches import Batch
-from lgcnet_search.computing.processes import Processes
+from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.search import SearchRun, SearchSettings
 from lgcnet_search.search.update import Sampling
@@ -107,7 +107,7 @@ def our_step(proxy: Space, batch: Batch, sampling: Sampling, recompute: bool = F
     settings = SearchSettings(
         steps=1000, sampling=sampling, recompute=recompute, temperature=(FIRST_TEMPERATURE, FIRST_TEMPERATURE)
     )
-    run = SearchRun(deployed, proxy, Latencies(make_table(deployed.operations)), settings, DEVICE, Processes())
+    run = SearchRun(deployed, proxy, Latencies(make_table(deployed.operations)), settings, Computing(DEVICE))
 
     def step() -> None:
         run.step([batch])

@@ -26,6 +26,7 @@ from deploy.services import Service, ServiceDied, service, wait_for_file
 from latency_tables.client import LutClient, LutError, ServerUnavailable
 from latency_tables.contract import Device, Effort, Job, MissingRows
 from lgcnet_search import jobs
+from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.report import draw_result, write_result
@@ -162,8 +163,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
                 searching.advance(record.step + 1, settings.steps)
 
             batches = search_batches(scenes, space, proxy, BATCH, options.seed, 1)
-            training = "cuda" if torch.cuda.is_available() else "cpu"
-            found = search(space, proxy, latencies, batches, settings, training, on_step)
+            computing = Computing(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+            found = search(space, proxy, latencies, batches, settings, computing, on_step)
         genotype = write_result(found, latencies, folder)
         pictures = draw_result(found, table, folder)
 

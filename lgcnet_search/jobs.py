@@ -22,7 +22,8 @@ from latency_tables.contract import (
     Precision,
     Runtime,
 )
-from lgcnet_search.space.digest import REQUIREMENT, SPACE, space_digest
+from lgcnet_search.space import REQUIREMENT, SPACE
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype, varied_genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec

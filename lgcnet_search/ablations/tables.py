@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lgcnet_search.ablations.arms import Ablation, Arm, Printed
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.outcome import Outcome
-from lgcnet_search.ablations.scale import Size
+from lgcnet_search.data.views import Size
 from lgcnet_search.plots.charts import AccuracyPoint, accuracy_against_latency
 
 
@@ -89,12 +89,12 @@ def settings(study: Study) -> str:
     return (
         f"Latency and FPS are predicted from the table of {table.device.name} ({table.runtime.mode} "
         f"{table.runtime.precision}, batch {table.runtime.batch_size}) at {study.space.height}×{study.space.width}. "
-        f"Searches on {study.data.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
+        f"Searches on {study.data.root.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
         f"{_size(scale.crop)} with {scale.proxy_channels} channels, {scale.sampling} sampling. Every network is then "
         f"trained from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} "
-        f"crops of {_size(scale.train_crop)} of pictures at {_size(scale.input_size)}, and evaluated on the val "
-        f"split, which was not trained on. Params, latency: {study.space.channels} channels; mIoU: "
-        f"{scale.train_channels} channels. ± is the standard deviation over seeds."
+        f"crops of {_size(scale.train_crop)} of pictures at {_size(scale.input_size)}, and evaluated on the "
+        f"{study.data.layout.held_out} split, which was not trained on. Params, latency: {study.space.channels} "
+        f"channels; mIoU: {scale.train_channels} channels. ± is the standard deviation over seeds."
     )
 
 
@@ -102,9 +102,11 @@ def write_tables(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) 
     """Write NAME.md, NAME.csv, NAME.json and, where networks were trained, NAME.png; returns their paths."""
     rows = rows_of(ablation, outcomes)
     base = study.out / ablation.name
-    text, table, everything = (base.with_name(f"{ablation.name}.{suffix}") for suffix in ("md", "csv", "json"))
-    text.write_text(f"{ablation.title}\n\n{settings(study)}\n\n{markdown(ablation, rows)}", "utf-8")
-    with table.open("w", newline="", encoding="utf-8") as file:
+    markdown_path, csv_path, json_path = (
+        base.with_name(f"{ablation.name}.{suffix}") for suffix in ("md", "csv", "json")
+    )
+    markdown_path.write_text(f"{ablation.title}\n\n{settings(study)}\n\n{markdown(ablation, rows)}", "utf-8")
+    with csv_path.open("w", newline="", encoding="utf-8") as file:
         records = [_record(row) for row in rows]
         writer = csv.DictWriter(file, fieldnames=list(records[0]))
         writer.writeheader()
@@ -118,12 +120,12 @@ def write_tables(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) 
         "table_digest": study.table.digest,
         "space": asdict(study.space),
         "scale": asdict(study.scale),
-        "data": str(study.data),
+        "data": str(study.data.root),
         "rows": [_record(row) for row in rows],
         "networks": [asdict(outcome) for outcome in outcomes],
     }
-    everything.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    return [text, table, everything, *draw(ablation, study, outcomes)]
+    json_path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    return [markdown_path, csv_path, json_path, *draw(ablation, study, outcomes)]
 
 
 def draw(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) -> list[Path]:

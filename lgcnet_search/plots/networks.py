@@ -11,15 +11,15 @@ from matplotlib.patches import FancyArrowPatch
 from lgcnet_search.plots.figures import saved
 from lgcnet_search.space.candidates import CANDIDATES
 
-Place = tuple[float, float]
+Point = tuple[float, float]
 
 
-_CELL_NODES: dict[str, Place] = {"i1": (0, 1), "i2": (0, 0), "x1": (1.15, 1), "x2": (2.2, 0), "out": (3.1, 0.5)}
+_CELL_NODES: dict[str, Point] = {"i1": (0, 1), "i2": (0, 0), "x1": (1.15, 1), "x2": (2.2, 0), "out": (3.1, 0.5)}
 
-# Where on each edge its name stands (0 is the source), so that the names of crossing edges stay apart.
+# Where on each edge its label is drawn (0 is the source), so that the labels of crossing edges stay apart.
 _CELL_LABELS = {"i1-x1": 0.5, "i2-x1": 0.3, "i1-x2": 0.66, "i2-x2": 0.42, "x1-x2": 0.42}
 
-_FUSION_NODES: dict[str, Place] = {
+_FUSION_NODES: dict[str, Point] = {
     "l_in": (0, 2),
     "m_in": (0, 1),
     "h_in": (0, 0),
@@ -46,8 +46,8 @@ def searched_cells(choices: Mapping[str, str], path: Path, title: str = "") -> P
     columns = min(4, len(cells))
     rows = -(-len(cells) // columns)
     figure = Figure(figsize=(4.1 * columns, 2.05 * rows + 0.9), dpi=110)
-    for place, (number, edges) in enumerate(sorted(cells.items())):
-        axes = figure.add_subplot(rows, columns, place + 1)
+    for panel, (number, edges) in enumerate(sorted(cells.items())):
+        axes = figure.add_subplot(rows, columns, panel + 1)
         axes.set_title(f"cell {number}", loc="left", fontsize=10)
         _graph_axes(axes, (-0.3, 3.4), (-0.42, 1.42))
         for name in ("x1", "x2"):
@@ -78,21 +78,21 @@ def fusion_cell(choices: Mapping[str, str], path: Path, title: str = "") -> Path
     return saved(figure, path, title, bottom=0.12)
 
 
-def _graph_axes(axes: Axes, x: Place, y: Place) -> None:
+def _graph_axes(axes: Axes, x: Point, y: Point) -> None:
     axes.set_xlim(*x)
     axes.set_ylim(*y)
     axes.set_axis_off()
 
 
-def _node(axes: Axes, name: str, at: Place, filled: bool) -> None:
+def _node(axes: Axes, name: str, at: Point, filled: bool) -> None:
     box = {"boxstyle": "round,pad=0.28", "facecolor": "#dbe7f3" if filled else "white", "edgecolor": "#333333"}
     axes.text(*at, name, ha="center", va="center", fontsize=9, bbox=box, zorder=4)
 
 
 def _arrow(
     axes: Axes,
-    start: Place,
-    end: Place,
+    start: Point,
+    end: Point,
     color: str,
     light: bool,
     width: float = 1.7,
@@ -114,8 +114,8 @@ def _arrow(
     return arrow
 
 
-def _edge(axes: Axes, name: str, nodes: Mapping[str, Place], candidate: str, label_at: float) -> None:
-    """Draw edge "cell.source-target"; the arrow bears its name, so that an SVG can be searched for it."""
+def _edge(axes: Axes, name: str, nodes: Mapping[str, Point], candidate: str, label_at: float) -> None:
+    """Draw edge "cell.source-target"; the arrow has its name as id, so that an SVG can be searched for it."""
     kind, text = CANDIDATES[candidate].kind, CANDIDATES[candidate].label
     source, _, target = name.partition(".")[2].partition("-")
     start, end = nodes[source], nodes[target]

@@ -19,7 +19,7 @@ from lgcnet_search.space.space import Space
 
 @dataclass(frozen=True)
 class Stage:
-    """Parts that run together (stem, a cell, the fusion cell, head), what they take and what they hand on."""
+    """Parts that run together (stem, a cell, the fusion cell, head), their inputs and outputs."""
 
     parts: tuple[Part, ...]
     inputs: tuple[str, ...]
@@ -37,9 +37,9 @@ class EdgeWeights:
 class Supernet(nn.Module):
     """Images N×3×height×width and choices z to logits N×classes×height×width.
 
-    A candidate whose z is 0 is not run: with one-hot z exactly the derived network runs, and a relaxed z that left
-    nothing of a candidate does not pay for it. Weights stand under step names, and under "edge.candidate" on
-    searched edges. With `recompute`, each cell keeps only its inputs for the backward pass and runs again there:
+    A candidate whose z is 0 is not run: with one-hot z exactly the derived network runs, and a candidate whose
+    relaxed z is 0 costs nothing. Weights stand under step names, and under "edge.candidate" on searched edges. With
+    `recompute`, each cell keeps only its inputs for the backward pass and runs again there:
     less memory, one more forward pass (Chen et al. 2016); BatchNorm's running statistics then move twice a step.
     """
 
@@ -85,9 +85,9 @@ class Supernet(nn.Module):
         values: dict[str, Tensor | None] = dict(zip(stage.inputs, inputs, strict=True))
 
         def value(name: str) -> Tensor:
-            found = values[name]
-            assert found is not None, f"{name} is no edge, and a step takes it"
-            return found
+            tensor = values[name]
+            assert tensor is not None, f"{name} is zero, and a step takes it"
+            return tensor
 
         for part in stage.parts:
             if isinstance(part, Step):
@@ -95,7 +95,7 @@ class Supernet(nn.Module):
             elif isinstance(part, Edge):
                 values[part.name] = self._mix(part, value(part.source), weights[part.name])
             else:
-                present = [found for name in part.inputs if (found := values[name]) is not None]
+                present = [tensor for name in part.inputs if (tensor := values[name]) is not None]
                 if part.zeros and not present:
                     present = [self._steps[part.zeros.name](*map(value, part.zeros.inputs))]
                 values[part.name] = sum(present[1:], start=present[0])

@@ -9,7 +9,7 @@ from lgcnet_search.space.network import StepNetwork
 from lgcnet_search.space.operations import output_shape
 
 
-class Classifier(StepNetwork):
+class ImageClassifier(StepNetwork):
     """Stem and cells of a genotype at height × width, global average pooling and one linear layer.
 
     The backbone's weights have the names that they have in the derived network.

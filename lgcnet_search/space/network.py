@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from latency_tables.contract import NetworkSpec, OperationSpec
-from lgcnet_search.space.digest import SPACE, space_digest
+from lgcnet_search.space import SPACE
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.graph import INPUT, Step, multiset
 from lgcnet_search.space.operations import Operation, build_operation

@@ -6,8 +6,9 @@ from functools import cached_property, lru_cache
 from typing import Literal, get_args
 
 from latency_tables.contract import OperationSpec
+from lgcnet_search.space import SPACE
 from lgcnet_search.space.candidates import CANDIDATES, Group, candidates_of
-from lgcnet_search.space.digest import SPACE, space_digest
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.graph import INPUT, Edge, Graph, Node, Part, Step
 from lgcnet_search.space.operations import Shape, output_shape
 

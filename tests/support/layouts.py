@@ -10,10 +10,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lgcnet_search.computing.batches import Batch
+from lgcnet_search.data.camvid import LABELS as CAMVID
+from lgcnet_search.data.cityscapes import LABELS as CITYSCAPES
 from lgcnet_search.data.imagenet import ImageNet
-from lgcnet_search.data.labels import CAMVID, CITYSCAPES, LabelTable
+from lgcnet_search.data.labels import LabelTable
 from lgcnet_search.data.loading import in_order
-from lgcnet_search.data.sources import Labelled
+from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.data.views import CenterCrop
 
 SIDE = (64, 96)
@@ -60,8 +62,8 @@ def seen_whole(monkeypatch: pytest.MonkeyPatch, data: Path, size: tuple[int, int
     monkeypatch.setattr("lgcnet_search.training.recalibrate.recalibrate", recalibrate)
 
     def answer() -> bool:
-        whole = [image for image, _ in in_order(Labelled(data).evaluation("train", size), 1, workers=0)]
-        return bool(seen) and all(any(torch.equal(image, one[0]) for one in whole) for image in seen)
+        whole = [image for image, _ in in_order(DataFolder(data).whole("train", size), 1)]
+        return bool(seen) and all(any(torch.equal(image, picture[0]) for picture in whole) for image in seen)
 
     return answer
 

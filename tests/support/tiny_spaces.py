@@ -19,8 +19,9 @@ from latency_tables.contract import (
     TableRow,
 )
 from lgcnet_search.search.architecture import EdgeTensors
+from lgcnet_search.space import SPACE
 from lgcnet_search.space.candidates import ZERO, candidates_of
-from lgcnet_search.space.digest import SPACE, space_digest
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.space import Space
 

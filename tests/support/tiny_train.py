@@ -1,6 +1,5 @@
-"""A small training that several processes can run: torchrun … -m tests.support.tiny_train FILE."""
+"""A small training."""
 
-import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -8,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from lgcnet_search.computing.batches import Batch
-from lgcnet_search.computing.processes import Processes, launched
+from lgcnet_search.computing.how import Computing
+from lgcnet_search.computing.losses import CrossEntropy
+from lgcnet_search.computing.processes import Processes
 from lgcnet_search.space.network import seeded
 from lgcnet_search.space.space import Space
-from lgcnet_search.training.losses import CrossEntropy
 from lgcnet_search.training.train import Schedule, train
 from tests.support.tiny_spaces import TINY
 
@@ -58,14 +58,5 @@ def trained(
             yield from split[processes.rank :: processes.count]
 
     network = make()
-    train(network, shares, Schedule(10, 0.1), CrossEntropy(), accumulate=accumulate, processes=processes)
+    train(network, shares, Schedule(10, 0.1), CrossEntropy(), Computing(accumulate=accumulate, processes=processes))
     return dict(network.state_dict())
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    with launched(torch.device("cpu")) as (processes, _):
-        result = trained(processes)
-        if processes.first:
-            torch.save(result, sys.argv[1])
-        torch.save(trained(processes, make=normalized), f"{sys.argv[1]}.{processes.rank}")

@@ -17,9 +17,11 @@ from PIL import Image
 from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.network import DerivedNetwork
 from lgcnet_search.training.weights import Weights
-from tests.lgcnet_search.commands.test_main import run
+from tests.support.commands import run
 from tests.support.layouts import camvid, cityscapes, imagenet, seen_whole
 from tests.support.tiny_spaces import TINY
+
+pytestmark = pytest.mark.process
 
 GENOTYPE = random_genotype(replace(TINY, classes=19), 6)
 LIGHT = ["--batch", 2, "--workers", 0, "--train-on", "cpu", "--epochs", 1]
@@ -177,12 +179,13 @@ def test_bad_input_is_named_with_the_way_out(
     assert "nowhere does not exist" in fine("--data", tmp_path / "nowhere")
     assert "train_extra" in fine("--coarse-epochs", 1)
     assert "CamVid" in fine("--layout", "camvid", "--data", camvid(tmp_path / "camvid"), "--coarse-epochs", 1)
-    assert "layout: 'kitti' given, it may be cityscapes, camvid" in fine("--layout", "kitti")
-    assert "split: 'test' given, it may be train, trainval" in fine("--split", "test")
-    assert "amp: 'fp8' given" in fine("--amp", "fp8")
+    assert "'kitti' is not one of 'cityscapes', 'camvid'" in fine("--layout", "kitti")
+    assert "'test' is not one of 'train', 'trainval'" in fine("--split", "test")
+    assert "'fp8' is not one of 'none', 'bf16', 'fp16'" in fine("--amp", "fp8")
+    assert "'plain' is not one of 'hard-examples', 'cross-entropy'" in fine("--loss", "plain")
     assert "crop: '33' is not a size" in fine("--crop", "33")
     assert "height: 8 is not" in fine("--crop", "8x49")
-    assert "learning_rate: -1.0 given" in fine("--lr", -1)
+    assert "learning_rate: -1.0 is not" in fine("--lr", -1)
     assert "batch: 3 images in 2 parts" in fine("--batch", 3, "--accumulate", 2)
     assert "name a folder in --data" in fine("--data", "generated", "--layout", "camvid")
     assert "no folder" in refused("pretrain", genotype, "--data", data, "--out", out)
@@ -202,7 +205,7 @@ def test_bad_input_is_named_with_the_way_out(
     command = ["pretrain", genotype, "--data", tmp_path / "imagenet", *LIGHT]
     assert "side: height: 20000 is not" in refused(*command, "--side", 20000, "--out", out)
     assert "nothing.pt" in refused("export", tmp_path / "nothing.pt")
-    assert "split: 'all' given" in refused("evaluate", fresh, "--split", "all")
+    assert "'all' is not one of 'train', 'val', 'test'" in refused("evaluate", fresh, "--split", "all")
 
     (out / "finetune.pt").write_bytes(b"half")
     assert "finetune.pt is damaged" in fine("--resume")

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from lgcnet_search.data import crops as scene_crops
+from lgcnet_search.data.cityscapes import LABELS as CITYSCAPES
 from lgcnet_search.data.cityscapes import list_files
 from lgcnet_search.data.imagenet import ImageNet
-from lgcnet_search.data.labels import CITYSCAPES
 from lgcnet_search.data.views import CenterCrop
 from street_scenes import files as street_scenes
 

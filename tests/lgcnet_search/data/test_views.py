@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lgcnet_search.data.labels import IGNORE
-from lgcnet_search.data.sources import crops
+from lgcnet_search.computing.batches import IGNORE
+from lgcnet_search.data.sources import random_crop
 from lgcnet_search.data.views import CenterCrop, RandomCrop, RandomResizedCrop, Resized, ViewRule, normalized
 
 sides = st.integers(20, 90)
@@ -69,7 +69,7 @@ def test_normalized_has_the_mean_at_zero() -> None:
 @pytest.mark.parametrize("crop", [(64, 128), (384, 768), (100, 100), (33, 700), (700, 33), (769, 769), (769, 1537)])
 def test_crops_of_any_shape_keep_the_proportions_of_the_input(crop: tuple[int, int]) -> None:
     size = (769, 1537)
-    base = crops(crop, size).base
+    base = random_crop(crop, size).base
     assert base
     assert base[0] / size[0] == pytest.approx(base[1] / size[1], abs=1 / size[0])
     assert all(part <= whole for part, whole in zip(crop, base, strict=True))

@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from latency_tables.contract import MissingRows
 from lgcnet_search.computing.batches import Batches
+from lgcnet_search.computing.how import Computing
 from lgcnet_search.search.ceiling import CeilingTooLow
 from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.random_search import RandomSearch
@@ -111,7 +112,7 @@ def test_a_ceiling_that_no_network_keeps_comes_before_the_first_batch() -> None:
     def batches(_: int) -> Iterator[tuple[Tensor, Tensor]]:
         raise AssertionError("a batch was asked for")
 
-    with pytest.raises(CeilingTooLow, match=r"ceiling: 0\.001 ms given"):
+    with pytest.raises(CeilingTooLow, match=r"ceiling: 0\.001 ms is too low"):
         search(TINY, PROXY, Latencies(TABLE), batches, SearchSettings(steps=2, ceiling_us=1.0))
 
 
@@ -148,9 +149,7 @@ def test_loss_is_the_mean_over_the_pixels_that_count(sampling: Sampling) -> None
         {"steps": 0},
         {"beta": -1.0},
         {"beta": float("nan")},
-        {"accumulate": 0},
         {"sampling": "firm"},
-        {"amp": "fp8"},
         {"guide": "stars"},
         {"guide": "edge-similarity", "shared_cells": True},
         {"guide_dimension": 0},
@@ -160,3 +159,9 @@ def test_loss_is_the_mean_over_the_pixels_that_count(sampling: Sampling) -> None
 def test_impossible_settings_are_refused(settings: dict[str, float | str]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         SearchSettings(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("settings", [{"accumulate": 0}, {"amp": "fp8"}])
+def test_impossible_ways_to_compute_are_refused(settings: dict[str, int | str]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        Computing(**settings)  # type: ignore[arg-type]

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lgcnet_search.data.labels import CITYSCAPES
+from lgcnet_search.data.cityscapes import LABELS as CITYSCAPES
 from lgcnet_search.data.segmentation import SegmentationFiles
-from lgcnet_search.data.sources import Labelled
+from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.network import DerivedNetwork
 from lgcnet_search.training.evaluate import evaluate, top1
@@ -33,7 +33,7 @@ class Fixed(nn.Module):
 
 
 def dataset(root: Path, size: tuple[int, int] = (32, 64)) -> SegmentationFiles:
-    return Labelled(root).evaluation("train", size)
+    return DataFolder(root).whole("train", size)
 
 
 def expected(truth: list[Tensor], answers: list[Tensor]) -> dict[int, float]:
@@ -106,7 +106,7 @@ def test_top1_counts_right_answers(tmp_path: Path) -> None:
         def forward(self, batch: Tensor) -> Tensor:
             return torch.tensor([[0.0, 1.0, 0.0]]).expand(len(batch), 3)
 
-    assert top1(Second(), images, torch.device("cpu"), batch_size=5) == pytest.approx(1 / 3)
+    assert top1(Second(), images, batch_size=5) == pytest.approx(1 / 3)
 
 
 def test_recalibrated_statistics_are_those_of_the_batches() -> None:

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
-from lgcnet_search.space.classifier import Classifier
+from lgcnet_search.space.classifier import ImageClassifier
 from lgcnet_search.space.genotype import Genotype, random_genotype, typical_genotype
 from lgcnet_search.space.network import DerivedNetwork, count_parameters, seeded
 from lgcnet_search.training.export import export_onnx, fold
@@ -61,7 +61,7 @@ def test_damage_is_named(saved: Path, damage: str) -> None:
 
 def test_other_files_are_named(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    with pytest.raises(WeightsError, match=r"give a weights\.pt of it"):
+    with pytest.raises(WeightsError, match=r"is no weights file of lgcnet-search; give a weights\.pt"):
         Weights.load(tmp_path / "other.pt")
     with pytest.raises(FileNotFoundError):
         Weights.load(tmp_path / "nothing.pt")
@@ -79,7 +79,7 @@ def test_weights_of_another_genotype_are_refused() -> None:
     with pytest.raises(WeightsError, match=r"another genotype \(\d+ edges differ: .* there, .* here"):
         weights.initialize(DerivedNetwork(random_genotype(TINY, 3)))
     wider = replace(TINY, channels=2)
-    with pytest.raises(WeightsError, match="give those of this genotype"):
+    with pytest.raises(WeightsError, match="give weights of this genotype"):
         weights.initialize(DerivedNetwork(GENOTYPE.at(wider)))
 
 
@@ -96,7 +96,7 @@ def test_a_network_is_taken_over_at_another_size_and_with_other_classes() -> Non
 
 
 def test_a_classifier_is_the_backbone_of_the_network() -> None:
-    classifier = Classifier(GENOTYPE, 10, 64, 48)
+    classifier = ImageClassifier(GENOTYPE, 10, 64, 48)
     assert classifier(torch.randn(2, 3, 64, 48)).shape == (2, 10)
     network = DerivedNetwork(GENOTYPE)
     own = network.state_dict()
@@ -107,7 +107,7 @@ def test_a_classifier_is_the_backbone_of_the_network() -> None:
 
 
 def test_a_network_starts_from_its_pretrained_backbone() -> None:
-    classifier = Classifier(GENOTYPE, 10, 64, 48)
+    classifier = ImageClassifier(GENOTYPE, 10, 64, 48)
     unsettle(classifier, 3)
     weights = Weights(GENOTYPE, classifier.backbone(), "backbone")
     network = DerivedNetwork(GENOTYPE)
