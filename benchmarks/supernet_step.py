@@ -125,7 +125,7 @@ def candidates_alone(proxy: Space, images: int) -> Callable[[], None]:
         outputs = [torch.randn_like(module(inputs[module.spec.input_shapes[0]])) for module in modules]
     gradients = {output.shape: output for output in outputs}
 
-    def each() -> None:
+    def run() -> None:
         for module in modules:
             value = inputs[module.spec.input_shapes[0]]
             output = module(value)
@@ -133,7 +133,7 @@ def candidates_alone(proxy: Space, images: int) -> Callable[[], None]:
             value.grad = None
             module.zero_grad()
 
-    return each
+    return run
 
 
 def seconds(work: Callable[[], None]) -> float:

@@ -23,10 +23,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             continue
         assert isinstance(group, type)
         groups[parameter.name] = group
-        names = inspect.signature(group if parameter.default is parameter.empty else type(parameter.default)).parameters
+        own = inspect.signature(group).parameters
         for name, hint in get_type_hints(group, include_extras=True).items():
-            has_instance = parameter.default is not parameter.empty
-            default = getattr(parameter.default, name) if has_instance else names[name].default
+            default = own[name].default if parameter.default is parameter.empty else getattr(parameter.default, name)
             options.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
 
     @wraps(command)

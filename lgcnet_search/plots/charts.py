@@ -195,8 +195,7 @@ def heatmap_cells(table: LatencyTable) -> dict[tuple[str, str], float]:
     for row in rows:
         key = (_operation_label(row.operation), _input_label(row.operation))
         # Two operations that differ in what the label leaves out are two rows.
-        full = f"{row.operation.name} {dict(row.operation.params)} {row.operation.input_shapes[1:]}"
-        cells[(full, key[1]) if labels[key] > 1 else key] = row.latency.median_us
+        cells[(str(row.operation), key[1]) if labels[key] > 1 else key] = row.latency.median_us
     return cells
 
 

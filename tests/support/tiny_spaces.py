@@ -77,8 +77,8 @@ def random_z(space: Space, seed: int, dtype: torch.dtype = torch.float64) -> Edg
 
 def without_edges(genotype: Genotype, *cells: int) -> Genotype:
     """The same genotype with every edge of these cells zero."""
-    given = {edge.name: ZERO for cell in cells for edge in genotype.space.cell_edges[5 * cell : 5 * cell + 5]}
-    return Genotype.of(genotype.space, {**genotype.choices, **given})
+    zeros = {edge.name: ZERO for cell in cells for edge in genotype.space.cell_edges[5 * cell : 5 * cell + 5]}
+    return Genotype.of(genotype.space, {**genotype.choices, **zeros})
 
 
 def unsettle(module: nn.Module, seed: int = 0) -> None:

@@ -44,7 +44,7 @@ def test_an_ablation_writes_its_table(study: Study) -> None:
     lines = text.read_text().splitlines()
     assert lines[0] == ablation.title
     assert [line.split("|")[1].strip() for line in lines[6:]] == [arm.label for arm in ablation.arms]
-    for said in (
+    for phrase in (
         "table of test cpu (pytorch fp32, batch 1) at 65×97",
         f"Searches on {study.data.root.name}: 2 steps of 2 crops of 33×49 with 1 channels, hard sampling",
         "2 steps of 2 crops of 33×49 of pictures at 65×97",
@@ -52,7 +52,7 @@ def test_an_ablation_writes_its_table(study: Study) -> None:
         "Params, latency: 1 channels; mIoU: 1 channels",
         "± is the standard deviation over seeds",
     ):
-        assert said in lines[2]
+        assert phrase in lines[2]
     with table.open(newline="") as file:
         records = list(csv.DictReader(file))
     assert [float(record["fps_mean"]) for record in records] == [outcome.fps for outcome in outcomes]
@@ -92,8 +92,8 @@ def untrained(arm: Arm) -> Arm:
 
 def test_spread_is_over_seeds(study: Study) -> None:
     arm = untrained(ABLATIONS["table-7"].arms[0])
-    one = Ablation("free", "Free", "Methods", (arm,), 1)
-    (row,) = rows_of(one, make_all(study, trials_of(one, 4)))
+    ablation = Ablation("free", "Free", "Methods", (arm,), 1)
+    (row,) = rows_of(ablation, make_all(study, trials_of(ablation, 4)))
     drawing = RandomSearch(study.space, Latencies(study.table))
     spent = [Latencies(study.table).network_us(network_spec(drawing.draw(seed))) / 1000 for seed in range(4)]
     mean = sum(spent) / 4
@@ -122,11 +122,11 @@ def test_what_is_done_is_not_done_again(study: Study, monkeypatch: pytest.Monkey
     at = study.folder(stopped)
     assert (at / "search.pt").exists()
     assert not (at / RESULT).exists()
-    seen: list[tuple[str, str]] = []
-    again = make_all(study, [finished, stopped], on_progress=lambda trial, stage, _: seen.append((str(trial), stage)))
+    calls: list[tuple[str, str]] = []
+    again = make_all(study, [finished, stopped], on_progress=lambda trial, stage, _: calls.append((str(trial), stage)))
     assert again[0] == first
     assert again == straight
-    assert set(seen) == {("edges, seed 1", "training"), ("edges, seed 1", "evaluating")}
+    assert set(calls) == {("edges, seed 1", "training"), ("edges, seed 1", "evaluating")}
     assert not list(study.out.rglob("*.pt"))
 
 
@@ -187,13 +187,13 @@ def test_a_floor_that_no_network_reaches_is_said(study: Study) -> None:
 def test_several_at_once_give_the_same(study: Study, tmp_path: Path) -> None:
     arms = (untrained(ABLATIONS["table-6"].arms[0]), untrained(ABLATIONS["table-7"].arms[0]))
     trials = trials_of(Ablation("two", "Two", "Methods", arms, 1), 2)
-    seen: list[str] = []
-    one = make_all(study, trials)
-    two = make_all(
-        replace(study, out=tmp_path / "two"), trials, at_once=2, on_outcome=lambda trial, _: seen.append(str(trial))
+    calls: list[str] = []
+    alone = make_all(study, trials)
+    at_once = make_all(
+        replace(study, out=tmp_path / "two"), trials, at_once=2, on_outcome=lambda trial, _: calls.append(str(trial))
     )
-    assert one == two
-    assert sorted(seen) == sorted(map(str, trials))
+    assert alone == at_once
+    assert sorted(calls) == sorted(map(str, trials))
 
 
 def test_the_comparison_writes_a_section(study: Study) -> None:

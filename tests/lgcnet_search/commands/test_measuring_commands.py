@@ -42,8 +42,8 @@ def test_a_sweep_makes_a_table_of_each_combination_and_measures_shared_shapes_on
 ) -> None:
     sizes = [(161, 225), (162, 226)]
     spaces = [Space(height=height, width=width, channels=1) for height, width in sizes]
-    each = [option for height, width in sizes for option in ("--size", f"{height}x{width}")]
-    swept = [*each, "--mode", "pytorch", "--mode", "onnxruntime", "--batch-size", 1, "--batch-size", 2]
+    size_options = [option for height, width in sizes for option in ("--size", f"{height}x{width}")]
+    swept = [*size_options, "--mode", "pytorch", "--mode", "onnxruntime", "--batch-size", 1, "--batch-size", 2]
     assert run(monkeypatch, *PROFILE, "--server", server, "--channels", "1", *swept) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" on ")[0] for line in lines] == [
@@ -84,7 +84,7 @@ def test_pictures_of_network_table_accuracy_and_predictions(
     assert run(monkeypatch, "draw", "accuracy", tmp_path / "first", tmp_path / "second", *at) == 0
     first, second, _ = capsys.readouterr().out.splitlines()
     executed = [
-        sum(item.count for item in network_spec(random_genotype(SPACE, seed)).operations) for seed in (100, 101)
+        sum(counted.count for counted in network_spec(random_genotype(SPACE, seed)).operations) for seed in (100, 101)
     ]
     assert first.endswith(f"50.00 % at {11e-3 * executed[0]:.2f} ms, measured")
     assert "60.00 % (trained on) at " in second

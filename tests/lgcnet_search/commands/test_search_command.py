@@ -35,7 +35,7 @@ def test_profile_search_and_measure(
     assert run(monkeypatch, "search", *at, *SIZE, *light, "--proxy-channels", 2, "--table", table, "--out", out) == 0
     genotype = Genotype.from_json((out / "genotype.json").read_text())
     assert genotype.space == SPACE
-    executed = sum(item.count for item in network_spec(genotype).operations)
+    executed = sum(counted.count for counted in network_spec(genotype).operations)
     history = json.loads((out / "history.json").read_text())
     assert history["table_id"] == table
     assert history["predicted_us"] == pytest.approx(11.0 * executed, rel=0.02), "as inside a network"
@@ -49,7 +49,7 @@ def test_profile_search_and_measure(
     assert run(monkeypatch, "search", *at, *SIZE, *isolated) == 0
     counts = network_spec(Genotype.from_json((alone / "genotype.json").read_text())).operations
     predicted_us = json.loads((alone / "history.json").read_text())["predicted_us"]
-    assert predicted_us == pytest.approx(10.0 * sum(item.count for item in counts))
+    assert predicted_us == pytest.approx(10.0 * sum(counted.count for counted in counts))
     again = ["search", *at, *SIZE, *light, "--proxy-channels", 2, "--table", table, "--out", out]
     assert run(monkeypatch, *again) == 2
     assert "--resume goes on with it" in capsys.readouterr().err
@@ -112,15 +112,15 @@ def test_several_targets_are_searched_by_several_processes(
     out = tmp_path / "found"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     light = ["--steps", 1, "--crop", "33x65", "--batch", 4, "--images", 2, "--workers", 0, "--train-on", "cpu"]
-    wanted = ["--sampling", "hard", "--proxy-channels", 1, "--beta", "0.001,0.02", "--isolated", "--out", out]
-    command = [*torchrun, "lgcnet_search", "search", *at, *SIZE, *light, *wanted]
+    options = ["--sampling", "hard", "--proxy-channels", 1, "--beta", "0.001,0.02", "--isolated", "--out", out]
+    command = [*torchrun, "lgcnet_search", "search", *at, *SIZE, *light, *options]
     subprocess.run(list(map(str, command)), check=True, timeout=120)
     summary = json.loads((out / "summary.json").read_text())
     assert [line["beta"] for line in summary] == [0.001, 0.02]
     for line, name in zip(summary, ("test-cpu-beta0.001", "test-cpu-beta0.02"), strict=True):
         assert line["folder"] == str(out / name)
         genotype = Genotype.from_json((out / name / "genotype.json").read_text())
-        executed = sum(item.count for item in network_spec(genotype).operations)
+        executed = sum(counted.count for counted in network_spec(genotype).operations)
         assert line["predicted_us"] == pytest.approx(10.0 * executed)
 
 

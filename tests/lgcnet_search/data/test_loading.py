@@ -46,8 +46,8 @@ def test_workers_change_nothing(cityscapes_root: Path) -> None:
 
 def test_evaluation_reads_everything_once(cityscapes_root: Path) -> None:
     data = LAYOUTS["cityscapes"].open(cityscapes_root, "train", Resized((32, 64)), full_labels=True)
-    seen = torch.cat([images for images, _ in in_order(data, 4)])
-    assert torch.equal(seen, torch.stack([data[index][0] for index in range(6)]))
+    images_read = torch.cat([images for images, _ in in_order(data, 4)])
+    assert torch.equal(images_read, torch.stack([data[index][0] for index in range(6)]))
     processes = [Computing(processes=Processes(rank, 4)) for rank in range(4)]
     assert [sum(len(images) for images, _ in in_order(data, 1, share)) for share in processes] == [2, 2, 1, 1]
 

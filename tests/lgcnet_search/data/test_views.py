@@ -28,13 +28,13 @@ def striped(height: int, width: int) -> tuple[Image.Image, Image.Image]:
 def test_image_and_label_stay_aligned(rule: ViewRule, height: int, width: int, seed: int) -> None:
     image, label = striped(height, width)
     view = rule.view((height, width), np.random.default_rng(seed))
-    seen, ids = np.asarray(view.image(image)).astype(float), np.asarray(view.label(label, IGNORE)).astype(float)
-    assert seen.shape[:2] == ids.shape == view.canvas
+    pixels, ids = np.asarray(view.image(image)).astype(float), np.asarray(view.label(label, IGNORE)).astype(float)
+    assert pixels.shape[:2] == ids.shape == view.canvas
     inside = ids != IGNORE
     assert inside.sum() == view.size[0] * view.size[1]
     # One source pixel of either picture, for nearest against bilinear.
     step = 200 / height + 200 / width + 2
-    assert np.abs(seen[..., :2].mean(axis=2) - ids)[inside].max() <= step
+    assert np.abs(pixels[..., :2].mean(axis=2) - ids)[inside].max() <= step
 
 
 def test_a_flip_mirrors() -> None:

@@ -109,12 +109,12 @@ def test_names_of_crowded_points_do_not_overlap(tmp_path: Path) -> None:
     points = [AccuracyPoint(f"network {i}", 10 + 0.1 * i, 70 + 0.1 * (i % 2)) for i in range(6)]
     far = [AccuracyPoint("slow", 30, 75), AccuracyPoint("fast", 2, 60)]
     picture = accuracy_against_latency([*points, *far], tmp_path / "accuracy.svg").read_text()
-    found = re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>network \d</text>', picture)
-    places = [(float(x), float(y)) for x, y in found]
-    assert len(places) == 6
-    for i, (x, y) in enumerate(places):
+    positions = re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>network \d</text>', picture)
+    centres = [(float(x), float(y)) for x, y in positions]
+    assert len(centres) == 6
+    for i, (x, y) in enumerate(centres):
         # In points: a name is about 44 wide and 8 high.
-        assert all(abs(x - other_x) > 40 or abs(y - other_y) > 7 for other_x, other_y in places[:i])
+        assert all(abs(x - other_x) > 40 or abs(y - other_y) > 7 for other_x, other_y in centres[:i])
 
 
 def test_the_heat_map_shows_every_row_of_a_table(tmp_path: Path) -> None:

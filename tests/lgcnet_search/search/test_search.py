@@ -44,9 +44,9 @@ def batch(images: int = 2) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("sampling", ["soft", "hard"])
 def test_search_learns_and_keeps_its_record(sampling: Sampling) -> None:
     settings = SearchSettings(steps=20, seed=1, weight_lr=(0.1, 0.1), sampling=sampling)
-    seen: list[StepRecord] = []
-    result = search(TINY, PROXY, Latencies(TABLE), [batch(4)], settings, on_step=seen.append)
-    assert tuple(seen) == result.history
+    recorded: list[StepRecord] = []
+    result = search(TINY, PROXY, Latencies(TABLE), [batch(4)], settings, on_step=recorded.append)
+    assert tuple(recorded) == result.history
     assert [record.step for record in result.history] == list(range(20))
     assert result.history[-1].cross_entropy < 0.75 * result.history[0].cross_entropy
     assert result.history[-1].temperature == pytest.approx(0.03)
@@ -75,7 +75,7 @@ def test_a_heavy_latency_loss_finds_the_fastest_network() -> None:
 
 @pytest.mark.parametrize("aggregation", get_args(Aggregation))
 def test_every_aggregation_can_be_searched(aggregation: Aggregation) -> None:
-    space, proxy = (replace(given, aggregation=aggregation) for given in (TINY, PROXY))
+    space, proxy = (replace(base, aggregation=aggregation) for base in (TINY, PROXY))
     settings = SearchSettings(steps=2, sampling="hard", guide="none", shared_cells=True)
     result = search(space, proxy, Latencies(make_table(space.operations)), [batch()], settings)
     assert result.genotype.space.aggregation == aggregation
@@ -118,16 +118,16 @@ def test_a_ceiling_that_no_network_keeps_comes_before_the_first_batch() -> None:
 
 def test_the_log_shows_the_loss_that_is_optimized(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ceiling_us = 1.5 * RandomSearch(TINY, Latencies(TABLE)).fastest_us
-    seen: dict[str, float] = {}
-    monkeypatch.setattr(SummaryWriter, "add_scalar", lambda _, name, value, __: seen.update({name: value}))
+    recorded: dict[str, float] = {}
+    monkeypatch.setattr(SummaryWriter, "add_scalar", lambda _, name, value, __: recorded.update({name: value}))
     with SearchLog(tmp_path, 1) as log:
         settings = SearchSettings(steps=1, beta=0.1, ceiling_us=ceiling_us)
         search(TINY, PROXY, Latencies(TABLE), [batch()], settings, on_step=log.step)
-    latency_us = seen["latency_us"]
+    latency_us = recorded["latency_us"]
     assert latency_us > ceiling_us
     expected = 0.1 * math.log(latency_us) + math.log(latency_us / ceiling_us)
-    assert seen["loss/latency"] == pytest.approx(expected, rel=1e-5)
-    assert seen["loss/total"] == pytest.approx(seen["loss/cross_entropy"] + expected, rel=1e-5)
+    assert recorded["loss/latency"] == pytest.approx(expected, rel=1e-5)
+    assert recorded["loss/total"] == pytest.approx(recorded["loss/cross_entropy"] + expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("sampling", ["soft", "hard"])
@@ -135,10 +135,10 @@ def test_loss_is_the_mean_over_the_pixels_that_count(sampling: Sampling) -> None
     images, targets = batch(4)
     targets[2:] = 255
     settings = SearchSettings(steps=2, sampling=sampling)
-    found = search(TINY, PROXY, Latencies(TABLE), [(images, targets)], settings)
+    result = search(TINY, PROXY, Latencies(TABLE), [(images, targets)], settings)
     targets[:, :5] = 255
     fewer = search(TINY, PROXY, Latencies(TABLE), [(images, targets)], settings)
-    assert fewer.history[0].cross_entropy == pytest.approx(found.history[0].cross_entropy, rel=0.2)
+    assert fewer.history[0].cross_entropy == pytest.approx(result.history[0].cross_entropy, rel=0.2)
     nothing = search(TINY, PROXY, Latencies(TABLE), [(images, torch.full_like(targets, 255))], settings)
     assert [record.cross_entropy for record in nothing.history] == [0, 0]
 

@@ -54,9 +54,9 @@ def test_hard_gradient_is_the_straight_through_one() -> None:
     ce = torch.nn.functional.cross_entropy(run.supernet(images, leaf), targets, ignore_index=255)
     of_ce = torch.autograd.grad(ce, leaf)
     of_latency = torch.autograd.grad(run.settings.beta * run.update.latency(leaf).log(), leaf)
-    for sampled, known in zip(leaf, of_ce, strict=True):
-        assert (known[sampled == 0] == 0).all()
-        assert (known[sampled == 1] != 0).any()
+    for sampled, gradient_of_ce in zip(leaf, of_ce, strict=True):
+        assert (gradient_of_ce[sampled == 0] == 0).all()
+        assert (gradient_of_ce[sampled == 1] != 0).any()
     parameters = list(run.architecture.parameters())
     both = [left + right for left, right in zip(of_ce, of_latency, strict=True)]
     expected = torch.autograd.grad(list(z), parameters, both)
@@ -91,9 +91,9 @@ def test_recomputation_gives_the_same_update(sampling: Sampling) -> None:
 def test_lower_precision_is_near(amp: Amp) -> None:
     full, lower = make(), make(Computing(amp=amp))
     for batch, _ in zip(batches(), range(3), strict=False):
-        expected, found = full.step([batch]), lower.step([batch])
-    assert found.cross_entropy == pytest.approx(expected.cross_entropy, rel=0.05)
-    assert found.cross_entropy != expected.cross_entropy
+        expected, record = full.step([batch]), lower.step([batch])
+    assert record.cross_entropy == pytest.approx(expected.cross_entropy, rel=0.05)
+    assert record.cross_entropy != expected.cross_entropy
 
 
 def test_channels_last_gives_the_same_update() -> None:

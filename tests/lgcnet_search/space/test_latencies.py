@@ -60,7 +60,10 @@ def calibration(table: LatencyTable = TABLE) -> Calibration:
     networks = [network_spec(random_genotype(TINY, seed)) for seed in range(12)]
 
     def cost_us(network: NetworkSpec) -> float:
-        rows = ((item.operation, item.count * table[item.operation].latency.median_us) for item in network.operations)
+        rows = (
+            (counted.operation, counted.count * table[counted.operation].latency.median_us)
+            for counted in network.operations
+        )
         return sum(cost * (0.9 if "pool" in operation.name else 1.2) for operation, cost in rows)
 
     evidence = [measured(network, cost_us(network)) for network in networks]
@@ -137,9 +140,9 @@ def test_the_network_under_a_ceiling_gives_up_what_matters_least() -> None:
     free_us = latencies.network_us(network_spec(free))
     changes = []
     for share in (0.95, 0.85):
-        found = within_ceiling(TINY, log_alpha, latencies, Ceiling(share * free_us))
-        assert latencies.network_us(network_spec(found)) <= share * free_us
-        changes.append(sum(found.choices[name] != best[name] for name in best))
+        genotype = within_ceiling(TINY, log_alpha, latencies, Ceiling(share * free_us))
+        assert latencies.network_us(network_spec(genotype)) <= share * free_us
+        changes.append(sum(genotype.choices[name] != best[name] for name in best))
     assert 0 < changes[0] <= changes[1] < len(best) / 2
 
 
@@ -151,8 +154,8 @@ def test_every_ceiling_that_a_network_keeps_is_reached(table: LatencyTable) -> N
     for edge in TINY.cell_edges:
         log_alpha[edge.name][edge.names.index(SKIP)] = 5.0
     fastest_us = RandomSearch(TINY, latencies).fastest_us
-    found = within_ceiling(TINY, log_alpha, latencies, Ceiling(fastest_us))
-    assert latencies.network_us(network_spec(found)) == pytest.approx(fastest_us)
+    genotype = within_ceiling(TINY, log_alpha, latencies, Ceiling(fastest_us))
+    assert latencies.network_us(network_spec(genotype)) == pytest.approx(fastest_us)
     with pytest.raises(CeilingTooLow):
         within_ceiling(TINY, log_alpha, latencies, Ceiling(0.999 * fastest_us))
 

@@ -45,7 +45,7 @@ def test_forward_executes_the_multiset_of_its_spec(seed: int) -> None:
         genotype = without_edges(genotype, 0, 8)
     spec = network_spec(genotype)
     count, (logits, *_) = executed(plugin.build_network(spec), torch.randn(1, 3, 97, 161))
-    assert count == {item.operation: item.count for item in spec.operations}
+    assert count == {counted.operation: counted.count for counted in spec.operations}
     assert logits.shape == (1, 19, 97, 161)
 
 
@@ -56,18 +56,20 @@ def test_odd_and_even_sizes(height: int, width: int) -> None:
     with torch.device("meta"):
         network = DerivedNetwork(genotype).eval()
         count, logits = executed(network, torch.empty(1, 3, height, width))
-    assert count == {item.operation: item.count for item in network_spec(genotype).operations}
+    assert count == {counted.operation: counted.count for counted in network_spec(genotype).operations}
     assert logits.shape == (1, 19, height, width)
 
 
 def test_only_operations_of_the_space_are_executed() -> None:
     keys = set(TINY.operations)
-    found: set[OperationSpec] = set()
+    executed_specs: set[OperationSpec] = set()
     for seed in range(60):
         genotype = random_genotype(TINY, seed)
-        found.update(item.operation for item in network_spec(without_edges(genotype, seed % 14)).operations)
-    assert found <= keys
-    assert keys <= found
+        executed_specs.update(
+            counted.operation for counted in network_spec(without_edges(genotype, seed % 14)).operations
+        )
+    assert executed_specs <= keys
+    assert keys <= executed_specs
 
 
 def test_deployed_network_equals_the_evaluated_one() -> None:

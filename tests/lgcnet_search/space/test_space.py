@@ -43,8 +43,8 @@ def test_cell_shapes(space: Space, cell: int) -> None:
 
 
 def test_stem_halves_twice(space: Space) -> None:
-    found = [(step.operation.input_shapes[0], dict(step.operation.params)) for step in space.graph.parts[:3]]  # type: ignore[union-attr]
-    assert found == [
+    stem = [(step.operation.input_shapes[0], dict(step.operation.params)) for step in space.graph.parts[:3]]  # type: ignore[union-attr]
+    assert stem == [
         ((3, 769, 1537), {"out_channels": 16, "stride": 2}),
         ((16, 385, 769), {"out_channels": 32, "stride": 2}),
         ((32, 193, 385), {"out_channels": 32, "stride": 1}),

@@ -38,22 +38,22 @@ def dataset(root: Path, size: tuple[int, int] = (32, 64)) -> SegmentationFiles:
 
 def expected(truth: list[Tensor], answers: list[Tensor]) -> dict[int, float]:
     """IoU by definition, counted class by class."""
-    true = torch.cat([item.flatten() for item in truth])
-    said = torch.cat([item.flatten() for item in answers])
-    said, true = said[true != 255], true[true != 255]
-    found = {}
+    true = torch.cat([labels.flatten() for labels in truth])
+    answered = torch.cat([labels.flatten() for labels in answers])
+    answered, true = answered[true != 255], true[true != 255]
+    iou_of = {}
     for value in range(19):
-        union = int(((true == value) | (said == value)).sum())
+        union = int(((true == value) | (answered == value)).sum())
         if union:
-            found[value] = int(((true == value) & (said == value)).sum()) / union
-    return found
+            iou_of[value] = int(((true == value) & (answered == value)).sum()) / union
+    return iou_of
 
 
 def test_scores_are_intersection_over_union(cityscapes_root: Path) -> None:
     images = dataset(cityscapes_root)
     truth = [images[index][1] for index in range(len(images))]
     assert truth[0].shape == (64, 128)
-    shifted = [item.clamp(max=18).roll(5, dims=1) for item in truth]
+    shifted = [labels.clamp(max=18).roll(5, dims=1) for labels in truth]
     scores = evaluate(Fixed(shifted), images)
     by_definition = expected(truth, shifted)
     assert {name for name, value in scores.iou.items() if value is not None} == {

@@ -39,13 +39,13 @@ def test_hard_examples_are_those_below_the_probability() -> None:
     logits = torch.tensor([4.0, 4.0, 0.0, -4.0, 9.0]).view(1, 1, 1, 5)
     logits = torch.cat([logits, torch.zeros_like(logits)], dim=1)
     targets = torch.tensor([[[0, 0, 0, 0, 255]]])
-    each = F.cross_entropy(logits, targets, ignore_index=255, reduction="none").flatten()
+    losses = F.cross_entropy(logits, targets, ignore_index=255, reduction="none").flatten()
     total, count = HardExamples(0.7, 0.1)(logits, targets)
     assert count == 2
-    assert total == pytest.approx(float(each[2] + each[3]))
+    assert total == pytest.approx(float(losses[2] + losses[3]))
     total, count = HardExamples(1e-9, 3 / 5)(logits, targets)
     assert count == 3
-    assert total == pytest.approx(float(each[2] + each[3] + each[0]))
+    assert total == pytest.approx(float(losses[2] + losses[3] + losses[0]))
     total, count = HardExamples(1e-9, 1.0)(logits, targets)
     assert count == 4
     everything = CrossEntropy()(logits, targets)
@@ -80,23 +80,25 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: py
     schedule = Schedule(7)
     whole = network()
     history = train(whole, batches(SMALL), schedule)
-    kept = Checkpoints(tmp_path / "train.pt", 2)
+    checkpoints_at = Checkpoints(tmp_path / "train.pt", 2)
     with pytest.raises(Interrupted):
-        train(network(), batches(SMALL), schedule, checkpoints=kept, on_step=interrupt)
-    seen: list[int] = []
+        train(network(), batches(SMALL), schedule, checkpoints=checkpoints_at, on_step=interrupt)
+    steps: list[int] = []
     parts = network()
-    resumed = train(parts, batches(SMALL), schedule, checkpoints=kept, on_step=lambda record: seen.append(record.step))
-    assert seen == [4, 5, 6]
+    resumed = train(
+        parts, batches(SMALL), schedule, checkpoints=checkpoints_at, on_step=lambda record: steps.append(record.step)
+    )
+    assert steps == [4, 5, 6]
     assert resumed == history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parts.state_dict()[name]), name
     with pytest.raises(CheckpointError, match=r"schedule.steps: 7 there, 8 now"):
-        train(network(), batches(SMALL), Schedule(8), checkpoints=kept)
+        train(network(), batches(SMALL), Schedule(8), checkpoints=checkpoints_at)
     with pytest.raises(CheckpointError, match=r"seed: absent there, 1 now"):
-        train(network(), batches(SMALL), schedule, checkpoints=kept, origin={"seed": 1})
+        train(network(), batches(SMALL), schedule, checkpoints=checkpoints_at, origin={"seed": 1})
     monkeypatch.setattr("lgcnet_search.training.train.space_digest", lambda: "other")
     with pytest.raises(CheckpointError, match=r"definition: \w+ there, other now"):
-        train(network(), batches(SMALL), schedule, checkpoints=kept)
+        train(network(), batches(SMALL), schedule, checkpoints=checkpoints_at)
 
 
 def test_parts_of_a_batch_give_the_update_of_the_whole() -> None:

@@ -36,11 +36,11 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_round_trip(saved: Path) -> None:
-    assert [item.name for item in saved.parent.iterdir()] == ["weights.pt"]
-    found = Weights.load(saved)
-    assert found.genotype == GENOTYPE
+    assert [path.name for path in saved.parent.iterdir()] == ["weights.pt"]
+    loaded = Weights.load(saved)
+    assert loaded.genotype == GENOTYPE
     with torch.inference_mode():
-        assert torch.equal(found.network()(images()), trained()(images()))
+        assert torch.equal(loaded.network()(images()), trained()(images()))
 
 
 def test_any_program_with_torch_reads_them(saved: Path) -> None:
