@@ -43,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(1)
     latencies_us = {}
     with torch.inference_mode():
-        for operation in Space(height=task["height"], width_px=task["width"]).operations:
+        for operation in Space(height=task["height"], width=task["width"]).operations:
             if operation.digest in task["keys"]:
                 module = plugin.build_operation(operation)
                 inputs = [torch.randn(1, *shape) for shape in operation.input_shapes]

@@ -1,8 +1,8 @@
 """How far predictions of whole networks are from what the agent measures: raw sums, a line through them, calibrated.
 
 A table and the networks are measured in processes of their own. Of the networks, some are chosen to calibrate the
-table; the others, random ones and found ones, are predicted and never used in fitting. What was measured is kept in
-`--folder` and not measured again.
+table; the others, random ones and found ones, are predicted and never used in fitting. Measurements are stored in
+`--folder` and not repeated.
 """
 
 import argparse
@@ -41,7 +41,9 @@ from latency_tables.contract import (
 from latency_tables.latencies import network_us
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.search import SearchSettings, search
-from lgcnet_search.space import digest as lgcnet
+from lgcnet_search.space import REQUIREMENT as LGCNET_REQUIREMENT
+from lgcnet_search.space import SPACE as LGCNET
+from lgcnet_search.space.digest import space_digest as lgcnet_digest
 from lgcnet_search.space.genotype import Genotype, varied_genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
@@ -81,35 +83,35 @@ class Networks:
         return self.random + self.found
 
 
-class Kept:
+class Measurements:
     """Measurements in a file of JSON lines, each written when its job ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        self.known = {one.key: one for one in map(Measurement.model_validate_json, lines)}
+        self.by_key = {measurement.key: measurement for measurement in map(Measurement.model_validate_json, lines)}
 
     def add(self, measured: dict[str, Measurement]) -> None:
-        self.known.update(measured)
+        self.by_key.update(measured)
         with self._path.open("a", encoding="utf-8") as file:
-            file.writelines(one.model_dump_json() + "\n" for one in measured.values())
+            file.writelines(measurement.model_dump_json() + "\n" for measurement in measured.values())
 
 
 def main() -> None:
-    given = _parsed()
+    options = _parsed()
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder: Path = given.folder or Path(scratch)
+        folder: Path = options.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        if given.space == "lgcnet":
-            subject = _lgcnet(given.height or 385, given.width or 769)
+        if options.space == "lgcnet":
+            subject = _lgcnet(options.height or 385, options.width or 769)
         else:
-            subject = _mobile(given.height or 224, folder / "site")
-        for mode in given.mode or ("pytorch", "onnxruntime"):
-            table, networks = _measured(subject, cast(Mode, mode), given, folder)
-            result[mode] = _report(mode, table, networks, given.calibration)
-            if given.folder:
-                _draw(folder / f"{subject.name}-{mode}", table, networks, given.calibration, result[mode])
+            subject = _mobile(options.height or 224, folder / "site")
+        for mode in options.mode or ("pytorch", "onnxruntime"):
+            table, networks = _measured(subject, cast(Mode, mode), options, folder)
+            result[mode] = _report(mode, table, networks, options.calibration)
+            if options.folder:
+                _draw(folder / f"{subject.name}-{mode}", table, networks, options.calibration, result[mode])
     finish(result)
 
 
@@ -128,58 +130,57 @@ def _parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measured(subject: Subject, mode: Mode, given: argparse.Namespace, folder: Path) -> tuple[LatencyTable, Networks]:
-    kept = Kept(folder / f"{subject.name}-{mode}.jsonl")
+def _measured(subject: Subject, mode: Mode, options: argparse.Namespace, folder: Path) -> tuple[LatencyTable, Networks]:
+    measurements = Measurements(folder / f"{subject.name}-{mode}.jsonl")
     runtime = Runtime(mode=mode, threads=1)
     standard = folder / f"standard-{mode}.json"
     agent = LocalAgent(runtime, subject.name, subject.space_digest, subject.requirement, standard=standard)
-    missing = [operation for operation in subject.operations if operation.digest not in kept.known]
+    missing = [operation for operation in subject.operations if operation.digest not in measurements.by_key]
     if missing:
-        kept.add(agent.measure(missing))
-    table = agent.table(subject.operations, kept.known)
+        measurements.add(agent.measure(missing))
+    table = agent.table(subject.operations, measurements.by_key)
 
     draw_from = random.Random(0)
     pool = [subject.sample(seed) for seed in range(POOL)]
     draw_from.shuffle(pool)
-    calibration = choose(table, pool[: POOL // 2], given.most, BASIS)
+    calibration = choose(table, pool[: POOL // 2], options.most, BASIS)
     others = sorted(pool[POOL // 2 :], key=lambda network: network_us(table, network, BASIS))
-    places = np.linspace(0, len(others) - 1, given.held_out).round().astype(int)
-    spread = [others[place] for place in places]
-    found = subject.find(table, given.found)
+    indices = np.linspace(0, len(others) - 1, options.held_out).round().astype(int)
+    spread = [others[index] for index in indices]
+    found = subject.find(table, options.found)
 
     todo = list({network.digest: network for network in calibration + spread + found}.values())
-    todo = [network for network in todo if network.digest not in kept.known]
+    todo = [network for network in todo if network.digest not in measurements.by_key]
     draw_from.shuffle(todo)
     for start in range(0, len(todo), NETWORKS_PER_JOB):
         part = todo[start : start + NETWORKS_PER_JOB]
-        kept.add(agent.measure(networks=part, effort=Effort(budget_s=given.network_s * len(part))))
+        measurements.add(agent.measure(networks=part, effort=Effort(budget_s=options.network_s * len(part))))
         print(f"{mode}: {min(start + NETWORKS_PER_JOB, len(todo))} of {len(todo)} networks", flush=True)
 
     def observed(networks: Sequence[NetworkSpec]) -> list[TimedNetwork]:
-        measured = ((network, kept.known[network.digest]) for network in networks)
-        return [TimedNetwork(network, one.normalized_us or one.latency.median_us) for network, one in measured]
+        pairs = ((network, measurements.by_key[network.digest]) for network in networks)
+        return [TimedNetwork(network, taken.normalized_us or taken.latency.median_us) for network, taken in pairs]
 
     return table, Networks(observed(calibration), observed(spread), observed(found))
 
 
 def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> dict[str, Any]:
     held_out = networks.held_out
-    measured_us = [one.measured_us for one in held_out]
-    raw_us = [network_us(table, one.network, BASIS) for one in held_out]
+    measured_us = [timed.measured_us for timed in held_out]
+    raw_us = [network_us(table, timed.network, BASIS) for timed in held_out]
     rows: list[tuple[str, PredictionFigures, float | None]] = [("raw sum", figures(raw_us, measured_us), None)]
-    chosen = _first(table, networks.calibration, count)
-    affine = _line(table, chosen)
+    affine = _line(table, _first(table, networks.calibration, count))
     rows.append((f"line through {count}", figures([affine(raw) for raw in raw_us], measured_us), None))
     for number in COUNTS:
         if number <= len(networks.calibration):
             fitted = Calibrated(table, _first(table, networks.calibration, number), BASIS)
-            estimates = [fitted.predict(one.network) for one in held_out]
+            estimates = [fitted.predict(timed.network) for timed in held_out]
             inside = [
-                estimate.low_us <= one.measured_us <= estimate.high_us
-                for estimate, one in zip(estimates, held_out, strict=True)
+                estimate.low_us <= timed.measured_us <= estimate.high_us
+                for estimate, timed in zip(estimates, held_out, strict=True)
             ]
-            found = figures([estimate.latency_us for estimate in estimates], measured_us)
-            rows.append((f"calibrated by {number}", found, sum(inside) / len(inside)))
+            errors = figures([estimate.latency_us for estimate in estimates], measured_us)
+            rows.append((f"calibrated by {number}", errors, sum(inside) / len(inside)))
     span = max(measured_us) / min(measured_us)
     show(
         f"{mode}: {len(networks.random)} random and {len(networks.found)} found networks held out, "
@@ -188,16 +189,16 @@ def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> d
         [
             [
                 name,
-                f"{one.mape:.2%}",
-                f"{one.max_rel:.2%}",
-                f"{one.within_5:.0%}",
-                "" if one.tau is None else f"{one.tau:.3f}",
+                f"{errors.mape:.2%}",
+                f"{errors.max_rel:.2%}",
+                f"{errors.within_5:.0%}",
+                "" if errors.tau is None else f"{errors.tau:.3f}",
                 "" if inside is None else f"{inside:.0%}",
             ]
-            for name, one, inside in rows
+            for name, errors, inside in rows
         ],
     )
-    by_name = {name: (one, inside) for name, one, inside in rows}
+    by_name = {name: (errors, inside) for name, errors, inside in rows}
     calibrated, coverage = by_name[f"calibrated by {count}"]
     return {
         **_short(calibrated),
@@ -220,13 +221,13 @@ def _draw(base: Path, table: LatencyTable, networks: Networks, count: int, resul
     fitted = Calibrated(table, _first(table, networks.calibration, count), BASIS)
     points = [
         Point(
-            group="random" if one in networks.random else "found",
-            measured_us=one.measured_us,
-            raw_us=network_us(table, one.network, BASIS),
-            predicted=fitted.predict(one.network),
-            launches=sum(item.count for item in one.network.operations),
+            group="random" if timed in networks.random else "found",
+            measured_us=timed.measured_us,
+            raw_us=network_us(table, timed.network, BASIS),
+            predicted=fitted.predict(timed.network),
+            launches=sum(counted.count for counted in timed.network.operations),
         )
-        for one in networks.held_out
+        for timed in networks.held_out
     ]
     predicted_and_residuals(points, base.with_name(f"{base.name}-networks.png"))
     error_by_networks(result["mape_by_networks"], base.with_name(f"{base.name}-error.png"))
@@ -234,44 +235,45 @@ def _draw(base: Path, table: LatencyTable, networks: Networks, count: int, resul
 
 def _first(table: LatencyTable, observed: Sequence[TimedNetwork], count: int) -> list[TimedNetwork]:
     """The `count` most telling ones of the networks that were measured to calibrate."""
-    by_digest = {one.network.digest: one for one in observed}
-    return [by_digest[one.digest] for one in choose(table, [one.network for one in observed], count, BASIS)]
+    by_digest = {timed.network.digest: timed for timed in observed}
+    candidates = [timed.network for timed in observed]
+    return [by_digest[network.digest] for network in choose(table, candidates, count, BASIS)]
 
 
 def _line(table: LatencyTable, observed: Sequence[TimedNetwork]) -> Callable[[float], float]:
-    raw_us = np.array([network_us(table, one.network, BASIS) for one in observed])
-    slope, constant = np.polyfit(raw_us, [one.measured_us for one in observed], 1)
+    raw_us = np.array([network_us(table, timed.network, BASIS) for timed in observed])
+    slope, constant = np.polyfit(raw_us, [timed.measured_us for timed in observed], 1)
     return lambda raw: float(slope * raw + constant)
 
 
-def _short(found: PredictionFigures) -> dict[str, float | None]:
+def _short(errors: PredictionFigures) -> dict[str, float | None]:
     return {
-        "mape": round(found.mape, 5),
-        "max_rel": round(found.max_rel, 5),
-        "tau": None if found.tau is None else round(found.tau, 4),
+        "mape": round(errors.mape, 5),
+        "max_rel": round(errors.max_rel, 5),
+        "tau": None if errors.tau is None else round(errors.tau, 4),
     }
 
 
 def _lgcnet(height: int, width: int) -> Subject:
-    space = Space(height=height, width_px=width)
+    space = Space(height=height, width=width)
 
     def sample(seed: int) -> NetworkSpec:
         return network_spec(varied_genotype(space, seed))
 
     def find(table: LatencyTable, count: int) -> list[NetworkSpec]:
         """By short searches with different weights of the latency."""
-        proxy = replace(space, height=64, width_px=128, width=4)
+        proxy = replace(space, height=64, width=128, channels=4)
         scenes = generated_scenes(32)
-        found: list[Genotype] = []
+        genotypes: list[Genotype] = []
         for number in range(count):
             settings = SearchSettings(
                 steps=20, seed=number, sampling="hard", beta=0.02 * number / max(1, count - 1), alpha_lr=0.2
             )
             batches = search_batches(scenes, space, proxy, 2, number, 0)
-            found.append(search(space, proxy, Latencies(table), batches, settings).genotype)
-        return [network_spec(genotype) for genotype in found]
+            genotypes.append(search(space, proxy, Latencies(table), batches, settings).genotype)
+        return [network_spec(genotype) for genotype in genotypes]
 
-    return Subject(lgcnet.SPACE, lgcnet.space_digest(), lgcnet.REQUIREMENT, space.operations, sample, find)
+    return Subject(LGCNET, lgcnet_digest(), LGCNET_REQUIREMENT, space.operations, sample, find)
 
 
 def _mobile(side: int, site: Path) -> Subject:

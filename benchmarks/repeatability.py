@@ -17,7 +17,8 @@ from benchmarks._common import finish, show
 from benchmarks._other_ways import WARM_UP
 from latency_tables.contract import Effort, Runtime
 from latency_tables.statistics import quantile
-from lgcnet_search.space.digest import REQUIREMENT, SPACE, space_digest
+from lgcnet_search.space import REQUIREMENT, SPACE
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.space import Space
 
 WAYS = ("fixed mean", "blocked_autorange", "adaptive_autorange")
@@ -38,7 +39,7 @@ class Benchmark:
 
     def __init__(self, height: int, width: int, keys: int | None, budget_s: float | None, traces: Path | None) -> None:
         self._size = height, width
-        operations = Space(height=height, width_px=width).operations
+        operations = Space(height=height, width=width).operations
         step = max(1, len(operations) // keys) if keys else 1
         self._operations = operations[::step][:keys]
         self.keys = [operation.digest for operation in self._operations]

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from benchmarks._common import finish, median_ratio, show
 from lgcnet_search.computing.batches import Batch
-from lgcnet_search.computing.processes import Processes
+from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.search import SearchRun, SearchSettings
 from lgcnet_search.search.update import Sampling
-from lgcnet_search.space.graph import INPUT, ZERO, Edge, Step
+from lgcnet_search.space.candidates import ZERO
+from lgcnet_search.space.graph import INPUT, Edge, Step
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.operations import build_operation
 from lgcnet_search.space.space import Space
@@ -31,8 +32,8 @@ from tests.support.tiny_spaces import make_table
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
-SMALL = (Space(height=128, width_px=256, width=4), 4)
-FULL = (Space(height=384, width_px=768, width=8), 16)
+SMALL = (Space(height=128, width=256, channels=4), 4)
+FULL = (Space(height=384, width=768, channels=8), 16)
 SCENES = 16
 FIRST_TEMPERATURE = 1.0
 """λ of every step that is timed: all candidates have weight, which is the soft step at its dearest."""
@@ -50,7 +51,7 @@ class PlainSupernet(nn.Module):
             if isinstance(part, Step):
                 self.steps[_key(part.name)] = build_operation(part.operation)
             elif isinstance(part, Edge):
-                candidates = [build_operation(item.operation) for item in part.candidates if item.operation]
+                candidates = [build_operation(operation) for operation in part.candidates.values() if operation]
                 self.edges[_key(part.name)] = nn.ModuleList(candidates)
         self.alphas = nn.ParameterDict({_key(edge.name): torch.zeros(len(edge.names)) for edge in self.graph.edges})
 
@@ -69,11 +70,11 @@ class PlainSupernet(nn.Module):
     def _mix(self, edge: Edge, x: Tensor) -> Tensor:
         weights = torch.softmax(self.alphas[_key(edge.name)], dim=0)
         operations = self.edges[_key(edge.name)].children()
-        outputs = [next(operations)(x) if item.operation else x for item in edge.candidates]
+        outputs = [next(operations)(x) if operation else x for operation in edge.candidates.values()]
         stride = 2 if outputs[0].shape != x.shape else 1
         outputs = [
-            x[:, :, ::stride, ::stride].mul(0) if item.name == ZERO else output
-            for item, output in zip(edge.candidates, outputs, strict=True)
+            x[:, :, ::stride, ::stride].mul(0) if name == ZERO else output
+            for name, output in zip(edge.names, outputs, strict=True)
         ]
         return sum(
             (w * output for w, output in zip(weights[1:], outputs[1:], strict=True)), start=weights[0] * outputs[0]
@@ -102,11 +103,11 @@ def plain_step(proxy: Space, batch: Batch) -> Callable[[], None]:
 
 def our_step(proxy: Space, batch: Batch, sampling: Sampling, recompute: bool = False) -> Callable[[], None]:
     """The search's own step; every one at the first temperature."""
-    deployed = replace(proxy, height=769, width_px=1537, width=8)
+    deployed = replace(proxy, height=769, width=1537, channels=8)
     settings = SearchSettings(
         steps=1000, sampling=sampling, recompute=recompute, temperature=(FIRST_TEMPERATURE, FIRST_TEMPERATURE)
     )
-    run = SearchRun(deployed, proxy, Latencies(make_table(deployed.operations)), settings, DEVICE, Processes())
+    run = SearchRun(deployed, proxy, Latencies(make_table(deployed.operations)), settings, Computing(DEVICE))
 
     def step() -> None:
         run.step([batch])
@@ -116,7 +117,7 @@ def our_step(proxy: Space, batch: Batch, sampling: Sampling, recompute: bool = F
 
 def candidates_alone(proxy: Space, images: int) -> Callable[[], None]:
     """Forward and backward of each candidate of each edge, its own weights, one after another."""
-    specs = [item.operation for edge in proxy.graph.edges for item in edge.candidates if item.operation]
+    specs = [operation for edge in proxy.graph.edges for operation in edge.candidates.values() if operation]
     modules = [build_operation(spec).to(DEVICE).train() for spec in specs]
     shapes = {spec.input_shapes[0] for spec in specs}
     inputs = {shape: torch.randn(images, *shape, device=DEVICE, requires_grad=True) for shape in shapes}
@@ -124,7 +125,7 @@ def candidates_alone(proxy: Space, images: int) -> Callable[[], None]:
         outputs = [torch.randn_like(module(inputs[module.spec.input_shapes[0]])) for module in modules]
     gradients = {output.shape: output for output in outputs}
 
-    def each() -> None:
+    def run() -> None:
         for module in modules:
             value = inputs[module.spec.input_shapes[0]]
             output = module(value)
@@ -132,7 +133,7 @@ def candidates_alone(proxy: Space, images: int) -> Callable[[], None]:
             value.grad = None
             module.zero_grad()
 
-    return each
+    return run
 
 
 def seconds(work: Callable[[], None]) -> float:
@@ -156,7 +157,7 @@ def rounds(works: Sequence[Callable[[], None]], count: int) -> list[list[float]]
 
 def make_batch(proxy: Space, images: int) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    targets = torch.randint(0, proxy.classes, (images, proxy.height, proxy.width_px), generator=generator)
+    targets = torch.randint(0, proxy.classes, (images, proxy.height, proxy.width), generator=generator)
     return torch.randn(images, *proxy.input_shape, generator=generator).to(DEVICE), targets.to(DEVICE)
 
 
@@ -167,7 +168,7 @@ def peak_bytes(kind: str, full: bool) -> int:
 
 
 def report_memory(kind: str, proxy: Space, images: int) -> None:
-    tiny = replace(proxy, height=33, width_px=65, width=1)
+    tiny = replace(proxy, height=33, width=65, channels=1)
     our_step(tiny, make_batch(tiny, 2), "soft")()  # what libraries load once is not the step's
     batch = make_batch(proxy, images)
     if kind == "plain":
@@ -212,7 +213,7 @@ def data_wait(proxy: Space, images: int, steps: int = 8) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--full", action="store_true", help="width 8, batch 16, crop 384×768 (default on CUDA)")
+    parser.add_argument("--full", action="store_true", help="8 channels, batch 16, crop 384×768 (default on CUDA)")
     parser.add_argument("--memory", choices=["soft", "hard", "recompute", "plain"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -234,7 +235,7 @@ def main() -> None:
     soft_s, alone_s, hard_s, plain_s, recompute_s = (statistics.median(column) for column in zip(*times, strict=True))
     memory = {kind: peak_bytes(kind, full) for kind in ("soft", "hard", "plain", "recompute")}
     show(
-        f"{proxy.height}×{proxy.width_px}, width {proxy.width}, batch {images}, on {DEVICE.type}",
+        f"{proxy.height}×{proxy.width}, {proxy.channels} channels, batch {images}, on {DEVICE.type}",
         ["step", "seconds", "MiB beside the weights"],
         [
             ["soft", f"{soft_s:.3f}", f"{memory['soft'] / 2**20:.0f}"],
@@ -245,12 +246,12 @@ def main() -> None:
         ],
     )
 
-    few, small = 2, replace(proxy, height=proxy.height // 2, width_px=proxy.width_px // 2)
+    few, small = 2, replace(proxy, height=proxy.height // 2, width=proxy.width // 2)
     sizes = [
         ("6 cells", replace(proxy, cells=6, reductions=(1, 4), fused=(0, 3, 5))),
         ("10 cells", replace(proxy, cells=10, reductions=(1, 6), fused=(0, 5, 9))),
         ("14 cells", proxy),
-        (f"14 cells, {small.height}×{small.width_px}", small),
+        (f"14 cells, {small.height}×{small.width}", small),
     ]
     lines = []
     for name, size in sizes:

@@ -25,6 +25,7 @@ from deploy.summary import Summary, show
 from latency_tables.client import LutClient, LutError, ServerUnavailable
 from latency_tables.contract import Device, Effort, Job, LatencyTable, MissingRows, NetworkResult, Runtime
 from lgcnet_search import jobs
+from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.report import draw_result, write_result
@@ -43,7 +44,7 @@ PROFILING_S = 120.0
 CALIBRATING_S = 90.0
 SEARCHING_S = 150.0
 MEASURING_S = 25.0
-NETWORK_BLOCKS = 9
+LEAST_BLOCKS = 6
 PACE_STEPS = 4
 
 
@@ -72,7 +73,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=100, help="updates of the search (default 100)")
     parser.add_argument("--images", type=int, default=64, help="street scenes to generate (default 64)")
     parser.add_argument("--crop", type=int, nargs=2, default=(128, 256), metavar=("H", "W"), help="the search's crop")
-    parser.add_argument("--proxy-width", type=int, default=4, help="width multiplier of the supernet (default 4)")
+    parser.add_argument("--proxy-channels", type=int, default=4, help="channels of the supernet (default 4)")
     parser.add_argument(
         "--budget", type=float, metavar="S", default=PROFILING_S, help="seconds for profiling (default 120)"
     )
@@ -153,12 +154,12 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
 def _plan(options: argparse.Namespace) -> "_Plan":
     try:
-        space = Space(height=options.height, width_px=options.width)
+        space = Space(height=options.height, width=options.width)
         return _Plan(
             space=space,
-            proxy=replace(space, height=options.crop[0], width_px=options.crop[1], width=options.proxy_width),
+            proxy=replace(space, height=options.crop[0], width=options.crop[1], channels=options.proxy_channels),
             settings=SearchSettings(steps=options.steps, seed=options.seed, alpha_lr=ALPHA_LR),
-            profiling=Effort(budget_s=options.budget),
+            profiling=Effort(min_blocks=LEAST_BLOCKS, budget_s=options.budget),
             networks=options.networks,
             images=options.images,
         )
@@ -211,7 +212,7 @@ def _calibrate(target: _Target, plan: _Plan, table: LatencyTable, stages: Stages
     if not plan.networks:
         return Latencies(table)
     with stages("calibrating", f"calibrating with {plan.networks} networks") as advance:
-        effort = Effort(min_blocks=NETWORK_BLOCKS, budget_s=CALIBRATING_S)
+        effort = Effort(min_blocks=LEAST_BLOCKS, budget_s=CALIBRATING_S)
         return Latencies(
             table,
             jobs.calibrate(target.client, plan.space, table, plan.networks, target.following(advance), effort=effort),
@@ -222,11 +223,11 @@ def _search(target: _Target, plan: _Plan, latencies: Latencies, stages: Stages) 
     """The search on generated street scenes, in as many of its steps as its time allows."""
     with stages("scenes", "drawing street scenes") as advance:
         scenes = generated_scenes(plan.images, advance)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    computing = Computing(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def searched(settings: SearchSettings, on_step: Callable[[StepRecord], None]) -> SearchResult:
         batches = search_batches(scenes, plan.space, plan.proxy, BATCH, settings.seed, 1)
-        return search(plan.space, plan.proxy, latencies, batches, settings, device, on_step)
+        return search(plan.space, plan.proxy, latencies, batches, settings, computing, on_step)
 
     with stages("searching", "searching") as advance:
         settings = _affordable(plan.settings, searched)
@@ -255,7 +256,7 @@ def _affordable(
 def _measure(target: _Target, result: SearchResult, stages: Stages) -> NetworkResult:
     """The derived network, end to end, by the agent that made the table."""
     with stages("measuring", "measuring the derived network") as advance:
-        effort = Effort(min_blocks=NETWORK_BLOCKS, budget_s=MEASURING_S)
+        effort = Effort(min_blocks=LEAST_BLOCKS, budget_s=MEASURING_S)
         job = jobs.submit_measurement(target.client, [result.genotype], target.device, target.runtime, effort)
         (network,) = jobs.measured(
             target.client, job, [result.genotype], target.device, target.runtime, target.following(advance)

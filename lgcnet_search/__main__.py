@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -20,34 +21,12 @@ from lgcnet_search.commands import (
     search,
     training,
 )
-from lgcnet_search.commands.common import UsageError
-from lgcnet_search.computing.checkpoint import CheckpointError
-from lgcnet_search.data.errors import DataError
-from lgcnet_search.search.ceiling import CeilingTooLow
-from lgcnet_search.search.random_search import TooFast
-from lgcnet_search.search.search import SearchError
-from lgcnet_search.space.genotype import GenotypeError
-from lgcnet_search.training.export import ExportError
-from lgcnet_search.training.train import TrainingError
-from lgcnet_search.training.weights import WeightsError
+from lgcnet_search.errors import Refused
 
 EXIT_REFUSED = 2
-REFUSALS = (
-    UsageError,
-    LutError,
-    MissingRows,
-    jobs.AgentError,
-    GenotypeError,
-    CeilingTooLow,
-    TooFast,
-    DataError,
-    SearchError,
-    CheckpointError,
-    TrainingError,
-    WeightsError,
-    ExportError,
-    OSError,
-)
+OPTION_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
+"""What typer raises for an option that it refuses, whichever version."""
+REFUSALS = (Refused, LutError, MissingRows, jobs.AgentError, OSError)
 
 cli = typer.Typer(
     help="Searches segmentation networks for a device, with the latencies that its agent measured.",
@@ -73,12 +52,19 @@ cli.add_typer(drawing.cli, name="draw")
 
 
 def main() -> None:
-    """The command; whatever is wrong with input, server or data becomes one line and exit code 2."""
+    """The command; whatever is wrong with options, input, server or data becomes one line and exit code 2."""
     try:
-        cli()
+        code = cli(standalone_mode=False)
+    except OPTION_ERROR as error:
+        _refuse(error.format_message())  # type: ignore[attr-defined]
     except REFUSALS as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"lgcnet-search: {error}", markup=False)
-        sys.exit(EXIT_REFUSED)
+        _refuse(error)
+    sys.exit(code or 0)
+
+
+def _refuse(reason: object) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"lgcnet-search: {reason}", markup=False)
+    sys.exit(EXIT_REFUSED)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from latency_tables.contract import (
     Runtime,
 )
 from latency_tables.latencies import basis_of
-from lgcnet_search.space.digest import REQUIREMENT, SPACE, space_digest
+from lgcnet_search.space import REQUIREMENT, SPACE
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype, varied_genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
@@ -36,6 +37,7 @@ CALIBRATION_NETWORKS = 8
 CANDIDATES = 200
 """Networks that those to be measured are chosen from."""
 NETWORK_S = 12.0
+NETWORK_BLOCKS = 18
 
 
 class AgentError(RuntimeError):
@@ -103,7 +105,12 @@ def require_calibrating(networks: int) -> None:
 
 
 def calibrate(
-    client: LutClient, space: Space, table: LatencyTable, count: int, on_job: OnJob | None = None
+    client: LutClient,
+    space: Space,
+    table: LatencyTable,
+    count: int,
+    on_job: OnJob | None = None,
+    effort: Effort | None = None,
 ) -> Calibration:
     """Have random networks measured on the table's device, those that tell it the most; what it learned from them.
 
@@ -113,7 +120,12 @@ def calibrate(
     require_calibrating(count)
     candidates = [network_spec(varied_genotype(space, seed)) for seed in range(CANDIDATES)]
     chosen = tuple(choose(table, candidates, count, basis_of(table)))
-    request = _request(table.device, table.runtime, Effort(budget_s=NETWORK_S * count), networks=chosen)
+    request = _request(
+        table.device,
+        table.runtime,
+        effort or Effort(min_blocks=NETWORK_BLOCKS, budget_s=NETWORK_S * count),
+        networks=chosen,
+    )
     client.wait_for_job(client.submit_job(request).id, on_job)
     for summary in client.calibrations(table.id):
         if summary.card.networks >= count:

@@ -19,13 +19,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 SMALL = (
-    "--device cpu --height 65 --width 129 --budget 5 --steps 3 --images 4 --networks 3 --crop 64 128 --proxy-width 2"
+    "--device cpu --height 65 --width 129 --budget 5 --steps 3 --images 4 --networks 3 --crop 64 128 --proxy-channels 2"
 )
 # What makes a command of the tour small enough for a test.
 SHORTER = {
     "lgcnet-search profile": " --height 49 --width 97 --budget 3 --calibrate 3",
     "lgcnet-search calibrate": " --height 49 --width 97 --networks 4",
-    "lgcnet-search search": " --height 65 --width 129 --steps 2 --images 4 --crop 64x128 --proxy-width 2",
+    "lgcnet-search search": " --height 65 --width 129 --steps 2 --images 4 --crop 64x128 --proxy-channels 2",
     "lgcnet-search finetune": " --size 65x129 --images 4 --held-out 2 --epochs 1 --batch 2",
     "lgcnet-search evaluate": " --images 4 --held-out 2",
 }
@@ -189,7 +189,7 @@ def test_the_tour(stack: Stack) -> None:
 
 def test_the_python_example(stack: Stack) -> None:
     (example,) = _blocks("python")
-    small = stack.here(example).replace("Space()", "Space(height=65, width_px=129)")
+    small = stack.here(example).replace("Space()", "Space(height=65, width=129)")
     python = ROOT / ".venv" / "bin" / "python"
     done = subprocess.run(
         [str(python), "-c", small], cwd=ROOT, capture_output=True, text=True, check=False, timeout=WAIT_S

@@ -22,7 +22,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class Arm:
-    """A row of a table: how its networks come about; what is not given is the paper's own setting.
+    """A row of a table: how its networks come about; defaults are the paper's own settings.
 
     A `drawn` network is random, not searched: among all that reach `fps_floor`, or among those whose predicted
     latency is at most that of the fastest network of the arm `no_slower_than`, or among all.
@@ -43,7 +43,7 @@ class Arm:
     at_least: int = 1
     """Seeds that this arm has even where fewer are asked for."""
     trained: bool = True
-    """False: only its predicted latency is wanted."""
+    """False: only its latency is predicted."""
     sweep: bool = False
     """One of several weights of the latency loss: a point of a curve; the label is β."""
 
@@ -69,7 +69,7 @@ class Ablation:
     def with_floor(self, fps: float) -> "Ablation":
         """The same with another floor for its fast random networks: 100 FPS is a Titan Xp's. Raises ValueError."""
         if not (math.isfinite(fps) and fps > 0):
-            raise ValueError(f"fps_floor: {fps} given, a finite number above 0 is needed")
+            raise ValueError(f"fps_floor: {fps} is not a finite number above 0")
         if all(arm.fps_floor is None for arm in self.arms):
             raise ValueError(f"fps_floor: {self.name} has none; only {TABLE_7.name} does")
         return replace(
@@ -196,11 +196,7 @@ GENERATED = Ablation(
 )
 """Not in the paper: its claims at a size that two CPU cores do in an hour. β is swept by predicted latency."""
 
-ABLATIONS = {item.name: item for item in (TABLE_6, TABLE_7, TABLE_8, TABLE_9, TABLE_10, TABLE_11, FIGURE_7, GENERATED)}
-
-
-def ablation_named(name: str) -> Ablation:
-    """Raises ValueError that names those there are."""
-    if name not in ABLATIONS:
-        raise ValueError(f"ablation: {name!r} is unknown; there are {', '.join(ABLATIONS)}")
-    return ABLATIONS[name]
+ABLATIONS = {
+    ablation.name: ablation
+    for ablation in (TABLE_6, TABLE_7, TABLE_8, TABLE_9, TABLE_10, TABLE_11, FIGURE_7, GENERATED)
+}

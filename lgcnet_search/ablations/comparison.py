@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from lgcnet_search import plots
 from lgcnet_search.ablations.arms import GENERATED
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.tables import Row, Spread, markdown, rows_of, settings
+from lgcnet_search.plots.charts import latency_against_beta
 
 
 def write_section(study: Study, outcomes: Sequence[Outcome]) -> list[Path]:
     """Write results.md beside the tables, and sweep.png; returns their paths."""
     rows = {row.arm: row for row in rows_of(GENERATED, outcomes)}
     swept = _sweep(rows)
-    picture = plots.latency_against_beta(
+    picture = latency_against_beta(
         [(f"{beta:g}", row.latency_ms.mean, row.latency_ms.deviation or 0.0) for beta, row in swept],
         study.out / "sweep.png",
         "Predicted latency of what is found",

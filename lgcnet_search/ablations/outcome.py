@@ -37,14 +37,14 @@ class Outcome:
 
     @classmethod
     def load(cls, folder: Path, origin: Mapping[str, Any]) -> "Outcome | None":
-        """What is there, None if nothing is. Raises CheckpointError where it follows from something else."""
+        """The folder's outcome, None without one. Raises CheckpointError where it follows from something else."""
         path = folder / RESULT
         try:
             content = json.loads(path.read_text("utf-8"))
-            found, outcome = content["origin"], cls(**content["outcome"])
+            there, outcome = content["origin"], cls(**content["outcome"])
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged ({error}); remove it, and its network is made again") from error
-        require_same(path, found, json.loads(canonical_json(origin)))
+        require_same(path, there, json.loads(canonical_json(origin)))
         return outcome

@@ -1,15 +1,12 @@
 """How much is spent on the networks of an ablation: the paper's scale, and one for two CPU cores."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from lgcnet_search.computing.precision import Amp
+from lgcnet_search.data.views import Size
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.space import Space
-
-Size = tuple[int, int]
-"""Height, width in pixels."""
 
 
 @dataclass(frozen=True)
@@ -24,46 +21,43 @@ class Scale:
     search_batch: int = 16
     crop: Size = (384, 768)
     """What the supernet is trained on."""
-    proxy_width: int = 8
+    proxy_channels: int = 8
     sampling: Sampling = "soft"
     alpha_lr: float = 1e-3
     train_steps: int = 74_375
     """200 epochs of 2975 images, 8 at once."""
     train_batch: int = 8
     train_crop: Size = (769, 769)
-    train_width: int = 8
+    train_channels: int = 8
     learning_rate: float = 0.01
     input_size: Size = (769, 1537)
     """What images are resized to: in training before they are cropped, in evaluation as they are."""
-    amp: Amp = "none"
 
     def __post_init__(self) -> None:
         for name in ("search_steps", "search_batch", "train_steps", "train_batch"):
             least = 2 if name.endswith("batch") else 1
             if getattr(self, name) < least:
-                raise ValueError(f"{name}: {getattr(self, name)} given, at least {least} is needed")
-        for name, known in (("sampling", get_args(Sampling)), ("amp", get_args(Amp))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: {getattr(self, name)!r} given, it may be {', '.join(known)}")
+                raise ValueError(f"{name}: {getattr(self, name)} is not at least {least}")
+        if self.sampling not in get_args(Sampling):
+            raise ValueError(f"sampling: {self.sampling!r} is none of {', '.join(get_args(Sampling))}")
         for name in ("crop", "train_crop", "input_size"):
-            height, width_px = getattr(self, name)
-            _check(name, height=height, width_px=width_px)
-        for name in ("proxy_width", "train_width"):
-            _check(name, width=getattr(self, name))
+            height, width = getattr(self, name)
+            _check(name, height=height, width=width)
+        for name in ("proxy_channels", "train_channels"):
+            _check(name, channels=getattr(self, name))
         for name in ("alpha_lr", "learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ValueError(f"{name}: {getattr(self, name)} given, a finite number above 0 is needed")
+                raise ValueError(f"{name}: {getattr(self, name)} is not a finite number above 0")
 
-    def with_(self, **given: Any) -> "Scale":
-        """This scale with everything that is not None in its place."""
-        known = {item.name: getattr(self, item.name) for item in fields(self)}
-        return Scale(**{**known, **{name: value for name, value in given.items() if value is not None}})
+    def with_(self, **changes: Any) -> "Scale":
+        """This scale with every change that is not None."""
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
-def _check(name: str, **given: Any) -> None:
-    """Whether a space can have that."""
+def _check(name: str, **fields: Any) -> None:
+    """Raises ValueError for what no space can have."""
     try:
-        Space(**given)
+        Space(**fields)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -74,13 +68,13 @@ SMALL = Scale(
     search_steps=500,
     search_batch=8,
     crop=(64, 128),
-    proxy_width=4,
+    proxy_channels=4,
     sampling="hard",
     alpha_lr=0.01,
     train_steps=3000,
     train_batch=8,
     train_crop=(64, 128),
-    train_width=4,
+    train_channels=4,
     learning_rate=0.1,
     input_size=(128, 256),
 )
@@ -90,10 +84,3 @@ Few steps ask for faster learning rates: α of 0.01 moves as far in 500 steps as
 """
 
 SCALES = {"paper": PAPER, "small": SMALL}
-
-
-def scale_named(name: str) -> Scale:
-    """Raises ValueError that names those there are."""
-    if name not in SCALES:
-        raise ValueError(f"scale: {name!r} is unknown; there are {', '.join(SCALES)}")
-    return SCALES[name]

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lgcnet_search import plots
 from lgcnet_search.ablations.arms import Ablation, Arm, Printed
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.outcome import Outcome
-from lgcnet_search.ablations.scale import Size
+from lgcnet_search.data.views import Size
+from lgcnet_search.plots.charts import AccuracyPoint, accuracy_against_latency
 
 
 class Spread(NamedTuple):
@@ -88,13 +88,13 @@ def settings(study: Study) -> str:
     scale, table = study.scale, study.table
     return (
         f"Latency and FPS are predicted from the table of {table.device.name} "
-        f"({table.runtime}) at {study.space.height}×{study.space.width_px}. "
-        f"Searches on {study.data.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
-        f"{_size(scale.crop)} at width {scale.proxy_width}, {scale.sampling} sampling. Every network is then trained "
-        f"from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} crops of "
-        f"{_size(scale.train_crop)} of pictures at {_size(scale.input_size)}, and evaluated on the val "
-        f"split, which was not trained on. Params, latency: width {study.space.width}; mIoU: width "
-        f"{scale.train_width}. ± is the standard deviation over seeds."
+        f"({table.runtime}) at {study.space.height}×{study.space.width}. "
+        f"Searches on {study.data.root.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
+        f"{_size(scale.crop)} with {scale.proxy_channels} channels, {scale.sampling} sampling. Every network is then "
+        f"trained from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} "
+        f"crops of {_size(scale.train_crop)} of pictures at {_size(scale.input_size)}, and evaluated on the "
+        f"{study.data.layout.held_out} split, which was not trained on. Params, latency: {study.space.channels} "
+        f"channels; mIoU: {scale.train_channels} channels. ± is the standard deviation over seeds."
     )
 
 
@@ -102,9 +102,11 @@ def write_tables(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) 
     """Write NAME.md, NAME.csv, NAME.json and, where networks were trained, NAME.png; returns their paths."""
     rows = rows_of(ablation, outcomes)
     base = study.out / ablation.name
-    text, table, everything = (base.with_name(f"{ablation.name}.{suffix}") for suffix in ("md", "csv", "json"))
-    text.write_text(f"{ablation.title}\n\n{settings(study)}\n\n{markdown(ablation, rows)}", "utf-8")
-    with table.open("w", newline="", encoding="utf-8") as file:
+    markdown_path, csv_path, json_path = (
+        base.with_name(f"{ablation.name}.{suffix}") for suffix in ("md", "csv", "json")
+    )
+    markdown_path.write_text(f"{ablation.title}\n\n{settings(study)}\n\n{markdown(ablation, rows)}", "utf-8")
+    with csv_path.open("w", newline="", encoding="utf-8") as file:
         records = [_record(row) for row in rows]
         writer = csv.DictWriter(file, fieldnames=list(records[0]))
         writer.writeheader()
@@ -118,12 +120,12 @@ def write_tables(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) 
         "table_digest": study.table.digest,
         "space": asdict(study.space),
         "scale": asdict(study.scale),
-        "data": str(study.data),
+        "data": str(study.data.root),
         "rows": [_record(row) for row in rows],
         "networks": [asdict(outcome) for outcome in outcomes],
     }
-    everything.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    return [text, table, everything, *draw(ablation, study, outcomes)]
+    json_path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    return [markdown_path, csv_path, json_path, *draw(ablation, study, outcomes)]
 
 
 def draw(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) -> list[Path]:
@@ -134,17 +136,17 @@ def draw(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) -> list[
         if row.miou_percent is None:
             continue
         if row.arm in sweep:
-            points.append(plots.Result(sweep[row.arm], row.latency_ms.mean, row.miou_percent.mean, "β sweep"))
+            points.append(AccuracyPoint(sweep[row.arm], row.latency_ms.mean, row.miou_percent.mean, "β sweep"))
         else:
             points += [
-                plots.Result("", outcome.predicted_us / 1000, 100 * outcome.miou, row.label)
+                AccuracyPoint("", outcome.predicted_us / 1000, 100 * outcome.miou, row.label)
                 for outcome in outcomes
                 if outcome.arm == row.arm and outcome.miou is not None
             ]
     if not points:
         return []
     path = study.out / f"{ablation.name}.png"
-    return [plots.accuracy_against_latency(points, path, ablation.title, sweeps={"β sweep"})]
+    return [accuracy_against_latency(points, path, ablation.title, sweeps={"β sweep"})]
 
 
 def _record(row: Row) -> dict[str, str | int | float | None]:

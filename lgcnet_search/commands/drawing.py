@@ -6,20 +6,18 @@ from typing import Annotated
 
 import typer
 
-from lgcnet_search import jobs, plots
-from lgcnet_search.commands.common import GenotypeFile, UsageError
-from lgcnet_search.commands.server import (
-    DeviceName,
-    ModeName,
-    PrecisionName,
-    Server,
-    Threads,
-    Token,
-    connected,
-    target_of,
+from lgcnet_search import jobs
+from lgcnet_search.commands.groups import grouped
+from lgcnet_search.commands.options import DeviceOptions, GenotypeFile, UsageError
+from lgcnet_search.plots.charts import (
+    AccuracyPoint,
+    PredictedPoint,
+    accuracy_against_latency,
+    predicted_against_measured,
 )
 from lgcnet_search.search.report import draw_genotype, draw_table
-from lgcnet_search.space.digest import SPACE, space_digest
+from lgcnet_search.space import SPACE
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.training.report import TRAINED_ON
 from lgcnet_search.training.weights import Weights
@@ -36,84 +34,71 @@ def network(genotype: GenotypeFile, out: Out = Path("runs")) -> None:
 
 
 @cli.command()
+@grouped
 def table(
-    server: Server,
-    device: DeviceName = None,
-    mode: ModeName = "pytorch",
-    precision: PrecisionName = "fp32",
-    threads: Threads = None,
+    asked: DeviceOptions,
     out: Out = Path("runs"),
-    token: Token = None,
 ) -> None:
     """A device's newest table as a heat map of operations and inputs: table.png."""
-    with connected(server, token) as client:
-        found = jobs.table_of(client, *target_of(client, device, mode, precision, threads))
-    typer.echo(draw_table(found, out))
+    with asked.connected() as client:
+        typer.echo(draw_table(asked.newest_table(client), out))
 
 
 @cli.command()
+@grouped
 def accuracy(
     folders: Annotated[list[Path], typer.Argument(help="Folders of finetune: weights.pt and scores.json.")],
-    server: Server,
-    device: DeviceName = None,
-    mode: ModeName = "pytorch",
-    precision: PrecisionName = "fp32",
-    threads: Threads = None,
+    asked: DeviceOptions,
     out: Out = Path("runs"),
-    token: Token = None,
 ) -> None:
     """Trained networks by mIoU and latency (Fig. 1): accuracy.png.
 
     Latencies are measured ones where an agent has measured the network, else the sum of the device's newest table.
     """
     points = []
-    with connected(server, token) as client:
-        target, runtime = target_of(client, device, mode, precision, threads)
+    with asked.connected() as client:
+        device, runtime = asked.target(client)
         for folder in folders:
             genotype = Weights.load(folder / "weights.pt").genotype
-            latency_us, measured = jobs.latency_of(client, genotype, target, runtime)
+            latency_us, measured = jobs.latency_of(client, genotype, device, runtime)
             miou, trained_on = _miou(folder / "scores.json")
             percent = 100 * miou
             doubt = f" ({TRAINED_ON})" if trained_on else ""
             how = "measured" if measured else "predicted"
-            points.append(plots.Result(f"{folder.name}{doubt}", latency_us / 1000, percent, how))
+            points.append(AccuracyPoint(f"{folder.name}{doubt}", latency_us / 1000, percent, how))
             typer.echo(f"{folder}: {percent:.2f} %{doubt} at {latency_us / 1000:.2f} ms, {how}")
-    typer.echo(plots.accuracy_against_latency(points, out / "accuracy.png", f"{target.name}, {runtime.mode}"))
+    typer.echo(accuracy_against_latency(points, out / "accuracy.png", f"{device.name}, {runtime.mode}"))
 
 
 @cli.command()
+@grouped
 def predictions(
-    server: Server,
-    device: DeviceName = None,
-    mode: ModeName = "pytorch",
-    precision: PrecisionName = "fp32",
-    threads: Threads = None,
+    asked: DeviceOptions,
     out: Out = Path("runs"),
-    token: Token = None,
 ) -> None:
     """Every network that a device measured: predicted against measured latency, predictions.png.
 
     Calibrated predictions where the table has a calibration, else sums of its rows.
     """
     points = []
-    with connected(server, token) as client:
-        target, runtime = target_of(client, device, mode, precision, threads)
+    with asked.connected() as client:
+        device, runtime = asked.target(client)
         for record in client.networks():
             if (record.network.space, record.network.space_digest) != (SPACE, space_digest()):
                 continue
-            result = jobs.newest_result(record, target, runtime)
+            result = jobs.newest_result(record, device, runtime)
             predicted_us = result and (result.predicted_us or result.raw_us)
             if result and predicted_us:
                 # The interval is of the samples; measured_us is of the machine's standard state.
                 scale = result.measured_us / result.measured.median_us
                 low_us, high_us = scale * result.measured.low_us, scale * result.measured.high_us
-                points.append(plots.Prediction(record.id[:6], predicted_us, result.measured_us, low_us, high_us))
+                points.append(PredictedPoint(record.id[:6], predicted_us, result.measured_us, low_us, high_us))
     if not points:
         raise UsageError(
-            f"device: {target.name} has measured no network that a table of it predicts; "
+            f"device: {device.name} has measured no network that a table of it predicts; "
             "run lgcnet-search profile and measure"
         )
-    typer.echo(plots.predicted_against_measured(points, out / "predictions.png", f"{target.name}, {runtime.mode}"))
+    typer.echo(predicted_against_measured(points, out / "predictions.png", f"{device.name}, {runtime.mode}"))
 
 
 def _miou(path: Path) -> tuple[float, bool]:

@@ -7,38 +7,24 @@ import typer
 
 from latency_tables.contract import NetworkResult
 from lgcnet_search import jobs
-from lgcnet_search.commands.server import (
-    DeviceNames,
-    ModeName,
-    PrecisionName,
-    Server,
-    Threads,
-    Token,
-    connected,
-    following_job,
-    target_of,
-)
+from lgcnet_search.commands.groups import grouped
+from lgcnet_search.commands.options import DevicesOptions, following_job
 from lgcnet_search.space.genotype import Genotype
 
 
+@grouped
 def measure(
     genotypes: Annotated[list[Path], typer.Argument(help="genotype.json of a search; several are interleaved.")],
-    server: Server,
-    device: DeviceNames = None,
-    mode: ModeName = "pytorch",
-    precision: PrecisionName = "fp32",
-    threads: Threads = None,
-    token: Token = None,
+    asked: DevicesOptions,
 ) -> None:
     """Have agents measure networks end to end; prints predicted beside measured latencies."""
     networks = [Genotype.load(path) for path in genotypes]
-    wanted: list[str | None] = [*device] if device else [None]
-    with connected(server, token) as client:
-        on = [target_of(client, name, mode, precision, threads) for name in wanted]
-        queued = [jobs.submit_measurement(client, networks, target, runtime) for target, runtime in on]
-        for (target, runtime), job in zip(on, queued, strict=True):
-            with following_job(f"measuring on {target.name}") as on_job:
-                results = jobs.measured(client, job, networks, target, runtime, on_job)
+    with asked.connected() as client:
+        targets = asked.targets(client)
+        queued = [jobs.submit_measurement(client, networks, device, runtime) for device, runtime in targets]
+        for (device, runtime), job in zip(targets, queued, strict=True):
+            with following_job(f"measuring on {device.name}") as on_job:
+                results = jobs.measured(client, job, networks, device, runtime, on_job)
             for path, result in zip(genotypes, results, strict=True):
                 if len(genotypes) > 1:
                     typer.echo(path)
@@ -46,15 +32,15 @@ def measure(
 
 
 def show(result: NetworkResult) -> None:
-    """A network's latency, and beside it what it is compared with. The median is of the state the machine was in."""
-    ran = result.measured
+    """A network's latency and, below it, the predictions. The median is of the state that the machine was in."""
+    latency = result.measured
     typer.echo(
         f"measured  {result.measured_us / 1000:8.2f} ms on {result.device.name}, "
         f"{1e6 * result.runtime.batch_size / result.measured_us:.1f} FPS"
     )
     typer.echo(
-        f"as it ran {ran.median_us / 1000:8.2f} ms, the median "
-        f"(95 %: {ran.low_us / 1000:.2f} to {ran.high_us / 1000:.2f})"
+        f"as it ran {latency.median_us / 1000:8.2f} ms, the median "
+        f"(95 %: {latency.low_us / 1000:.2f} to {latency.high_us / 1000:.2f})"
     )
     if result.raw_us is None:
         typer.echo("predicted: no table of this device and runtime has all its operations; run lgcnet-search profile")

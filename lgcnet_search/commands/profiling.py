@@ -1,44 +1,36 @@
 """lgcnet-search profile: have agents measure what tables hold, for any number of sizes, modes, precisions, batches."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
 from latency_tables.client import JobFailed, LutClient
 from latency_tables.contract import Device, Effort, Job, Mode, OperationSpec, Precision, Runtime
 from lgcnet_search import jobs
-from lgcnet_search.ablations.arms import ABLATIONS, ablation_named
+from lgcnet_search.ablations.arms import ABLATIONS
 from lgcnet_search.commands.calibrating import card_line
-from lgcnet_search.commands.common import (
-    Channels,
-    Classes,
-    Height,
-    Width,
-    progress_bar,
+from lgcnet_search.commands.groups import grouped
+from lgcnet_search.commands.options import (
+    AblationName,
+    Server,
+    SpaceOptions,
+    Threads,
+    Token,
+    following_job,
     size_of,
-    space_of,
     usage,
 )
-from lgcnet_search.commands.server import DeviceNames, Server, Threads, Token, connected, following_job
+from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.space.space import Space
-
-Sizes = Annotated[
-    list[str] | None, typer.Option("--size", help="HEIGHTxWIDTH; may be repeated; left out: --height and --width.")
-]
-Modes = Annotated[
-    list[str], typer.Option("--mode", help="pytorch, pytorch-graph, onnxruntime or tensorrt; may be repeated.")
-]
-Precisions = Annotated[list[str], typer.Option("--precision", help="fp32, tf32, fp16, bf16 or int8; may be repeated.")]
-BatchSizes = Annotated[list[int], typer.Option("--batch-size", help="Images at once; may be repeated.")]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One table to be made."""
+class Planned:
+    """A table to be made."""
 
     device: Device
     runtime: Runtime
@@ -46,30 +38,61 @@ class Wanted:
     operations: tuple[OperationSpec, ...]
 
     def __str__(self) -> str:
-        return f"{self.space.height}×{self.space.width_px}, {self.runtime} on {self.device.name}"
+        return f"{self.space.height}×{self.space.width}, {self.runtime} on {self.device.name}"
 
 
+@dataclass(frozen=True)
+class SweepOptions:
+    """What tables are made for: every combination of these."""
+
+    server: Server
+    device: Annotated[
+        list[str] | None, typer.Option(help="UUID or name; may be repeated; left out: the only one there is.")
+    ] = None
+    size: Annotated[
+        list[str] | None, typer.Option(help="HEIGHTxWIDTH; may be repeated; left out: --height and --width.")
+    ] = None
+    mode: Annotated[
+        list[str] | None, typer.Option(help=f"{', '.join(get_args(Mode))}; may be repeated; left out: pytorch.")
+    ] = None
+    precision: Annotated[
+        list[str] | None, typer.Option(help=f"{', '.join(get_args(Precision))}; may be repeated; left out: fp32.")
+    ] = None
+    batch_size: Annotated[list[int] | None, typer.Option(help="Images at once; may be repeated; left out: 1.")] = None
+    threads: Threads = None
+    token: Token = None
+
+    def spaces(self, options: SpaceOptions) -> list[Space]:
+        """One space for each size, in the order given."""
+        sizes = [size_of("size", text) for text in self.size or ()]
+        return [options.space(size) for size in dict.fromkeys(sizes)] or [options.space()]
+
+    def plans(self, client: LutClient, spaces: Sequence[tuple[Space, tuple[OperationSpec, ...]]]) -> list[Planned]:
+        """Every combination, once."""
+        devices = [jobs.find_device(client, name) for name in self.device or (None,)]
+        modes, precisions, batch_sizes = self.mode or ["pytorch"], self.precision or ["fp32"], self.batch_size or [1]
+        with usage():
+            runtimes = [
+                # typer has no lists of literals; the runtime refuses what is none.
+                (device, jobs.runtime_on(device, cast(Mode, mode), cast(Precision, precision), batch, self.threads))
+                for device, mode, precision, batch in product(devices, modes, precisions, batch_sizes)
+            ]
+        return [
+            Planned(device, runtime, space, operations)
+            for (device, runtime), (space, operations) in product(dict.fromkeys(runtimes), spaces)
+        ]
+
+
+@grouped
 def profile(
-    server: Server,
-    device: DeviceNames = None,
-    size: Sizes = None,
-    mode: Modes = ["pytorch"],  # noqa: B006 (typer reads it)
-    precision: Precisions = ["fp32"],  # noqa: B006
-    batch_size: BatchSizes = [1],  # noqa: B006
-    threads: Threads = None,
+    sweep: SweepOptions,
+    space: SpaceOptions,
     budget: Annotated[float | None, typer.Option(help="Seconds for each table; left out: until converged.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure doubtful operations again.")] = False,
     calibrate: Annotated[
         int, typer.Option(help="Networks to measure end to end, so that the table knows its error; 0: none.", min=0)
     ] = jobs.CALIBRATION_NETWORKS,
-    ablation: Annotated[
-        str | None, typer.Option(help=f"Also what the arms of one need: {', '.join(ABLATIONS)}.")
-    ] = None,
-    height: Height = 769,
-    width: Width = 1537,
-    channels: Channels = 8,
-    classes: Classes = 19,
-    token: Token = None,
+    ablation: Annotated[AblationName | None, typer.Option(help="Also what the arms of this one need.")] = None,
 ) -> None:
     """Have agents measure every operation of the space; prints a line for each table, with its id.
 
@@ -78,83 +101,55 @@ def profile(
     """
     if calibrate:
         jobs.require_calibrating(calibrate)
-    sizes = [size_of("size", text) for text in size or ()] or [(height, width)]
-    spaces = [space_of(*pixels, channels, classes) for pixels in dict.fromkeys(sizes)]
+    spaces = sweep.spaces(space)
+    operations = [ABLATIONS[ablation].operations(space) if ablation else space.operations for space in spaces]
     with usage():
-        needed = ablation_named(ablation).operations if ablation else _operations
         effort = Effort(budget_s=budget)
-    with connected(server, token) as client:
-        wanted = _wanted(client, device, mode, precision, batch_size, threads, spaces, needed)
+        client = LutClient(sweep.server, sweep.token)
+    with client:
+        plans = sweep.plans(client, list(zip(spaces, operations, strict=True)))
         queued = [
-            (one, jobs.submit_profile(client, one.operations, one.device, one.runtime, effort, again=again))
-            for one in wanted
+            (plan, jobs.submit_profile(client, plan.operations, plan.device, plan.runtime, effort, again=again))
+            for plan in plans
         ]
         with _following_all([job for _, job in queued]) as on_job:
-            failed = [reason for one, job in queued if (reason := _finish(client, one, job, on_job))]
-        for one in wanted if calibrate and not failed else ():
-            _calibrate(client, one, calibrate)
-    if failed:
-        raise jobs.AgentError(f"{len(failed)} of {len(queued)} tables could not be made. {'; '.join(failed)}")
+            failures = [failure for plan, job in queued if (failure := _finish(client, plan, job, on_job))]
+        for plan in plans if calibrate and not failures else ():
+            _calibrate(client, plan, calibrate)
+    if failures:
+        raise jobs.AgentError(f"{len(failures)} of {len(queued)} tables could not be made. {'; '.join(failures)}")
 
 
-def _finish(client: LutClient, one: Wanted, job: Job, on_job: jobs.OnJob) -> str:
-    """Wait for a table and print its line; why there is none, else nothing."""
+def _finish(client: LutClient, plan: Planned, job: Job, on_job: jobs.OnJob) -> str:
+    """Wait for a table and print its line; returns why there is none, else nothing."""
     try:
         table = jobs.finished_table(client, job, on_job)
     except JobFailed as error:
-        return f"{one}: {error}"
-    doubtful = sum(not table[operation].quality.sound for operation in one.operations)
+        return f"{plan}: {error}"
+    doubtful = sum(not table[operation].quality.sound for operation in plan.operations)
     for warning in table.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{one}: {len(one.operations)} operations, {doubtful} of them doubtful; table {table.id}")
+    typer.echo(f"{plan}: {len(plan.operations)} operations, {doubtful} of them doubtful; table {table.id}")
     return ""
 
 
-def _calibrate(client: LutClient, one: Wanted, networks: int) -> None:
-    table = jobs.table_of(client, one.device, one.runtime)
+def _calibrate(client: LutClient, plan: Planned, networks: int) -> None:
+    table = jobs.table_of(client, plan.device, plan.runtime)
     with following_job(f"measuring {networks} networks") as on_job:
-        calibration = jobs.calibrate(client, one.space, table, networks, on_job)
-    typer.echo(f"{one}: {card_line(calibration.card)}")
-
-
-def _wanted(
-    client: LutClient,
-    devices: Sequence[str] | None,
-    modes: Sequence[str],
-    precisions: Sequence[str],
-    batch_sizes: Sequence[int],
-    threads: int | None,
-    spaces: Sequence[Space],
-    needed: Callable[[Space], tuple[OperationSpec, ...]],
-) -> list[Wanted]:
-    """Every combination, once."""
-    found = [jobs.find_device(client, name) for name in devices or (None,)]
-    with usage():
-        runtimes = [
-            (device, jobs.runtime_on(device, cast(Mode, mode), cast(Precision, precision), batch, threads))
-            for device, mode, precision, batch in product(found, modes, precisions, batch_sizes)
-        ]
-    return [
-        Wanted(device, runtime, space, needed(space))
-        for (device, runtime), space in product(dict.fromkeys(runtimes), spaces)
-    ]
-
-
-def _operations(space: Space) -> tuple[OperationSpec, ...]:
-    return space.operations
+        calibration = jobs.calibrate(client, plan.space, table, networks, on_job)
+    typer.echo(f"{plan}: {card_line(calibration.card)}")
 
 
 @contextmanager
 def _following_all(queued: Sequence[Job]) -> Iterator[jobs.OnJob]:
     """One bar over all jobs."""
     latest = {job.id: job for job in queued}
-    with progress_bar(f"{len(queued)} table(s)", None) as (progress, task):
+    with progress_bar(f"{len(queued)} table(s)", None) as show:
 
         def on_job(job: Job) -> None:
             latest[job.id] = job
             waiting = all(other.state == "queued" for other in latest.values() if other.state != "done")
-            progress.update(
-                task,
+            show(
                 total=sum(other.progress.total for other in latest.values()),
                 completed=sum(other.progress.done for other in latest.values()),
                 note="waiting for an agent" if waiting and job.state == "queued" else "",

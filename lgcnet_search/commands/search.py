@@ -1,223 +1,194 @@
 """lgcnet-search search: networks for devices, each with its own table."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any
 from uuid import UUID
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from lgcnet_search import jobs
-from lgcnet_search.commands.common import (
-    Accumulate,
-    AmpName,
-    BatchSize,
-    Channels,
-    ChannelsLast,
-    Classes,
-    Height,
+from lgcnet_search.commands.groups import grouped
+from lgcnet_search.commands.options import (
+    Data,
+    DevicesOptions,
     Images,
-    Resume,
-    SaveEvery,
-    Seed,
-    TrainOn,
+    RunOptions,
+    SpaceOptions,
     UsageError,
-    Width,
-    Workers,
-    drawn_scenes,
+    data_folder,
     number_of,
-    progress_bar,
-    proxy_of,
-    refuse_earlier,
-    share_of,
-    space_of,
-    torch_device,
+    size_of,
     usage,
 )
-from lgcnet_search.commands.server import (
-    DeviceNames,
-    ModeName,
-    PrecisionName,
-    Server,
-    Threads,
-    Token,
-    connected,
-    target_of,
-)
-from lgcnet_search.computing.batches import Batches
-from lgcnet_search.computing.checkpoint import Checkpoints
-from lgcnet_search.computing.precision import Amp
-from lgcnet_search.computing.processes import Processes, launched
-from lgcnet_search.data.loading import shares
-from lgcnet_search.data.sources import GENERATED, search_data
-from lgcnet_search.search.ceiling import Ceiling
+from lgcnet_search.computing.how import Computing
+from lgcnet_search.computing.progress import progress_bar
+from lgcnet_search.data.sources import GENERATED, DataFolder
+from lgcnet_search.search.ceiling import Ceiling, margin
 from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.report import draw_result, write_result
-from lgcnet_search.search.search import SearchSettings, StepRecord, search
-from lgcnet_search.search.targets import Found, Target, targets, write_summary
+from lgcnet_search.search.search import SearchSettings, StepRecord
+from lgcnet_search.search.targets import Target, targets, write_summary
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
 
-def run(
-    server: Server,
-    device: DeviceNames = None,
-    mode: ModeName = "pytorch",
-    precision: PrecisionName = "fp32",
-    threads: Threads = None,
-    table: Annotated[UUID | None, typer.Option(help="Table to use; left out: each device's newest.")] = None,
-    data: Annotated[str, typer.Option(help="A Cityscapes folder, or 'generated' for street scenes.")] = GENERATED,
-    images: Images = 200,
-    steps: Annotated[int, typer.Option(help="Updates.")] = 400,
-    crop: Annotated[str, typer.Option(help="HEIGHTxWIDTH that the supernet is trained at.")] = "128x256",
-    proxy_width: Annotated[int, typer.Option(help="The supernet's width multiplier.")] = 8,
-    batch: BatchSize = 4,
-    accumulate: Accumulate = 1,
-    beta: Annotated[str, typer.Option(help="Weight of log(LAT) in the loss (Eq. 10); several: 0.001,0.005.")] = "0.005",
-    ceiling_ms: Annotated[float | None, typer.Option(help="What the network may take at most.")] = None,
-    quantile: Annotated[
-        float, typer.Option(help="With which probability it stays under the ceiling; needs a calibrated table.")
-    ] = 0.5,
+@dataclass(frozen=True)
+class LatencyOptions(DevicesOptions):
+    """The devices to search for, and which of their latencies count."""
+
+    table: Annotated[UUID | None, typer.Option(help="Table to use; left out: each device's newest.")] = None
     isolated: Annotated[
         bool, typer.Option(help="Latencies as measured alone, also where the table knows those inside a network.")
-    ] = False,
-    sampling: Annotated[str, typer.Option(help="soft: all candidates, weighted; hard: the sampled ones.")] = "soft",
-    amp: AmpName = "none",
-    channels_last: ChannelsLast = False,
-    recompute: Annotated[bool, typer.Option(help="Less memory: run each cell again in the backward pass.")] = False,
-    seed: Seed = 0,
-    workers: Workers = 1,
-    train_on: TrainOn = "auto",
+    ] = False
+
+    def latencies(self) -> list[Latencies]:
+        """Those of every device. Raises UsageError, LutError, AgentError."""
+        if self.table and len(self.device or ()) > 1:
+            raise UsageError("table: one was given for several devices; leave it out to use each device's newest")
+        with self.connected() as client:
+            if self.table and not self.device:
+                tables = [client.table(self.table)]
+            else:
+                tables = [jobs.table_of(client, *target, self.table) for target in self.targets(client)]
+            return [jobs.latencies_of(client, table, self.isolated) for table in tables]
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How networks are searched."""
+
+    steps: Annotated[int, typer.Option(help="Updates.")] = 400
+    crop: Annotated[str, typer.Option(help="HEIGHTxWIDTH that the supernet is trained at.")] = "128x256"
+    proxy_channels: Annotated[int, typer.Option(help="The supernet's channels at full resolution.")] = 8
+    beta: Annotated[str, typer.Option(help="Weight of log(LAT) in the loss (Eq. 10); several: 0.001,0.005.")] = "0.005"
+    ceiling_ms: Annotated[float | None, typer.Option(help="What the network may take at most.")] = None
+    quantile: Annotated[
+        float, typer.Option(help="With which probability it stays under the ceiling; needs a calibrated table.")
+    ] = 0.5
+    sampling: Annotated[Sampling, typer.Option(help="soft: all candidates, weighted; hard: the sampled ones.")] = "soft"
+    recompute: Annotated[bool, typer.Option(help="Less memory: run each cell again in the backward pass.")] = False
+
+    def proxy(self, space: Space) -> Space:
+        """The space at the size and with the channels that its supernet is trained at."""
+        height, width = size_of("crop", self.crop)
+        with usage("crop, proxy-channels: "):
+            return replace(space, height=height, width=width, channels=self.proxy_channels)
+
+    def settings(self, seed: int) -> list[SearchSettings]:
+        """One for each beta."""
+        with usage():
+            settings = SearchSettings(
+                steps=self.steps,
+                ceiling_us=None if self.ceiling_ms is None else 1000 * self.ceiling_ms,
+                quantile=self.quantile,
+                seed=seed,
+                sampling=self.sampling,
+                recompute=self.recompute,
+            )
+            return [replace(settings, beta=number_of("beta", text)) for text in self.beta.split(",")]
+
+
+@grouped
+def run(
+    asked: LatencyOptions,
+    search: SearchOptions,
+    how: RunOptions,
+    space: SpaceOptions,
+    data: Data = GENERATED,
+    images: Images = 200,
     out: Annotated[Path, typer.Option(help="Folder for the genotype, the history and the pictures.")] = Path("runs"),
-    resume: Resume = False,
-    save_every: SaveEvery = 50,
-    height: Height = 769,
-    width: Width = 1537,
-    channels: Channels = 8,
-    classes: Classes = 19,
-    token: Token = None,
 ) -> None:
     """Search a network for each device and beta; writes genotype.json, history.json and pictures to OUT.
 
     Several targets get a folder each in OUT, and summary.json. Under torchrun, the processes share each batch.
     """
-    space = space_of(height, width, channels, classes)
-    proxy = proxy_of(space, crop, proxy_width)
+    searched = space.space()
+    proxy = search.proxy(searched)
+    settings = search.settings(how.seed)
+    with how.begun() as computing:
+        processes = computing.processes
+        devices = processes.from_first(asked.latencies() if processes.first else [])
+        for latencies in devices:
+            _require(searched, latencies, settings[0])
+        todo = targets(devices, [setting.beta for setting in settings], out)
+        how.make_folders([target.checkpoint for target in todo], processes)
+        folder = data_folder(data, space.layout, images, 0, processes)
+        summaries = [_search(target, searched, proxy, folder, settings[0], how, computing) for target in todo]
+        if processes.first and len(todo) > 1:
+            _show(summaries, write_summary(summaries, out))
+
+
+def _require(space: Space, latencies: Latencies, settings: SearchSettings) -> None:
+    """Raises what would end the search of this table, before data are made: MissingRows, CeilingTooLow, UsageError."""
+    latencies.table.require(space.operations)
     with usage():
-        settings = SearchSettings(
-            steps=steps,
-            ceiling_us=None if ceiling_ms is None else 1000 * ceiling_ms,
-            quantile=quantile,
-            seed=seed,
-            sampling=cast(Sampling, sampling),
-            accumulate=accumulate,
-            amp=cast(Amp, amp),
-            channels_last=channels_last,
-            recompute=recompute,
-        )
-        betas = [replace(settings, beta=number_of("beta", text)).beta for text in beta.split(",")]
-    with launched(torch_device(train_on)) as (processes, training):
-        share = share_of(batch, processes.count * accumulate)
-
-        def devices() -> list[Latencies]:
-            if table and len(device or ()) > 1:
-                raise UsageError("table: one was given for several devices; leave it out to use each device's newest")
-            with connected(server, token) as client:
-                if table and not device:
-                    return [jobs.latencies_of(client, client.table(table), isolated)]
-                wanted: list[str | None] = [*device] if device else [None]
-                on = [target_of(client, name, mode, precision, threads) for name in wanted]
-                found = [jobs.table_of(client, target, runtime, table) for target, runtime in on]
-                return [jobs.latencies_of(client, one, isolated) for one in found]
-
-        todo = targets(processes.from_first(devices() if processes.first else []), betas, out)
-        for target in todo:
-            target.latencies.table.require(space.operations)
-            with usage():
-                target.latencies.margin(quantile)
-                if settings.ceiling_us is not None:
-                    Ceiling.reachable(space, target.latencies, settings.ceiling_us, quantile)
-        _prepare_folders(todo, resume, processes)
-        root = Path(data)
-        if data == GENERATED:
-            root = processes.from_first(drawn_scenes(images) if processes.first else root)
-        pictures = search_data(root, space, proxy, seed)
-        batches = shares(pictures, share, seed=seed, workers=workers, processes=processes)
-        lines = []
-        for target in todo:
-            own = replace(settings, beta=target.beta)
-            described = f"{root}, {batch} images in an update"
-            line = _search_one(target, space, proxy, own, batches, described, training, processes, save_every)
-            lines.append(line)
-        if processes.first and len(lines) > 1:
-            _show_summary(lines, write_summary(lines, out))
+        margin(latencies, settings.quantile)
+        if settings.ceiling_us is not None:
+            Ceiling.reachable(space, latencies, settings.ceiling_us, settings.quantile)
 
 
-def _search_one(
+def _search(
     target: Target,
     space: Space,
     proxy: Space,
+    data: DataFolder,
     settings: SearchSettings,
-    batches: Batches,
-    data: str,
-    training: torch.device,
-    processes: Processes,
-    save_every: int,
-) -> Found:
-    snapshot_every = max(1, settings.steps // 100)
-    described = f"searching for {target.latencies.table.device.name}, beta {target.beta:g}"
+    how: RunOptions,
+    computing: Computing,
+) -> dict[str, Any]:
+    """Search with a progress bar and a log, write and draw the result; returns the target's summary."""
+    first = computing.processes.first
+    name = target.latencies.table.device.name
     with (
-        progress_bar(described, settings.steps, shown=processes.first) as (progress, task),
-        SearchLog(target.folder / "tensorboard", snapshot_every) as log,
+        progress_bar(f"searching for {name}, beta {target.beta:g}", settings.steps, shown=first) as show,
+        SearchLog(target.folder / "tensorboard", max(1, settings.steps // 100)) as log,
     ):
 
         def on_step(record: StepRecord) -> None:
-            if not processes.first:
-                return
-            log.step(record)
-            text = f"CE {record.cross_entropy:.3f}  LAT {record.latency_us / 1000:.2f} ms  λ {record.temperature:.2f}"
-            progress.update(task, completed=record.step + 1, note=text)
+            if first:
+                log.step(record)
+                latency = f"LAT {record.latency_us / 1000:.2f} ms  λ {record.temperature:.2f}"
+                show(completed=record.step + 1, note=f"CE {record.cross_entropy:.3f}  {latency}")
 
-        result = search(
+        result = target.search(
             space,
             proxy,
-            target.latencies,
-            batches,
+            data,
+            how.batch,
             settings,
-            training,
-            on_step,
-            processes=processes,
-            checkpoints=Checkpoints(target.checkpoint, save_every, data),
+            computing,
+            how.save_every,
+            on_step=on_step,
             on_architecture=log.architecture,
         )
-    found = Found.of(target, result)
-    if processes.first:
-        written = write_result(result, target.latencies, target.folder)
+    summary = target.summary(result)
+    if first:
+        path = write_result(result, target.latencies, target.folder)
         draw_result(result, target.latencies.table, target.folder)
         typer.echo(
-            f"{written}: {result.predicted_us / 1000:.2f} ms predicted on {found.device}, "
-            f"{found.parameters / 1e6:.2f} M parameters"
+            f"{path}: {result.predicted_us / 1000:.2f} ms predicted on {name}, "
+            f"{summary['parameters'] / 1e6:.2f} M parameters"
         )
-    return found
+    return summary
 
 
-def _prepare_folders(todo: list[Target], resume: bool, processes: Processes) -> None:
-    if not processes.first:
-        return
-    for target in todo:
-        refuse_earlier(target.checkpoint, resume)
-        target.folder.mkdir(parents=True, exist_ok=True)
-
-
-def _show_summary(lines: list[Found], written: Path) -> None:
+def _show(summaries: Sequence[dict[str, Any]], path: Path) -> None:
     table = Table("device", "runtime", "beta", "predicted ms", "M parameters", "CE", "folder", box=None)
-    for line in lines:
-        numbers = (f"{line.predicted_us / 1000:.2f}", f"{line.parameters / 1e6:.2f}", f"{line.cross_entropy:.3f}")
-        table.add_row(line.device, line.runtime, f"{line.beta:g}", *numbers, line.folder)
+    for line in summaries:
+        table.add_row(
+            line["device"],
+            line["runtime"],
+            f"{line['beta']:g}",
+            f"{line['predicted_us'] / 1000:.2f}",
+            f"{line['parameters'] / 1e6:.2f}",
+            f"{line['cross_entropy']:.3f}",
+            line["folder"],
+        )
     console = Console(highlight=False)
     console.print(table)
-    console.print(str(written), soft_wrap=True)
+    console.print(str(path), soft_wrap=True)

@@ -5,8 +5,11 @@ from itertools import islice
 
 from torch import Tensor
 
+IGNORE = 255
+"""The target of pixels that neither losses nor metrics count."""
+
 Batch = tuple[Tensor, Tensor]
-"""Images N×3×H×W in float32; targets in int64: N×H×W with 255 where nothing is to be learned, or N classes."""
+"""Images N×3×H×W in float32; targets in int64: N×H×W with IGNORE where there is nothing to learn, or N classes."""
 
 Batches = Iterable[Batch] | Callable[[int], Iterable[Batch]]
 """Batches, gone through again when they end; or a function from the number of batches already used to the rest."""
@@ -21,10 +24,10 @@ def batches_from(batches: Batches, used: int) -> Iterator[Batch]:
 
 def next_batches(source: Iterator[Batch], count: int, step: int, steps: int) -> list[Batch]:
     """The next `count` batches, for an update after `step` of `steps`. Raises ValueError where they end early."""
-    given = list(islice(source, count))
-    if len(given) < count:
+    batches = list(islice(source, count))
+    if len(batches) < count:
         raise ValueError(f"batches: they ended at step {step} of {steps}")
-    return given
+    return batches
 
 
 def _repeated(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -11,31 +11,32 @@ import torch
 
 from latency_tables.whole_files import write_whole
 from lgcnet_search.computing.processes import Processes
+from lgcnet_search.errors import Refused
 
 MAGIC = b"lgcnet-checkpoint-2\n"
 _HEADER = len(MAGIC) + hashlib.sha256().digest_size
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(Refused):
     """A checkpoint that cannot be continued from; the message says why, and the way out."""
 
 
-def require_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raises CheckpointError naming what differs between the run that wrote `path` and the one that is wanted."""
-    wrong = [
-        f"{name}: {found.get(name, 'absent')} there, {wanted.get(name, 'absent')} now"
-        for name in dict.fromkeys((*found, *wanted))
-        if found.get(name) != wanted.get(name)
+def require_same(path: Path, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises CheckpointError naming what differs between the run that wrote `path` and this one."""
+    differences = [
+        f"{name}: {there.get(name, 'absent')} there, {now.get(name, 'absent')} now"
+        for name in dict.fromkeys((*there, *now))
+        if there.get(name) != now.get(name)
     ]
-    if wrong:
+    if differences:
         raise CheckpointError(
-            f"{path} belongs to another run ({'; '.join(wrong)}); give what was given there, or another folder"
+            f"{path} belongs to another run ({'; '.join(differences)}); repeat its options, or take another folder"
         )
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`origin` says what the run is (plain values by name); `state` is what it needs to go on (tensors and values)."""
+    """What the run is, as plain values by name (`origin`), and what it needs to go on (`state`)."""
 
     origin: Mapping[str, Any]
     state: Mapping[str, Any]
@@ -50,9 +51,9 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path, origin: Mapping[str, Any]) -> "Checkpoint":
         """Read a checkpoint of the run that `origin` describes. Raises CheckpointError, OSError."""
-        found = cls._read(path)
-        require_same(path, found.origin, origin)
-        return found
+        checkpoint = cls._read(path)
+        require_same(path, checkpoint.origin, origin)
+        return checkpoint
 
     @classmethod
     def _read(cls, path: Path) -> "Checkpoint":
@@ -67,23 +68,23 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a run keeps its state, and after how many steps. `data` says what the batches are."""
+    """A run's file, and after how many steps it is written. `data` says what the batches are."""
 
     path: Path
     every: int
     data: str = ""
 
-    def found(self, origin: Mapping[str, Any], processes: Processes) -> Mapping[str, Any] | None:
-        """The state that the first process finds there, in every process. Raises CheckpointError."""
-        there = processes.first and self.path.exists()
-        checkpoint = processes.from_first(Checkpoint.load(self.path, self._with_data(origin)) if there else None)
+    def load(self, origin: Mapping[str, Any], processes: Processes) -> Mapping[str, Any] | None:
+        """The state in the first process's file, in every process; None without a file. Raises CheckpointError."""
+        exists = processes.first and self.path.exists()
+        checkpoint = processes.from_first(Checkpoint.load(self.path, self._with_data(origin)) if exists else None)
         return checkpoint.state if checkpoint else None
 
     def due(self, step: int, last: int, processes: Processes) -> bool:
-        """Whether this process keeps the state after `step` of `last` steps."""
+        """Whether this process saves the state after `step` of `last` steps."""
         return processes.first and (step % self.every == 0 or step >= last)
 
-    def keep(self, origin: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    def save(self, origin: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         Checkpoint(self._with_data(origin), state).save(self.path)
 
     def _with_data(self, origin: Mapping[str, Any]) -> dict[str, Any]:

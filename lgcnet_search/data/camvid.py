@@ -1,39 +1,34 @@
 """CamVid as the SegNet tutorial lays it out: <root>/{train,val,test}/ and <root>/{train,val,test}annot/."""
 
 from pathlib import Path
-from typing import Literal
 
-from lgcnet_search.data.errors import DataError
-from lgcnet_search.data.labels import CAMVID
-from lgcnet_search.data.segmentation import Files, SegmentationFiles, folder
-from lgcnet_search.data.views import ViewRule
+from lgcnet_search.computing.batches import IGNORE
+from lgcnet_search.data.labels import Label, LabelTable
+from lgcnet_search.data.segmentation import Files, folder, labelled
+
+# The 11 classes and the void of the SegNet tutorial's CamVid; there the id is the train id.
+LABELS = LabelTable(
+    "CamVid",
+    (
+        Label(0, "sky", 0, (128, 128, 128)),
+        Label(1, "building", 1, (128, 0, 0)),
+        Label(2, "pole", 2, (192, 192, 128)),
+        Label(3, "road", 3, (128, 64, 128)),
+        Label(4, "pavement", 4, (60, 40, 222)),
+        Label(5, "tree", 5, (128, 128, 0)),
+        Label(6, "sign", 6, (192, 128, 128)),
+        Label(7, "fence", 7, (64, 64, 128)),
+        Label(8, "car", 8, (64, 0, 128)),
+        Label(9, "pedestrian", 9, (64, 64, 0)),
+        Label(10, "bicyclist", 10, (0, 128, 192)),
+        Label(11, "void", IGNORE, (0, 0, 0)),
+    ),
+)
 
 
-class CamVid(SegmentationFiles):
-    """One split with 11 classes; `trainval` is both, as papers train on. Raises DataError as Cityscapes does."""
-
-    def __init__(
-        self,
-        root: Path,
-        split: Literal["train", "val", "test", "trainval"],
-        views: ViewRule,
-        *,
-        full_labels: bool = False,
-        seed: int = 0,
-    ) -> None:
-        splits = ("train", "val") if split == "trainval" else (split,)
-        files = [item for part in splits for item in _list_files(root, part)]
-        super().__init__(files, CAMVID, views, full_labels=full_labels, seed=seed)
-
-
-def _list_files(root: Path, split: str) -> list[Files]:
-    layout = f"{root}/{split}/<name>.png with {root}/{split}annot/<name>.png (ids 0–10, 11 is void)"
-    images = folder(root / split, root, layout)
-    labels = folder(root / f"{split}annot", root, layout)
-    files = [Files(image, labels / image.name) for image in sorted(images.glob("*.png"))]
-    if not files:
-        raise DataError(f"no images under {images}. Expected layout: {layout}")
-    for item in files:
-        if not item.label.is_file():
-            raise DataError(f"{item.image} has no label file: expected {item.label}")
-    return files
+def list_files(root: Path, split: str) -> list[Files]:
+    """All image and label files of train, val or test, sorted by name. Raises DataError."""
+    expected = f"{root}/{split}/<name>.png with {root}/{split}annot/<name>.png (ids 0–10, 11 is void)"
+    images = folder(root / split, root, expected)
+    labels = folder(root / f"{split}annot", root, expected)
+    return labelled((Files(image, labels / image.name) for image in sorted(images.glob("*.png"))), images, expected)

@@ -9,8 +9,7 @@ from filelock import FileLock
 from PIL import Image
 
 from latency_tables.whole_files import write_whole
-from lgcnet_search.data.cityscapes import list_files
-from lgcnet_search.data.labels import CITYSCAPES
+from lgcnet_search.data.cityscapes import LABELS, list_files
 from lgcnet_search.data.segmentation import open_picture, open_rgb
 from street_scenes.files import MANIFEST
 
@@ -25,7 +24,7 @@ def cut(scenes: Path, root: Path, seed: int = 0) -> Path:
     as long as the scenes' manifest and how they are cut are the same, else `root` is cleared. Returns `root`. Raises
     DataError, OSError where the scenes have no manifest.
     """
-    ids = {label.id: label.name.replace(" ", "_") for label in CITYSCAPES.evaluated}
+    ids = {label.id: label.name.replace(" ", "_") for label in LABELS.evaluated}
     recipe = f"{SIDE} {PER_SCENE} {seed}\n" + (scenes / MANIFEST).read_text()
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"):

@@ -21,9 +21,9 @@ class ImageNet(Dataset[tuple[Tensor, int]]):
     """
 
     def __init__(self, root: Path, split: Literal["train", "val"], views: ViewRule, *, seed: int = 0) -> None:
-        layout = f"{root}/{split}/<class>/<name>.JPEG (sort val into class folders too)"
-        base = folder(root / split, root, layout)
-        self.classes = tuple(sorted(item.name for item in base.iterdir() if item.is_dir()))
+        expected = f"{root}/{split}/<class>/<name>.JPEG (sort val into class folders too)"
+        base = folder(root / split, root, expected)
+        self.classes = tuple(sorted(entry.name for entry in base.iterdir() if entry.is_dir()))
         self.files = tuple(
             (path, target)
             for target, name in enumerate(self.classes)
@@ -31,7 +31,7 @@ class ImageNet(Dataset[tuple[Tensor, int]]):
             if path.suffix.lower() in SUFFIXES
         )
         if not self.files:
-            raise DataError(f"no class folders with images under {base}. Expected layout: {layout}")
+            raise DataError(f"no class folders with images under {base}. Expected layout: {expected}")
         self.views = views
         self.seed = seed
 

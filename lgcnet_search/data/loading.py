@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lgcnet_search.computing.processes import Processes
+from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.data.errors import DataError
 
 
@@ -68,16 +68,20 @@ def endless(
 
 
 def shares(
-    dataset: Dataset[tuple[Tensor, Any]], batch_size: int, *, seed: int, workers: int, processes: Processes
+    dataset: Dataset[tuple[Tensor, Any]], batch: int, seed: int, computing: Computing
 ) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
-    """From the number of batches already used to this process's `batch_size` images of each of the others."""
+    """From the number of batches already used to this process's parts of the others, of `batch` images over all.
+
+    Raises ValueError for a batch that cannot be shared.
+    """
+    share, processes = computing.share(batch), computing.processes
 
     def batches(used: int) -> Iterator[tuple[Tensor, Tensor]]:
         return endless(
             dataset,
-            batch_size,
+            share,
             seed=seed,
-            workers=workers,
+            workers=computing.workers,
             start_step=used,
             process=processes.rank,
             processes=processes.count,
@@ -87,11 +91,11 @@ def shares(
 
 
 def in_order(
-    dataset: Dataset[tuple[Tensor, Any]], batch_size: int, *, workers: int = 2, process: int = 0, processes: int = 1
+    dataset: Dataset[tuple[Tensor, Any]], batch_size: int, computing: Computing = ALONE
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's share of the data set once, in order: evaluation."""
-    indices = list(range(process, _samples(dataset), processes))
-    yield from _batches(dataset, workers, batch_size=batch_size, sampler=indices)
+    indices = list(range(computing.processes.rank, _samples(dataset), computing.processes.count))
+    yield from _batches(dataset, computing.workers, batch_size=batch_size, sampler=indices)
 
 
 def _samples(dataset: Dataset[Any]) -> int:

@@ -1,6 +1,6 @@
 """A data set of image and label files, whatever their folders are called."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +10,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lgcnet_search.computing.batches import IGNORE
 from lgcnet_search.data.errors import DataError
-from lgcnet_search.data.labels import IGNORE, LabelTable
+from lgcnet_search.data.labels import LabelTable
 from lgcnet_search.data.views import ViewRule, normalized
 
 Key = int | tuple[int, int]
@@ -19,6 +20,8 @@ Key = int | tuple[int, int]
 
 
 class Files(NamedTuple):
+    """A picture and its labels."""
+
     image: Path
     label: Path
 
@@ -85,7 +88,7 @@ def open_picture(path: Path) -> Image.Image:
             loaded: Image.Image = picture
             return loaded
     except FileNotFoundError as error:
-        raise DataError(f"{path} is gone since the folder was listed; copy it again") from error
+        raise DataError(f"{path} was removed after the folder was listed; copy it again") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise DataError(f"{path} cannot be read as a picture ({error}); copy it again") from error
 
@@ -95,13 +98,27 @@ def open_rgb(path: Path) -> Image.Image:
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
-def folder(path: Path, root: Path, layout: str) -> Path:
-    """`path` if it is a folder; else DataError with the layout that is expected and what is there."""
+def folder(path: Path, root: Path, expected: str) -> Path:
+    """`path` if it is a folder; else DataError with the `expected` layout and what `root` holds."""
     if path.is_dir():
         return path
     if root.is_dir():
-        found = ", ".join(sorted(item.name for item in root.iterdir())[:8]) or "nothing"
-        seen = f"{root} holds {found}"
+        names = ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"
+        content = f"{root} holds {names}"
     else:
-        seen = f"{root} does not exist"
-    raise DataError(f"no folder {path}: {seen}. Expected layout: {layout}")
+        content = f"{root} does not exist"
+    raise DataError(f"no folder {path}: {content}. Expected layout: {expected}")
+
+
+def labelled(files: Iterable[Files], images: Path, expected: str) -> list[Files]:
+    """The files of a split; DataError if there are none under `images`, or if one has no label file."""
+    files = list(files)
+    if not files:
+        raise DataError(f"no images under {images}. Expected layout: {expected}")
+    missing = [pair for pair in files if not pair.label.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(files)} images have no label file, the first is {missing[0].image}: "
+            f"expected {missing[0].label}. Copy the label files to {missing[0].label.parent}"
+        )
+    return files

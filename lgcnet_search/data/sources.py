@@ -3,19 +3,17 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from platformdirs import user_cache_path
 
 from lgcnet_search.computing.batches import Batch
 from lgcnet_search.data import crops as scene_crops
-from lgcnet_search.data.camvid import CamVid
-from lgcnet_search.data.cityscapes import Cityscapes
 from lgcnet_search.data.errors import DataError
-from lgcnet_search.data.labels import CAMVID, CITYSCAPES, LabelTable
+from lgcnet_search.data.labels import LabelTable
+from lgcnet_search.data.layouts import DEFAULT, LAYOUTS, Layout
 from lgcnet_search.data.loading import endless
 from lgcnet_search.data.segmentation import SegmentationFiles
-from lgcnet_search.data.views import RandomCrop, Resized
+from lgcnet_search.data.views import RandomCrop, Resized, Size
 from lgcnet_search.space.space import Space
 from street_scenes import files as street_scenes
 
@@ -28,15 +26,15 @@ def generated_scenes(
     progress: Callable[[int, int], None] | None = None,
     *,
     held_out: int = 0,
-    size: tuple[int, int] = GENERATED_SIZE,
+    size: Size = GENERATED_SIZE,
 ) -> Path:
-    """The folder with `count` generated pictures for training, made where they are not in the user's cache yet.
+    """The folder with `count` generated pictures for training; those missing in the user's cache are drawn.
 
-    `held_out` more, of other towns, are for evaluation (split "val").
+    `held_out` more, of other towns, are for evaluation (split "val"). Raises DataError.
     """
     counts = {"train": count, "val": held_out} if held_out else {"train": count}
-    at = [] if size == GENERATED_SIZE else [f"{size[0]}x{size[1]}"]
-    root = user_cache_path("lgcnet") / "-".join(["street-scenes", *map(str, counts.values()), *at])
+    suffix = [] if size == GENERATED_SIZE else [f"{size[0]}x{size[1]}"]
+    root = user_cache_path("lgcnet") / "-".join(["street-scenes", *map(str, counts.values()), *suffix])
     try:
         return street_scenes.ensure(root, counts, size, progress=progress)
     except street_scenes.SceneError as error:
@@ -44,53 +42,40 @@ def generated_scenes(
 
 
 def generated_classes(scenes: Path) -> Path:
-    """The folder in ImageNet's layout with what was cut from generated scenes, made where it is not there yet."""
+    """The folder in ImageNet's layout with crops of generated scenes; those missing are cut."""
     return scene_crops.cut(scenes, scenes.with_name(scenes.name.replace("scenes", "classes")))
 
 
-Layout = Literal["cityscapes", "camvid"]
-TrainSplit = Literal["train", "trainval"]
-EvaluationSplit = Literal["train", "val", "test"]
-
-CAMVID_SIZE = (720, 960)
-"""Height and width that the paper's network takes there."""
-
-
 @dataclass(frozen=True)
-class Labelled:
+class DataFolder:
     """A folder of labelled pictures in the layout of a data set."""
 
     root: Path
-    layout: Layout = "cityscapes"
+    layout: Layout = LAYOUTS[DEFAULT]
 
     @property
     def labels(self) -> LabelTable:
-        return CITYSCAPES if self.layout == "cityscapes" else CAMVID
+        return self.layout.labels
 
-    def training(
-        self, split: TrainSplit, crop: tuple[int, int], size: tuple[int, int], seed: int = 0, *, coarse: bool = False
-    ) -> SegmentationFiles:
-        """Random crops of a network's input of `size`; `coarse`: Cityscapes' coarsely labelled extra pictures.
+    def crops(self, split: str, crop: Size, size: Size, seed: int = 0) -> SegmentationFiles:
+        """Random crops of a network's input of `size`, for training. Raises DataError."""
+        return self.layout.open(self.root, split, random_crop(crop, size), seed=seed)
 
-        Raises DataError.
-        """
-        views = crops(crop, size)
-        if self.layout == "camvid":
-            if coarse:
-                raise DataError(f"{self.root}: CamVid has no coarse labels; leave the coarse epochs out")
-            return CamVid(self.root, split, views, seed=seed)
-        return Cityscapes(self.root, "train_extra" if coarse else split, views, coarse=coarse, seed=seed)
-
-    def evaluation(
-        self, split: EvaluationSplit | TrainSplit, size: tuple[int, int], *, full_labels: bool = True
-    ) -> SegmentationFiles:
+    def whole(self, split: str, size: Size, *, full_labels: bool = True) -> SegmentationFiles:
         """Whole pictures resized to `size`, with `full_labels` at the labels' own size. Raises DataError."""
-        if self.layout == "camvid":
-            return CamVid(self.root, split, Resized(size), full_labels=full_labels)
-        return Cityscapes(self.root, split, Resized(size), full_labels=full_labels)
+        return self.layout.open(self.root, split, Resized(size), full_labels=full_labels)
+
+    def search_crops(self, space: Space, proxy: Space, seed: int) -> SegmentationFiles:
+        """Random crops of the proxy's size from the split train. Raises DataError."""
+        if space.classes != self.labels.classes:
+            raise DataError(
+                f"classes: {space.classes} in the space, {self.labels.dataset} has {self.labels.classes}; "
+                "name another layout, or leave the classes out"
+            )
+        return self.crops("train", (proxy.height, proxy.width), (space.height, space.width), seed)
 
 
-def crops(crop: tuple[int, int], size: tuple[int, int]) -> RandomCrop:
+def random_crop(crop: Size, size: Size) -> RandomCrop:
     """The paper's augmentation: random resize (0.5 to 2.0), random crop, random flip.
 
     Factor 1 is the network's input `size`, or less where the crop's height or width is below half of it, in the same
@@ -101,20 +86,6 @@ def crops(crop: tuple[int, int], size: tuple[int, int]) -> RandomCrop:
     return RandomCrop(crop, base=(round(share * size[0]), round(share * size[1])))
 
 
-def search_batches(
-    root: Path,
-    space: Space,
-    proxy: Space,
-    batch_size: int,
-    seed: int,
-    workers: int,
-) -> Iterator[Batch]:
-    """Shuffled batches of `search_data` without end. Raises DataError."""
-    return endless(search_data(root, space, proxy, seed), batch_size, seed=seed, workers=workers)
-
-
-def search_data(root: Path, space: Space, proxy: Space, seed: int) -> SegmentationFiles:
-    """Random `crops` of the proxy's size. Raises DataError."""
-    if space.classes != CITYSCAPES.classes:
-        raise DataError(f"classes: {space.classes} given, {root} is read with Cityscapes' {CITYSCAPES.classes}")
-    return Labelled(root).training("train", (proxy.height, proxy.width_px), (space.height, space.width_px), seed)
+def search_batches(root: Path, space: Space, proxy: Space, batch_size: int, seed: int, workers: int) -> Iterator[Batch]:
+    """Shuffled batches without end of crops of a Cityscapes folder. Raises DataError."""
+    return endless(DataFolder(root).search_crops(space, proxy, seed), batch_size, seed=seed, workers=workers)

@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 from latency_tables.contract import LatencyTable, OperationSpec
 from lgcnet_search.plots.figures import arrange, saved, written
 
-Place = tuple[float, float]
+Point = tuple[float, float]
 
 
 def search_curves(
@@ -38,12 +38,12 @@ def search_curves(
         ("temperature λ", temperature, 1.0),
         ("entropy of the edges, nats", entropy, 1.0),
     )
-    for place, (name, values, unit) in enumerate(panels):
-        axes = figure.add_subplot(2, 2, place + 1)
+    for panel, (name, values, unit) in enumerate(panels):
+        axes = figure.add_subplot(2, 2, panel + 1)
         scaled = np.asarray(values, dtype=float) * unit
         steps = np.arange(len(scaled))
         window = len(scaled) // 25
-        noisy = place < 2 and window > 1
+        noisy = panel < 2 and window > 1
         axes.plot(steps, scaled, color="#1f6fb4", alpha=0.3 if noisy else 1.0, linewidth=1.0 if noisy else 1.8)
         if noisy:
             mean = np.convolve(scaled, np.ones(window) / window, mode="valid")
@@ -55,7 +55,7 @@ def search_curves(
     return saved(figure, path, title)
 
 
-class Prediction(NamedTuple):
+class PredictedPoint(NamedTuple):
     """One network or operation: predicted, and measured with its 95 % interval, microseconds."""
 
     name: str
@@ -65,7 +65,7 @@ class Prediction(NamedTuple):
     high_us: float
 
 
-def predicted_against_measured(points: Sequence[Prediction], path: Path, title: str = "") -> Path:
+def predicted_against_measured(points: Sequence[PredictedPoint], path: Path, title: str = "") -> Path:
     """Predicted over measured latency with interval bars; bands of ±5 % and ±10 % around equality."""
     figure = Figure(figsize=(6.6, 7.8), dpi=110)
     axes, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
@@ -95,16 +95,16 @@ def predicted_against_measured(points: Sequence[Prediction], path: Path, title: 
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     arrange(figure, title)
     if len(points) <= 15:
-        places = list(zip(measured.tolist(), predicted.tolist(), strict=True))
+        centres = list(zip(measured.tolist(), predicted.tolist(), strict=True))
         ends = [
-            (x, y) for (_, y), row in zip(places, values, strict=True) for x in np.linspace(row[2], row[3], 7).tolist()
+            (x, y) for (_, y), row in zip(centres, values, strict=True) for x in np.linspace(row[2], row[3], 7).tolist()
         ]
-        _label(figure, axes, places, [point.name for point in points], ends)
+        _label(figure, axes, centres, [point.name for point in points], ends)
     return written(figure, path)
 
 
-class Result(NamedTuple):
-    """A network's accuracy and latency; results of one `series` share a colour."""
+class AccuracyPoint(NamedTuple):
+    """A network's accuracy and latency; points of one `series` share a colour."""
 
     name: str
     latency_ms: float
@@ -113,27 +113,27 @@ class Result(NamedTuple):
 
 
 def accuracy_against_latency(
-    points: Sequence[Result], path: Path, title: str = "", *, sweeps: Collection[str] = ()
+    points: Sequence[AccuracyPoint], path: Path, title: str = "", *, sweeps: Collection[str] = ()
 ) -> Path:
     """mIoU over latency (Figs. 1 and 7); the series in `sweeps` are joined by lines."""
     figure = Figure(figsize=(7.4, 5.2), dpi=110)
     axes = figure.add_subplot()
     series = list(dict.fromkeys(point.series for point in points))
-    drawn: list[Place] = []
+    drawn: list[Point] = []
     colors = ("#1f6fb4", "#e08214", "#2a9d3a", "#c2377f", "#9467bd", "#7a7a7a")
-    for place, name in enumerate(series):
+    for number, name in enumerate(series):
         members = sorted((point for point in points if point.series == name), key=lambda point: point.latency_ms)
-        places = [(point.latency_ms, point.miou_percent) for point in members]
-        color = colors[place % len(colors)]
+        centres = [(point.latency_ms, point.miou_percent) for point in members]
+        color = colors[number % len(colors)]
         axes.plot(
-            *zip(*places, strict=True),
+            *zip(*centres, strict=True),
             "o-" if name in sweeps else "o",
             color=color,
             markersize=6,
             linewidth=1.4,
             label=name or None,
         )
-        for start, end in pairwise(places if name in sweeps else []):
+        for start, end in pairwise(centres if name in sweeps else []):
             drawn.extend((x, y) for x, y in np.linspace(start, end, 25).tolist())
     axes.margins(0.12)
     axes.set_xlabel("latency, ms")
@@ -142,13 +142,13 @@ def accuracy_against_latency(
     if any(series):
         axes.legend(loc="best", frameon=False, fontsize=9)
     figure.tight_layout()
-    places = [(point.latency_ms, point.miou_percent) for point in points]
-    _label(figure, axes, places, [point.name for point in points], drawn)
+    centres = [(point.latency_ms, point.miou_percent) for point in points]
+    _label(figure, axes, centres, [point.name for point in points], drawn)
     return saved(figure, path, title)
 
 
 def latency_against_beta(points: Sequence[tuple[str, float, float]], path: Path, title: str = "") -> Path:
-    """Latency over the weight of the latency loss: (β, mean, standard deviation in ms), evenly spaced as given."""
+    """Latency over the weight of the latency loss: (β, mean, standard deviation in ms), evenly spaced in this order."""
     figure = Figure(figsize=(6.4, 4.2), dpi=110)
     axes = figure.add_subplot()
     names, means, deviations = zip(*points, strict=True)
@@ -161,7 +161,7 @@ def latency_against_beta(points: Sequence[tuple[str, float, float]], path: Path,
 
 
 def latency_heatmap(latencies_us: Mapping[tuple[str, str], float], path: Path, title: str = "") -> Path:
-    """Latencies as operations (sorted) × resolutions (in the order given); what the table does not have stays white."""
+    """Latencies as operations (sorted) × resolutions (in the order given); cells without a row stay white."""
     operations = sorted({operation for operation, _ in latencies_us}, key=_natural)
     resolutions = list(dict.fromkeys(resolution for _, resolution in latencies_us))
     grid = np.full((len(operations), len(resolutions)), np.nan)
@@ -195,8 +195,7 @@ def heatmap_cells(table: LatencyTable) -> dict[tuple[str, str], float]:
     for row in rows:
         key = (_operation_label(row.operation), _input_label(row.operation))
         # Two operations that differ in what the label leaves out are two rows.
-        full = f"{row.operation.name} {dict(row.operation.params)} {row.operation.input_shapes[1:]}"
-        cells[(full, key[1]) if labels[key] > 1 else key] = row.latency.median_us
+        cells[(str(row.operation), key[1]) if labels[key] > 1 else key] = row.latency.median_us
     return cells
 
 
@@ -254,9 +253,9 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _label(
-    figure: Figure, axes: Axes, points: Sequence[Place], names: Sequence[str], drawn: Sequence[Place] = ()
+    figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[str], drawn: Sequence[Point] = ()
 ) -> None:
-    """Name points, each beside its own and, where there is room, clear of the others and of what is `drawn`."""
+    """Write each name beside its point and, where there is room, clear of other names and of the points in `drawn`."""
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     figure.draw(renderer)
     pixels = [tuple(axes.transData.transform(point)) for point in points]

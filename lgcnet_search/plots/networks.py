@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,33 +9,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
 from lgcnet_search.plots.figures import saved
+from lgcnet_search.space.candidates import CANDIDATES
 
-Place = tuple[float, float]
-
-
-class Kind(NamedTuple):
-    """How the edges of one kind of operation are drawn; light ones (zero, skip, pooling) are dashed, as in Fig. 9."""
-
-    name: str
-    color: str
-    light: bool = False
+Point = tuple[float, float]
 
 
-LIGHT = Kind("zero, skip, max pooling", "#7a7a7a", light=True)
-CONVOLUTION = Kind("convolution", "#1f6fb4")
-SEPARABLE = Kind("separable convolution", "#e08214")
-DILATED = Kind("dilated separable, 2", "#9467bd")
-LARGE = Kind("dilated separable, 4 to 12", "#2a9d3a")
-POOLING = Kind("global pooling", "#c2377f")
-DECONVOLUTION = Kind("deconvolution", "#b3312c")
-INTERPOLATION = Kind("interpolation", "#17a2b8")
+_CELL_NODES: dict[str, Point] = {"i1": (0, 1), "i2": (0, 0), "x1": (1.15, 1), "x2": (2.2, 0), "out": (3.1, 0.5)}
 
-_CELL_NODES: dict[str, Place] = {"i1": (0, 1), "i2": (0, 0), "x1": (1.15, 1), "x2": (2.2, 0), "out": (3.1, 0.5)}
-
-# Where on each edge its name stands (0 is the source), so that the names of crossing edges stay apart.
+# Where on each edge its label is drawn (0 is the source), so that the labels of crossing edges stay apart.
 _CELL_LABELS = {"i1-x1": 0.5, "i2-x1": 0.3, "i1-x2": 0.66, "i2-x2": 0.42, "x1-x2": 0.42}
 
-_FUSION_NODES: dict[str, Place] = {
+_FUSION_NODES: dict[str, Point] = {
     "l_in": (0, 2),
     "m_in": (0, 1),
     "h_in": (0, 0),
@@ -53,32 +36,6 @@ _FUSION_NODES: dict[str, Place] = {
 _NODE_NAMES = {"h_up": "×2", "sum": "+"}
 
 
-def kind_of(candidate: str) -> Kind:
-    """The kind of a candidate of Table II or III or of an Up×2 edge; KeyError for another name."""
-    name, _, dilation = candidate.partition("_d")
-    if name == "dil_conv_3x3":
-        return DILATED if dilation == "2" else LARGE
-    kinds = {
-        "zero": LIGHT,
-        "skip": LIGHT,
-        "max_pool_3x3": LIGHT,
-        "conv_1x1": CONVOLUTION,
-        "conv_3x3": CONVOLUTION,
-        "sep_conv_3x3": SEPARABLE,
-        "global_pool": POOLING,
-        "deconv_3x3": DECONVOLUTION,
-        "interpolate": INTERPOLATION,
-    }
-    return kinds["global_pool" if candidate.startswith("global_pool_") else candidate]
-
-
-def short_name(candidate: str) -> str:
-    """What stands on an edge: "dil 4" for dil_conv_3x3_d4."""
-    name = candidate.replace("dil_conv_3x3_d", "dil ").replace("global_pool_", "pool ")
-    names = {"max_pool_3x3": "max", "conv_3x3": "conv 3", "conv_1x1": "conv 1", "sep_conv_3x3": "sep"}
-    return {**names, "deconv_3x3": "deconv", "interpolate": "interp"}.get(name, name)
-
-
 def searched_cells(choices: Mapping[str, str], path: Path, title: str = "") -> Path:
     """All cells as graphs (Figs. 9 to 11), by edge name ("cell3.i1-x2"), as `Genotype.choices`."""
     cells: dict[int, dict[str, str]] = {}
@@ -89,8 +46,8 @@ def searched_cells(choices: Mapping[str, str], path: Path, title: str = "") -> P
     columns = min(4, len(cells))
     rows = -(-len(cells) // columns)
     figure = Figure(figsize=(4.1 * columns, 2.05 * rows + 0.9), dpi=110)
-    for place, (number, edges) in enumerate(sorted(cells.items())):
-        axes = figure.add_subplot(rows, columns, place + 1)
+    for panel, (number, edges) in enumerate(sorted(cells.items())):
+        axes = figure.add_subplot(rows, columns, panel + 1)
         axes.set_title(f"cell {number}", loc="left", fontsize=10)
         _graph_axes(axes, (-0.3, 3.4), (-0.42, 1.42))
         for name in ("x1", "x2"):
@@ -121,21 +78,21 @@ def fusion_cell(choices: Mapping[str, str], path: Path, title: str = "") -> Path
     return saved(figure, path, title, bottom=0.12)
 
 
-def _graph_axes(axes: Axes, x: Place, y: Place) -> None:
+def _graph_axes(axes: Axes, x: Point, y: Point) -> None:
     axes.set_xlim(*x)
     axes.set_ylim(*y)
     axes.set_axis_off()
 
 
-def _node(axes: Axes, name: str, at: Place, filled: bool) -> None:
+def _node(axes: Axes, name: str, at: Point, filled: bool) -> None:
     box = {"boxstyle": "round,pad=0.28", "facecolor": "#dbe7f3" if filled else "white", "edgecolor": "#333333"}
     axes.text(*at, name, ha="center", va="center", fontsize=9, bbox=box, zorder=4)
 
 
 def _arrow(
     axes: Axes,
-    start: Place,
-    end: Place,
+    start: Point,
+    end: Point,
     color: str,
     light: bool,
     width: float = 1.7,
@@ -157,9 +114,9 @@ def _arrow(
     return arrow
 
 
-def _edge(axes: Axes, name: str, nodes: Mapping[str, Place], candidate: str, label_at: float) -> None:
-    """Draw edge "cell.source-target"; the arrow bears its name, so that an SVG can be searched for it."""
-    kind = kind_of(candidate)
+def _edge(axes: Axes, name: str, nodes: Mapping[str, Point], candidate: str, label_at: float) -> None:
+    """Draw edge "cell.source-target"; the arrow has its name as id, so that an SVG can be searched for it."""
+    kind, text = CANDIDATES[candidate].kind, CANDIDATES[candidate].label
     source, _, target = name.partition(".")[2].partition("-")
     start, end = nodes[source], nodes[target]
     # Room for the boxes at both ends, in points.
@@ -167,18 +124,17 @@ def _edge(axes: Axes, name: str, nodes: Mapping[str, Place], candidate: str, lab
     _arrow(axes, start, end, kind.color, kind.light, gaps=gaps).set_gid(name)
     x, y = (start[axis] + (end[axis] - start[axis]) * label_at for axis in (0, 1))
     box = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
-    axes.text(x, y, short_name(candidate), ha="center", va="center", fontsize=8, color=kind.color, bbox=box, zorder=3)
+    axes.text(x, y, text, ha="center", va="center", fontsize=8, color=kind.color, bbox=box, zorder=3)
 
 
 def _kind_legend(figure: Figure, candidates: Iterable[str]) -> None:
-    kinds = list(dict.fromkeys(kind_of(candidate) for candidate in candidates))
-    everything = (LIGHT, CONVOLUTION, SEPARABLE, DILATED, LARGE, POOLING, DECONVOLUTION, INTERPOLATION)
+    shown = {CANDIDATES[candidate].kind for candidate in candidates}
+    kinds = [kind for kind in dict.fromkeys(candidate.kind for candidate in CANDIDATES.values()) if kind in shown]
     lines = [
         Line2D(
             [], [], color=kind.color, linewidth=1.7, linestyle=(0, (4, 2.5)) if kind.light else "solid", label=kind.name
         )
-        for kind in everything
-        if kind in kinds
+        for kind in kinds
     ]
     if lines:
         figure.legend(handles=lines, loc="lower center", ncols=min(len(lines), 6), frameon=False, fontsize=9)

@@ -27,16 +27,16 @@ def predicted_images(
 ) -> Path:
     """A row for each image: image, truth, prediction; below, the classes' colours. Ignored pixels are black."""
     height, width = images[0].image.shape[:2]
-    row = _WIDTH / 3 * height / width
+    row_height = _WIDTH / 3 * height / width
     legend = 0.24 * -(-len(colors) // 7) + 0.1
-    total = len(images) * row + legend + 0.55
+    total = len(images) * row_height + legend + 0.55
     figure = Figure(figsize=(_WIDTH, total), dpi=110)
-    for place, pictures in enumerate(images):
+    for row, pictures in enumerate(images):
         for column, (name, picture) in enumerate(zip(("image", "truth", "prediction"), pictures, strict=True)):
-            axes = figure.add_subplot(len(images), 3, 3 * place + column + 1)
+            axes = figure.add_subplot(len(images), 3, 3 * row + column + 1)
             axes.imshow(picture, interpolation="antialiased")
             axes.set_axis_off()
-            if place == 0:
+            if row == 0:
                 axes.set_title(name, fontsize=10)
     handles = [Patch(color="#{:02x}{:02x}{:02x}".format(*color), label=name) for name, color in colors.items()]
     figure.legend(handles=handles, ncols=7, loc="lower center", frameon=False, fontsize=8)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from lgcnet_search.search.guide import GuidedCells
 from lgcnet_search.search.gumbel import relax
+from lgcnet_search.space.candidates import candidates_of
 from lgcnet_search.space.genotype import Genotype
-from lgcnet_search.space.space import CELL_CANDIDATES, EDGES_PER_CELL, FUSION_CANDIDATES, UP_CANDIDATES, Space
+from lgcnet_search.space.space import EDGES_PER_CELL, Space
 
 INITIAL_STD = 1e-3
 
@@ -49,9 +50,9 @@ class Architecture(nn.Module):
         self.space = space
         kinds = [int(cell in space.reductions) if shared else cell for cell in range(space.cells)]
         self.register_buffer("kinds", torch.tensor(kinds), persistent=False)
-        self.cells = nn.Parameter(INITIAL_STD * torch.randn(max(kinds) + 1, EDGES_PER_CELL, len(CELL_CANDIDATES)))
-        self.fusion = nn.Parameter(INITIAL_STD * torch.randn(len(space.fusion_edges), len(FUSION_CANDIDATES)))
-        self.up = nn.Parameter(INITIAL_STD * torch.randn(len(space.up_edges), len(UP_CANDIDATES)))
+        self.cells = nn.Parameter(INITIAL_STD * torch.randn(max(kinds) + 1, EDGES_PER_CELL, len(candidates_of("cell"))))
+        self.fusion = nn.Parameter(INITIAL_STD * torch.randn(len(space.fusion_edges), len(candidates_of("fusion"))))
+        self.up = nn.Parameter(INITIAL_STD * torch.randn(len(space.up_edges), len(candidates_of("up"))))
         self.guide = guide
 
     def forward(self) -> EdgeTensors:

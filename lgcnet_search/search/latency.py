@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from lgcnet_search.search.architecture import EdgeTensors
-from lgcnet_search.space.graph import ZERO, Edge, Node
+from lgcnet_search.space.candidates import ZERO, Group, candidates_of
+from lgcnet_search.space.graph import Edge, Node
 from lgcnet_search.space.latencies import Latencies
-from lgcnet_search.space.space import CELL_CANDIDATES, EDGES_PER_CELL, FUSION_CANDIDATES, UP_CANDIDATES, Space
+from lgcnet_search.space.space import EDGES_PER_CELL, Space
 
 BETA = 0.005
 CEILING_WEIGHT = 1.0
@@ -38,9 +39,9 @@ class LatencyModel(nn.Module):
         latencies.table.require(space.operations)
         cost = latencies.operation_us
 
-        def costs(edges: tuple[Edge, ...], names: tuple[str, ...]) -> Tensor:
-            rows = [[cost(candidate.operation) for candidate in edge.candidates] for edge in edges]
-            return torch.tensor(rows).reshape(len(edges), len(names))
+        def costs(edges: tuple[Edge, ...], group: Group) -> Tensor:
+            rows = [[cost(operation) for operation in edge.candidates.values()] for edge in edges]
+            return torch.tensor(rows).reshape(len(edges), len(candidates_of(group)))
 
         rows = {edge.name: row for row, edge in enumerate(space.cell_edges)}
         searched = [part for part in space.graph.parts if isinstance(part, Node) and part.zeros is not None]
@@ -48,10 +49,11 @@ class LatencyModel(nn.Module):
         for index, node in enumerate(searched):
             members[index, [rows[name] for name in node.inputs]] = True
 
+        self.zero = candidates_of("cell").index(ZERO)
         self.register_buffer("constant_us", torch.tensor(latencies.fixed_us(space.graph)))
-        self.register_buffer("cells_us", costs(space.cell_edges, CELL_CANDIDATES).view(space.cells, EDGES_PER_CELL, -1))
-        self.register_buffer("fusion_us", costs(space.fusion_edges, FUSION_CANDIDATES))
-        self.register_buffer("up_us", costs(space.up_edges, UP_CANDIDATES))
+        self.register_buffer("cells_us", costs(space.cell_edges, "cell").view(space.cells, EDGES_PER_CELL, -1))
+        self.register_buffer("fusion_us", costs(space.fusion_edges, "fusion"))
+        self.register_buffer("up_us", costs(space.up_edges, "up"))
         self.register_buffer("members", members)
         self.register_buffer("add_us", torch.tensor([cost(node.addition) for node in searched]))
         self.register_buffer("zeros_us", torch.tensor([cost(node.zeros.operation) for node in searched if node.zeros]))
@@ -59,7 +61,7 @@ class LatencyModel(nn.Module):
     def forward(self, z: EdgeTensors) -> Tensor:
         """LAT in microseconds, a scalar."""
         edges_us = (z.cells * self.cells_us).sum() + (z.fusion * self.fusion_us).sum() + (z.up * self.up_us).sum()
-        absent = z.cells[..., CELL_CANDIDATES.index(ZERO)].flatten()
+        absent = z.cells[..., self.zero].flatten()
         present = (self.members * (1 - absent)).sum(dim=1)
         none = torch.where(self.members, absent, 1).prod(dim=1)
         nodes_us = self.add_us * (present - 1 + none) + self.zeros_us * none

@@ -9,15 +9,14 @@ from torch.autograd.function import once_differentiable
 
 
 def weighted_sum(z: Tensor, values: Sequence[float], terms: Sequence[Tensor | None]) -> Tensor:
-    """Σ z_i t_i over the terms that are there, at least one and all of one shape; differentiable in z and terms.
+    """Σ z_i t_i over the terms that are not None, at least one and all of one shape; differentiable in z and terms.
 
-    z is 1-D with a weight for each term; its gradient at a missing term is 0. `values` are the numbers in z as the
-    host knows them, so that no device is waited for.
+    z is 1-D with a weight for each term; its gradient at a missing term is 0. `values` are the numbers in z on
+    the host, so that no device is waited for.
     """
     present = tuple(index for index, term in enumerate(terms) if term is not None)
-    given = [term for term in terms if term is not None]
     mixed: Tensor = _WeightedSum.apply(  # type: ignore[no-untyped-call]
-        z, present, [values[index] for index in present], *given
+        z, present, [values[index] for index in present], *(terms[index] for index in present)
     )
     return mixed
 

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lgcnet_search.errors import Refused
+from lgcnet_search.space.candidates import ZERO
 from lgcnet_search.space.genotype import Genotype
-from lgcnet_search.space.graph import ZERO, Edge, Node
+from lgcnet_search.space.graph import Edge, Node
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
@@ -19,8 +21,8 @@ BATCH = 1024
 TRIES = 100
 
 
-class TooFast(ValueError):
-    """No network of the space is predicted to be as fast as was asked; the message says how fast they get."""
+class TooFast(Refused, ValueError):
+    """No network of the space is predicted to be so fast; the message says how fast they get."""
 
 
 class Unit(NamedTuple):
@@ -29,10 +31,10 @@ class Unit(NamedTuple):
     edges: tuple[Edge, ...]
     costs_us: Array
 
-    def names(self, chosen: int) -> dict[str, str]:
+    def choices(self, combination: int) -> dict[str, str]:
         """Edge name → candidate name of a combination."""
-        places = np.unravel_index(chosen, [len(edge.candidates) for edge in self.edges])
-        return {edge.name: edge.names[int(place)] for edge, place in zip(self.edges, places, strict=True)}
+        columns = np.unravel_index(combination, [len(edge.candidates) for edge in self.edges])
+        return {edge.name: edge.names[int(column)] for edge, column in zip(self.edges, columns, strict=True)}
 
 
 class RandomSearch:
@@ -58,14 +60,17 @@ class RandomSearch:
         """What the fastest networks take."""
         return self.latency_us([int(unit.costs_us.argmin()) for unit in self.units])
 
-    def latency_us(self, chosen: Sequence[int]) -> float:
-        """What the network of these combinations takes, one for each unit."""
-        return self.fixed_us + sum(float(unit.costs_us[one]) for unit, one in zip(self.units, chosen, strict=True))
+    def latency_us(self, combinations: Sequence[int]) -> float:
+        """The predicted latency of a network: a combination for each unit."""
+        pairs = zip(self.units, combinations, strict=True)
+        return self.fixed_us + sum(float(unit.costs_us[combination]) for unit, combination in pairs)
 
-    def genotype(self, chosen: Sequence[int]) -> Genotype:
-        """The network of these combinations, one for each unit."""
-        named = [unit.names(one) for unit, one in zip(self.units, chosen, strict=True)]
-        return Genotype.of(self.space, {edge: name for names in named for edge, name in names.items()})
+    def genotype(self, combinations: Sequence[int]) -> Genotype:
+        """The network of a combination for each unit."""
+        choices: dict[str, str] = {}
+        for unit, combination in zip(self.units, combinations, strict=True):
+            choices.update(unit.choices(combination))
+        return Genotype.of(self.space, choices)
 
     def draw(self, seed: int, at_most_us: float = math.inf) -> Genotype:
         """A genotype with a predicted latency of at most `at_most_us`; a seed draws it again. Raises TooFast."""
@@ -76,20 +81,20 @@ class RandomSearch:
         tilt = self._tilt(room_us)
         shares = [_tilted(unit.costs_us, tilt) for unit in self.units]
         for _ in range(TRIES):
-            choices = [generator.choice(len(share), BATCH, p=share) for share in shares]
+            drawn = [generator.choice(len(share), BATCH, p=share) for share in shares]
             spent_us: Array = np.sum(
-                [unit.costs_us[chosen] for unit, chosen in zip(self.units, choices, strict=True)], axis=0
+                [unit.costs_us[combinations] for unit, combinations in zip(self.units, drawn, strict=True)], axis=0
             )
             likelihood = tilt * (spent_us - room_us) if tilt else np.zeros(BATCH)
             accepted = (spent_us <= room_us) & (np.log1p(-generator.random(BATCH)) <= likelihood)
             if accepted.any():
                 at = int(accepted.argmax())
-                return self.genotype([int(row[at]) for row in choices])
+                return self.genotype([int(row[at]) for row in drawn])
         raise self._too_fast(at_most_us)
 
     def _too_fast(self, at_most_us: float) -> TooFast:
         return TooFast(
-            f"no network within {at_most_us / 1000:.4g} ms was found; "
+            f"no network takes at most {at_most_us / 1000:.4g} ms; "
             f"the fastest of this space take {self.fastest_us / 1000:.4g} ms by this table"
         )
 
@@ -111,13 +116,11 @@ class RandomSearch:
 
 
 def _unit(edges: Sequence[Edge], latencies: Latencies, node: Node | None = None) -> Unit:
-    """Every combination of the edges' candidates; `node` adds up those that are there, or takes zeros."""
+    """Every combination of the edges' candidates; `node` adds up those that are no zero, or takes zeros."""
     cost = latencies.operation_us
-    each = [np.array([cost(item.operation) for item in edge.candidates]) for edge in edges]
-    costs_us = reduce(np.add.outer, each)
+    costs_us = reduce(np.add.outer, [np.array([cost(spec) for spec in edge.candidates.values()]) for edge in edges])
     if node and node.zeros:
-        there = [np.array([float(name != ZERO) for name in edge.names]) for edge in edges]
-        count = reduce(np.add.outer, there)
+        count = reduce(np.add.outer, [np.array([float(name != ZERO) for name in edge.names]) for edge in edges])
         costs_us = costs_us + cost(node.addition) * np.maximum(count - 1, 0)
         costs_us = costs_us + cost(node.zeros.operation) * (count == 0)
     return Unit(tuple(edges), costs_us.flatten())

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from latency_tables.contract import LatencyTable
-from lgcnet_search import plots
+from lgcnet_search.plots.charts import heatmap_cells, latency_heatmap, search_curves
+from lgcnet_search.plots.networks import fusion_cell, searched_cells
 from lgcnet_search.search.search import SearchResult
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
@@ -35,17 +36,17 @@ def write_result(result: SearchResult, latencies: Latencies, out: Path) -> Path:
     return genotype
 
 
-def draw_genotype(genotype: Genotype, out: Path, title: str = "") -> list[Path]:
+def draw_genotype(genotype: Genotype, out: Path, title: str = "", suffix: str = "png") -> list[Path]:
     """Draw the cells and, where there is one, the fusion cell (Figs. 8 to 11); returns the pictures' paths."""
-    drawn = [plots.searched_cells(genotype.choices, out / "cells.png", title)]
+    pictures = [searched_cells(genotype.choices, out / f"cells.{suffix}", title)]
     if genotype.space.aggregation == "dense":
-        drawn.append(plots.fusion_cell(genotype.choices, out / "fusion.png", title))
-    return drawn
+        pictures.append(fusion_cell(genotype.choices, out / f"fusion.{suffix}", title))
+    return pictures
 
 
 def draw_table(table: LatencyTable, out: Path) -> Path:
     """Draw table.png, the heat map of a table."""
-    return plots.latency_heatmap(plots.heatmap_cells(table), out / "table.png", f"{table.device.name}, median latency")
+    return latency_heatmap(heatmap_cells(table), out / "table.png", f"{table.device.name}, median latency")
 
 
 def draw_result(result: SearchResult, table: LatencyTable, out: Path) -> list[Path]:
@@ -54,7 +55,7 @@ def draw_result(result: SearchResult, table: LatencyTable, out: Path) -> list[Pa
     title = f"{table.device.name}: {result.predicted_us / 1000:.2f} ms predicted"
     return [
         *draw_genotype(result.genotype, out, title),
-        plots.search_curves(
+        search_curves(
             out / "search.png",
             cross_entropy=[record.cross_entropy for record in result.history],
             latency_us=[record.latency_us for record in result.history],

@@ -9,10 +9,11 @@ import torch
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from lgcnet_search.computing.batches import Batch, Batches, batches_from, next_batches
+from lgcnet_search.computing.batches import Batch, Batches
 from lgcnet_search.computing.checkpoint import Checkpoints
-from lgcnet_search.computing.precision import Amp
-from lgcnet_search.computing.processes import Processes
+from lgcnet_search.computing.how import ALONE, Computing
+from lgcnet_search.computing.run import Run, resume
+from lgcnet_search.errors import Refused
 from lgcnet_search.search.architecture import Architecture
 from lgcnet_search.search.ceiling import Ceiling, within_ceiling
 from lgcnet_search.search.guide import DIMENSION, Guide, GuidedCells
@@ -20,20 +21,24 @@ from lgcnet_search.search.gumbel import temperature_at
 from lgcnet_search.search.latency import BETA, LatencyModel
 from lgcnet_search.search.supernet import Supernet
 from lgcnet_search.search.update import Sampling, Update
+from lgcnet_search.space.candidates import candidates_of
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec, seeded
-from lgcnet_search.space.space import CELL_CANDIDATES, EDGES_PER_CELL, Space
+from lgcnet_search.space.space import EDGES_PER_CELL, Space
 
 
-class SearchError(RuntimeError):
+class SearchError(Refused):
     """A search that cannot go on; the message says why."""
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """The paper's, but for `steps` and `clip_norm` (which it does not state), and how it is computed."""
+    """The paper's, but for `steps` and `clip_norm`, which it does not state.
+
+    Raises ValueError naming field and value.
+    """
 
     steps: int = 2000
     beta: float = BETA
@@ -57,31 +62,26 @@ class SearchSettings:
     """d of Eq. 7 (Table VIII)."""
     shared_cells: bool = False
     """One normal and one reduction cell, repeated (Table VI a); nothing guides them."""
-    accumulate: int = 1
-    """Batches that one update is the mean of."""
-    amp: Amp = "none"
-    """Precision of the supernet's activations; fp16 with a scaled loss (Micikevicius et al. 2018)."""
-    channels_last: bool = False
     recompute: bool = False
     """Run each cell again in the backward pass instead of keeping what its candidates returned."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "accumulate", "guide_dimension"):
+        for name in ("steps", "guide_dimension"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)} given, at least 1 is needed")
+                raise ValueError(f"{name}: {getattr(self, name)} is not at least 1")
         if not (math.isfinite(self.beta) and self.beta >= 0):
-            raise ValueError(f"beta: {self.beta} given, a finite number from 0 is needed")
+            raise ValueError(f"beta: {self.beta} is not a finite number from 0")
         if self.ceiling_us is not None and not (math.isfinite(self.ceiling_us) and self.ceiling_us > 0):
-            raise ValueError(f"ceiling_us: {self.ceiling_us} given, a finite number of microseconds above 0 is needed")
+            raise ValueError(f"ceiling_us: {self.ceiling_us} is not a finite number of microseconds above 0")
         if not 0 < self.quantile < 1:
-            raise ValueError(f"quantile: {self.quantile} given, a probability between 0 and 1 is needed")
-        for name, known in (("sampling", get_args(Sampling)), ("amp", get_args(Amp)), ("guide", get_args(Guide))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: {getattr(self, name)!r} given, it may be {', '.join(known)}")
+            raise ValueError(f"quantile: {self.quantile} is not a probability between 0 and 1")
+        for name, names in (("sampling", get_args(Sampling)), ("guide", get_args(Guide))):
+            if getattr(self, name) not in names:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(names)}")
         if self.shared_cells and self.guide != "none":
-            raise ValueError(f"guide: {self.guide!r} given with shared cells, which are all alike; give none")
+            raise ValueError(f"guide: {self.guide!r} with shared cells, which are all alike; take none")
         if self.shared_cells and self.ceiling_us is not None:
-            raise ValueError(f"ceiling_us: {self.ceiling_us} given with shared cells, which only change together")
+            raise ValueError(f"ceiling_us: {self.ceiling_us} with shared cells, which only change together")
 
 
 @dataclass(frozen=True)
@@ -111,19 +111,15 @@ class SearchResult:
     latencies_digest: str
 
 
-OnStep = Callable[[StepRecord], None]
-
-
 def search(
     space: Space,
     proxy: Space,
     latencies: Latencies,
     batches: Batches,
     settings: SearchSettings | None = None,
-    device: torch.device | str = "cpu",
-    on_step: OnStep | None = None,
+    computing: Computing = ALONE,
+    on_step: Callable[[StepRecord], None] | None = None,
     *,
-    processes: Processes | None = None,
     checkpoints: Checkpoints | None = None,
     on_architecture: Callable[[int, Architecture], None] | None = None,
 ) -> SearchResult:
@@ -131,7 +127,7 @@ def search(
 
     `proxy` may be smaller and narrower; it has the same edges and classes. Weights are updated by SGD, α and the
     GCN-guided modules by Adam, from one backward pass. A seed gives the same result on the same machine, also where
-    the search goes on from its file in `checkpoints`. Each of several `processes` gives its own share of every global
+    the search goes on from its file in `checkpoints`. Each of several processes gives its own share of every global
     batch; all return the same. `on_architecture` is called after `on_step`, with the step.
 
     Raises before the first step: MissingRows if the table lacks an operation, CeilingTooLow if no network is fast
@@ -139,45 +135,31 @@ def search(
     end early, SearchError if the loss is no longer finite.
     """
     settings = settings or SearchSettings()
-    processes = processes or Processes()
     if [edge.name for edge in space.graph.edges] != [edge.name for edge in proxy.graph.edges]:
-        raise ValueError(f"proxy: {proxy} has other edges than {space}; only size, width and classes may differ")
+        raise ValueError(f"proxy: {proxy} has other edges than {space}; only size, channels and classes may differ")
     if space.classes != proxy.classes:
         raise ValueError(f"proxy: {proxy.classes} classes, the space has {space.classes}")
-    run = SearchRun(space, proxy, latencies, settings, torch.device(device), processes)
-    origin = run.origin(latencies)
-    state = checkpoints.found(origin, processes) if checkpoints else None
-    if state:
-        run.load_state_dict(state)
-    source = batches_from(batches, run.steps_done * settings.accumulate)
-    while run.steps_done < settings.steps:
-        given = next_batches(source, settings.accumulate, run.steps_done, settings.steps)
-        for images, targets in given:
-            _check(images.shape, targets.shape, proxy)
-        record = run.step(given)
+    run = SearchRun(space, proxy, latencies, settings, computing)
+
+    def follow(record: StepRecord) -> None:
         if on_step:
             on_step(record)
         if on_architecture:
             on_architecture(record.step, run.architecture)
-        if checkpoints and checkpoints.due(run.steps_done, settings.steps, processes):
-            checkpoints.keep(origin, run.state_dict())
+
+    resume(run, batches, checkpoints, follow)
     genotype = run.genotype()
     predicted_us = latencies.network_us(network_spec(genotype))
     return SearchResult(genotype, predicted_us, tuple(run.history), settings, proxy, latencies.digest)
 
 
-class SearchRun:
-    """A search between two steps: everything that changes, and the step."""
+class SearchRun(Run[StepRecord]):
+    """A search between two steps."""
 
     def __init__(
-        self,
-        space: Space,
-        proxy: Space,
-        latencies: Latencies,
-        settings: SearchSettings,
-        device: torch.device,
-        processes: Processes,
+        self, space: Space, proxy: Space, latencies: Latencies, settings: SearchSettings, computing: Computing = ALONE
     ) -> None:
+        super().__init__(settings.steps, computing, StepRecord)
         self.proxy = proxy
         self.settings = settings
         self.latencies = latencies
@@ -186,16 +168,15 @@ class SearchRun:
             if settings.ceiling_us is None
             else Ceiling.reachable(space, latencies, settings.ceiling_us, settings.quantile)
         )
-        self.processes = processes
-        self.history: list[StepRecord] = []
+        device = computing.device
         latency = LatencyModel(space, latencies).to(device)
         with seeded(settings.seed):
             supernet = Supernet(proxy, settings.recompute)
-            sizes = (space.cells, EDGES_PER_CELL, len(CELL_CANDIDATES))
+            sizes = (space.cells, EDGES_PER_CELL, len(candidates_of("cell")))
             guide = GuidedCells(*sizes, settings.guide, settings.guide_dimension)
             self.architecture = Architecture(space, guide, settings.shared_cells).to(device)
         supernet.to(device)
-        processes.synchronize_batch_norm(supernet, device)
+        computing.processes.synchronize_batch_norm(supernet, device)
         self.supernet = supernet.train()
         first, last = settings.weight_lr
         self.weights = SGD(
@@ -219,17 +200,13 @@ class SearchRun:
             ceiling_us=None if self.ceiling is None else self.ceiling.predicted_us,
             clip_norm=settings.clip_norm,
             sampling=settings.sampling,
-            amp=settings.amp,
-            channels_last=settings.channels_last,
-            processes=processes,
+            computing=computing,
         )
 
-    @property
-    def steps_done(self) -> int:
-        return len(self.history)
-
     def step(self, batches: Sequence[Batch]) -> StepRecord:
-        """One update on this process's share of a global batch. Raises SearchError."""
+        """One update on this process's share of a global batch. Raises ValueError, SearchError."""
+        for batch in batches:
+            _check(batch, self.proxy)
         step = self.steps_done
         temperature = temperature_at(step, self.settings.steps, *self.settings.temperature)
         entropy = self.architecture.entropy()
@@ -248,19 +225,20 @@ class SearchRun:
         space = self.architecture.space
         return within_ceiling(space, self.architecture().by_edge(space), self.latencies, self.ceiling)
 
-    def origin(self, latencies: Latencies) -> dict[str, Any]:
-        """What must be equal for this search to go on from a checkpoint."""
+    @property
+    def origin(self) -> Mapping[str, Any]:
         return {
-            "latencies": latencies.digest,
-            "device": latencies.table.device.name,
+            "latencies": self.latencies.digest,
+            "device": self.latencies.table.device.name,
             "definition": space_digest(),
-            "processes": self.processes.count,
+            **self.computing.origin,
             **{f"space.{name}": value for name, value in asdict(self.architecture.space).items()},
             **{f"proxy.{name}": value for name, value in asdict(self.proxy).items()},
             **{f"settings.{name}": value for name, value in asdict(self.settings).items()},
         }
 
-    def _parts(self) -> dict[str, Any]:
+    @property
+    def parts(self) -> Mapping[str, Any]:
         return {
             "supernet": self.supernet,
             "architecture": self.architecture,
@@ -271,24 +249,20 @@ class SearchRun:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a step changes; the data's position follows from the number of steps."""
-        state = {name: part.state_dict() for name, part in self._parts().items()}
-        return {**state, "noise": self.noise.get_state(), "history": [asdict(record) for record in self.history]}
+        return {**super().state_dict(), "noise": self.noise.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        super().load_state_dict(state)
         self.noise.set_state(state["noise"])
-        self.history = [StepRecord(**record) for record in state["history"]]
 
 
-def _check(images: torch.Size, targets: torch.Size, proxy: Space) -> None:
-    count = images[0]
-    if images[1:] != proxy.input_shape or targets != (count, proxy.height, proxy.width_px):
+def _check(batch: Batch, proxy: Space) -> None:
+    images, targets = batch
+    count = len(images)
+    if images.shape[1:] != proxy.input_shape or targets.shape != (count, proxy.height, proxy.width):
         raise ValueError(
-            f"batches: images {tuple(images)} with targets {tuple(targets)} given, the proxy takes "
-            f"N×3×{proxy.height}×{proxy.width_px} with N×{proxy.height}×{proxy.width_px}"
+            f"batches: images {tuple(images.shape)} with targets {tuple(targets.shape)} given, the proxy takes "
+            f"N×3×{proxy.height}×{proxy.width} with N×{proxy.height}×{proxy.width}"
         )
     if count < 2:
         raise ValueError("batches: one image given, at least 2 are needed (BatchNorm after global pooling)")

@@ -10,7 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from lgcnet_search.search.architecture import EdgeTensors
 from lgcnet_search.search.mixing import weighted_sum
-from lgcnet_search.space.graph import INPUT, SKIP, Edge, Graph, Node, Part, Step
+from lgcnet_search.space.candidates import ZERO
+from lgcnet_search.space.graph import INPUT, Edge, Graph, Node, Part, Step
 from lgcnet_search.space.network import attach
 from lgcnet_search.space.operations import Operation, build_operation
 from lgcnet_search.space.space import Space
@@ -18,7 +19,7 @@ from lgcnet_search.space.space import Space
 
 @dataclass(frozen=True)
 class Stage:
-    """Parts that run together (stem, a cell, the fusion cell, head), what they take and what they hand on."""
+    """Parts that run together (stem, a cell, the fusion cell, head), their inputs and outputs."""
 
     parts: tuple[Part, ...]
     inputs: tuple[str, ...]
@@ -26,7 +27,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Weights:
+class EdgeWeights:
     """z of one edge, on the device and as numbers."""
 
     z: Tensor
@@ -36,9 +37,9 @@ class Weights:
 class Supernet(nn.Module):
     """Images N×3×height×width and choices z to logits N×classes×height×width.
 
-    A candidate whose z is 0 is not run: with one-hot z exactly the derived network runs, and a relaxed z that left
-    nothing of a candidate does not pay for it. Weights stand under step names, and under "edge.candidate" on
-    searched edges. With `recompute`, each cell keeps only its inputs for the backward pass and runs again there:
+    A candidate whose z is 0 is not run: with one-hot z exactly the derived network runs, and a candidate whose
+    relaxed z is 0 costs nothing. Weights stand under step names, and under "edge.candidate" on searched edges. With
+    `recompute`, each cell keeps only its inputs for the backward pass and runs again there:
     less memory, one more forward pass (Chen et al. 2016); BatchNorm's running statistics then move twice a step.
     """
 
@@ -54,10 +55,10 @@ class Supernet(nn.Module):
                 self._steps[part.name] = self._build(part.name, part)
             elif isinstance(part, Edge):
                 self._edges[part.name] = [
-                    self._build(f"{part.name}.{candidate.name}", Step(part.name, candidate.operation, (part.source,)))
-                    if candidate.operation
+                    self._build(f"{part.name}.{name}", Step(part.name, operation, (part.source,)))
+                    if operation
                     else None
-                    for candidate in part.candidates
+                    for name, operation in part.candidates.items()
                 ]
             elif part.zeros:
                 self._steps[part.zeros.name] = self._build(part.zeros.name, part.zeros)
@@ -69,7 +70,7 @@ class Supernet(nn.Module):
 
     def forward(self, images: Tensor, z: EdgeTensors) -> Tensor:
         numbers = z.map(lambda rows: rows.detach().cpu()).by_edge(self.space)
-        weights = {name: Weights(row, tuple(numbers[name].tolist())) for name, row in z.by_edge(self.space).items()}
+        weights = {name: EdgeWeights(row, tuple(numbers[name].tolist())) for name, row in z.by_edge(self.space).items()}
         values = {INPUT: images}
         for stage in self._stages:
             inputs = [values[name] for name in stage.inputs]
@@ -80,13 +81,13 @@ class Supernet(nn.Module):
             values.update(zip(stage.outputs, outputs, strict=True))
         return values[self.space.graph.parts[-1].name]
 
-    def _run(self, stage: Stage, weights: Mapping[str, Weights], *inputs: Tensor) -> tuple[Tensor, ...]:
+    def _run(self, stage: Stage, weights: Mapping[str, EdgeWeights], *inputs: Tensor) -> tuple[Tensor, ...]:
         values: dict[str, Tensor | None] = dict(zip(stage.inputs, inputs, strict=True))
 
         def value(name: str) -> Tensor:
-            found = values[name]
-            assert found is not None, f"{name} is no edge, and a step takes it"
-            return found
+            tensor = values[name]
+            assert tensor is not None, f"{name} is zero, and a step takes it"
+            return tensor
 
         for part in stage.parts:
             if isinstance(part, Step):
@@ -94,17 +95,17 @@ class Supernet(nn.Module):
             elif isinstance(part, Edge):
                 values[part.name] = self._mix(part, value(part.source), weights[part.name])
             else:
-                present = [found for name in part.inputs if (found := values[name]) is not None]
+                present = [tensor for name in part.inputs if (tensor := values[name]) is not None]
                 if part.zeros and not present:
                     present = [self._steps[part.zeros.name](*map(value, part.zeros.inputs))]
                 values[part.name] = sum(present[1:], start=present[0])
         return tuple(value(name) for name in stage.outputs)
 
-    def _mix(self, edge: Edge, source: Tensor, weights: Weights) -> Tensor | None:
+    def _mix(self, edge: Edge, source: Tensor, weights: EdgeWeights) -> Tensor | None:
         """Eq. 3: Σ_m z^m o^m(c) over the candidates with z^m > 0; None if that leaves `zero` alone."""
         terms: list[Tensor | None] = [None] * len(edge.candidates)
-        for index, (candidate, operation) in enumerate(zip(edge.candidates, self._edges[edge.name], strict=True)):
-            if weights.values[index] and (operation or candidate.name == SKIP):
+        for index, (name, operation) in enumerate(zip(edge.names, self._edges[edge.name], strict=True)):
+            if weights.values[index] and name != ZERO:
                 terms[index] = operation(source) if operation else source
         if all(term is None for term in terms):
             return None

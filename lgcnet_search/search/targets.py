@@ -3,13 +3,20 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from lgcnet_search.search.search import SearchResult
+from lgcnet_search.computing.checkpoint import Checkpoints
+from lgcnet_search.computing.how import Computing
+from lgcnet_search.data.loading import shares
+from lgcnet_search.data.sources import DataFolder
+from lgcnet_search.search.architecture import Architecture
+from lgcnet_search.search.search import SearchResult, SearchSettings, StepRecord, search
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import count_parameters
+from lgcnet_search.space.space import Space
 
 CHECKPOINT = "search.pt"
 
@@ -26,33 +33,49 @@ class Target:
     def checkpoint(self) -> Path:
         return self.folder / CHECKPOINT
 
+    def search(
+        self,
+        space: Space,
+        proxy: Space,
+        data: DataFolder,
+        batch: int,
+        settings: SearchSettings,
+        computing: Computing,
+        save_every: int,
+        *,
+        on_step: Callable[[StepRecord], None] | None = None,
+        on_architecture: Callable[[int, Architecture], None] | None = None,
+    ) -> SearchResult:
+        """Search on crops of a folder's pictures, `batch` in an update, from the checkpoint where there is one.
 
-@dataclass(frozen=True)
-class Found:
-    """A line of the summary."""
-
-    folder: str
-    device: str
-    runtime: str
-    beta: float
-    predicted_us: float
-    parameters: int
-    cross_entropy: float
-    """Mean over the last tenth of the steps."""
-
-    @classmethod
-    def of(cls, target: Target, result: SearchResult) -> "Found":
-        last = result.history[-max(1, len(result.history) // 10) :]
-        table = target.latencies.table
-        return cls(
-            folder=str(target.folder),
-            device=table.device.name,
-            runtime=str(table.runtime),
-            beta=target.beta,
-            predicted_us=result.predicted_us,
-            parameters=count_parameters(result.genotype.space.graph.derive(result.genotype.choices)),
-            cross_entropy=sum(record.cross_entropy for record in last) / len(last),
+        Raises what `search` raises, DataError, and ValueError for a batch that the processes cannot share.
+        """
+        crops = data.search_crops(space, proxy, settings.seed)
+        return search(
+            space,
+            proxy,
+            self.latencies,
+            shares(crops, batch, settings.seed, computing),
+            replace(settings, beta=self.beta),
+            computing,
+            on_step,
+            checkpoints=Checkpoints(self.checkpoint, save_every, f"{data.root}, {batch} images in an update"),
+            on_architecture=on_architecture,
         )
+
+    def summary(self, result: SearchResult) -> dict[str, Any]:
+        """A line of the summary; `cross_entropy` is the mean over the last tenth of the steps."""
+        last = result.history[-max(1, len(result.history) // 10) :]
+        table = self.latencies.table
+        return {
+            "folder": str(self.folder),
+            "device": table.device.name,
+            "runtime": str(table.runtime),
+            "beta": self.beta,
+            "predicted_us": result.predicted_us,
+            "parameters": count_parameters(result.genotype.space.graph.derive(result.genotype.choices)),
+            "cross_entropy": sum(record.cross_entropy for record in last) / len(last),
+        }
 
 
 def targets(devices: Sequence[Latencies], betas: Sequence[float], out: Path) -> list[Target]:
@@ -72,8 +95,8 @@ def targets(devices: Sequence[Latencies], betas: Sequence[float], out: Path) -> 
     ]
 
 
-def write_summary(found: Sequence[Found], out: Path) -> Path:
+def write_summary(summaries: Sequence[dict[str, Any]], out: Path) -> Path:
     """Write summary.json, one object for each target."""
     path = out / "summary.json"
-    path.write_text(json.dumps([asdict(line) for line in found], indent=1) + "\n", "utf-8")
+    path.write_text(json.dumps(summaries, indent=1) + "\n", "utf-8")
     return path

@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 from torch.optim import SGD, Adam
 
-from lgcnet_search.computing.batches import Batch
-from lgcnet_search.computing.precision import Amp, autocast, scaler
-from lgcnet_search.computing.processes import Processes
-from lgcnet_search.data.labels import IGNORE
-from lgcnet_search.search.architecture import Architecture, EdgeTensors
+from lgcnet_search.computing.batches import IGNORE, Batch
+from lgcnet_search.computing.how import Computing
+from lgcnet_search.computing.losses import LOSSES
+from lgcnet_search.search.architecture import Architecture
 from lgcnet_search.search.gumbel import one_hot
 from lgcnet_search.search.latency import LatencyModel, latency_loss
 from lgcnet_search.search.supernet import Supernet
 
 Sampling = Literal["soft", "hard"]
+
+LOSS = LOSSES["cross-entropy"]
 
 
 class Measures(NamedTuple):
@@ -50,12 +49,10 @@ class Update:
         alphas: Adam,
         *,
         beta: float,
-        ceiling_us: float | None = None,
+        ceiling_us: float | None,
         clip_norm: float,
-        sampling: Sampling = "soft",
-        amp: Amp = "none",
-        channels_last: bool = False,
-        processes: Processes | None = None,
+        sampling: Sampling,
+        computing: Computing,
     ) -> None:
         self.supernet = supernet
         self.parameters = list(supernet.parameters())
@@ -67,11 +64,8 @@ class Update:
         self.ceiling_us = ceiling_us
         self.clip_norm = clip_norm
         self.sampling = sampling
-        self.amp = amp
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.processes = processes or Processes()
-        self.device = latency.constant_us.device
-        self.scaler = scaler(self.device, amp)
+        self.computing = computing
+        self.scaler = computing.scaler()
 
     def __call__(self, batches: Sequence[Batch], temperature: float, noise: torch.Generator) -> Measures:
         """One update from the mean over `batches`, each run on its own."""
@@ -79,15 +73,19 @@ class Update:
         leaf = (z if self.sampling == "soft" else z.map(one_hot)).map(lambda rows: rows.detach().requires_grad_())
         self.weights.zero_grad()
         self.alphas.zero_grad()
-        pixels = torch.stack([(targets != IGNORE).sum() for _, targets in batches]).sum().to(self.device).float()
-        self.processes.add_up([pixels])
-        total = torch.zeros((), device=self.device)
-        for images, targets in batches:
-            loss = self._cross_entropy_sum(images, targets, leaf) / pixels.clamp(min=1)
+        device, processes = self.computing.device, self.computing.processes
+        pixels = torch.stack([(targets != IGNORE).sum() for _, targets in batches]).sum().to(device).float()
+        processes.add_up([pixels])
+        total = torch.zeros((), device=device)
+        for batch in batches:
+            images, targets = self.computing.on_device(batch)
+            with self.computing.autocast():
+                logits = self.supernet(images, leaf)
+            loss = LOSS(logits.float(), targets)[0] / pixels.clamp(min=1)
             torch.autograd.backward(self.scaler.scale(loss))
             total += loss.detach()
         learned = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        self.processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
+        processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
         latency_us = self.latency(leaf)
         of_latency = latency_loss(latency_us, self.beta, self.ceiling_us)
         torch.autograd.backward(self.scaler.scale(of_latency))
@@ -99,10 +97,3 @@ class Update:
         self.scaler.step(self.alphas)
         self.scaler.update()
         return Measures(*torch.stack((total, latency_us.detach(), of_latency.detach())).tolist())
-
-    def _cross_entropy_sum(self, images: Tensor, targets: Tensor, z: EdgeTensors) -> Tensor:
-        images = images.to(self.device, non_blocking=True, memory_format=self.layout)
-        targets = targets.to(self.device, non_blocking=True)
-        with autocast(self.device, self.amp):
-            logits: Tensor = self.supernet(images, z)
-        return F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum")

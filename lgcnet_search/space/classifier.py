@@ -9,14 +9,14 @@ from lgcnet_search.space.network import StepNetwork
 from lgcnet_search.space.operations import output_shape
 
 
-class Classifier(StepNetwork):
+class ImageClassifier(StepNetwork):
     """Stem and cells of a genotype at height × width, global average pooling and one linear layer.
 
     The backbone's weights have the names that they have in the derived network.
     """
 
-    def __init__(self, genotype: Genotype, classes: int, height: int = 224, width_px: int = 224) -> None:
-        genotype = genotype.at(replace(genotype.space, height=height, width_px=width_px))
+    def __init__(self, genotype: Genotype, classes: int, height: int = 224, width: int = 224) -> None:
+        genotype = genotype.at(replace(genotype.space, height=height, width=width))
         steps = genotype.space.graph.derive(genotype.choices)
         last = f"cell{genotype.space.cells - 1}.out"
         end = next(index for index, step in enumerate(steps) if step.name == last) + 1

@@ -1,4 +1,4 @@
-"""The space digest: which definition of the operations a key was made with."""
+"""The space digest: which definition of the operations a key of a latency table was made with."""
 
 import io
 import tokenize
@@ -6,9 +6,6 @@ from functools import cache
 from importlib import resources
 
 from latency_tables.contract import sha256
-
-SPACE = "lgcnet"
-REQUIREMENT = "lgcnet[search]"
 
 _DEFINITIONS = ("operations.py", "fold.py")
 _LAYOUT = {tokenize.NEWLINE: "NEWLINE", tokenize.INDENT: "INDENT", tokenize.DEDENT: "DEDENT"}

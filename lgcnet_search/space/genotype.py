@@ -2,20 +2,20 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from latency_tables.contract import canonical_json
-from lgcnet_search.space.graph import SKIP, ZERO, Edge
-from lgcnet_search.space.space import CELL_CANDIDATES, EDGES_PER_CELL, Space
+from lgcnet_search.errors import Refused
+from lgcnet_search.space.candidates import CANDIDATES, candidates_of
+from lgcnet_search.space.graph import Edge
+from lgcnet_search.space.space import EDGES_PER_CELL, Space
 
-LIGHT = ("max_pool_3x3", SKIP, ZERO)
-"""What the paper calls light-weight operations (Fig. 9)."""
 
-
-class GenotypeError(ValueError):
+class GenotypeError(Refused, ValueError):
     """A genotype that names no network of its space; the message names the edge or field, the value, the way out."""
 
 
@@ -30,14 +30,13 @@ class Genotype:
     def __post_init__(self) -> None:
         cell_edges, fusion_edges = _edges(self.space)
         if len(self.cells) != self.space.cells:
-            raise GenotypeError(f"cells: {len(self.cells)} given, the space has {self.space.cells}")
+            raise GenotypeError(f"cells: {len(self.cells)} listed, the space has {self.space.cells}")
         for index, names in enumerate(self.cells):
             if len(names) != EDGES_PER_CELL:
-                raise GenotypeError(f"cells[{index}]: {len(names)} edges given, a cell has {EDGES_PER_CELL}")
+                raise GenotypeError(f"cells[{index}]: {len(names)} edges listed, a cell has {EDGES_PER_CELL}")
         if len(self.fusion) != len(fusion_edges):
-            raise GenotypeError(f"fusion: {len(self.fusion)} edges given, the fusion cell has {len(fusion_edges)}")
-        given = [name for cell in self.cells for name in cell] + list(self.fusion)
-        for edge, name in zip(cell_edges + fusion_edges, given, strict=True):
+            raise GenotypeError(f"fusion: {len(self.fusion)} edges listed, the fusion cell has {len(fusion_edges)}")
+        for edge, name in zip(cell_edges + fusion_edges, self._names, strict=True):
             if name not in edge.names:
                 raise GenotypeError(f"{edge.name}: {name!r} is not a candidate; it may be {', '.join(edge.names)}")
 
@@ -45,26 +44,29 @@ class Genotype:
     def choices(self) -> dict[str, str]:
         """Edge name → candidate name."""
         cell_edges, fusion_edges = _edges(self.space)
-        given = [name for cell in self.cells for name in cell] + list(self.fusion)
-        return {edge.name: name for edge, name in zip(cell_edges + fusion_edges, given, strict=True)}
+        return {edge.name: name for edge, name in zip(cell_edges + fusion_edges, self._names, strict=True)}
+
+    @property
+    def _names(self) -> list[str]:
+        return [*chain.from_iterable(self.cells), *self.fusion]
 
     @classmethod
     def of(cls, space: Space, choices: Mapping[str, str]) -> "Genotype":
-        """From edge name → candidate name, every edge given."""
+        """From edge name → candidate name, for every edge."""
         cell_edges, fusion_edges = _edges(space)
         missing = [edge.name for edge in space.graph.edges if edge.name not in choices]
         if missing:
-            raise GenotypeError(f"no candidate given for {', '.join(missing)}")
+            raise GenotypeError(f"no candidate for {', '.join(missing)}")
         names = [choices[edge.name] for edge in cell_edges]
         cells = tuple(tuple(names[at : at + EDGES_PER_CELL]) for at in range(0, len(names), EDGES_PER_CELL))
         return cls(cells, tuple(choices[edge.name] for edge in fusion_edges), space)
 
     def at(self, space: Space) -> "Genotype":
-        """The same choices in another space (other input size, width or classes)."""
+        """The same choices in another space (other input size, channels or classes)."""
         return replace(self, space=space)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values. The paper's own aggregation is not written: agents older than the others read it too."""
+        """Plain values. The paper's own aggregation is left out."""
         space = {name: value for name, value in asdict(self.space).items() if (name, value) != ("aggregation", "dense")}
         return {"cells": self.cells, "fusion": self.fusion, "space": space}
 
@@ -89,13 +91,13 @@ class Genotype:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise GenotypeError(f"the genotype is not JSON: {error}") from error
-        given = _members("the genotype", value, {"cells", "fusion", "space"})
-        names = {item.name for item in fields(Space)}
-        space = _members("space", given["space"], names - {"aggregation"}, names)
-        cells = tuple(_texts(f"cells[{index}]", names) for index, names in enumerate(_list("cells", given["cells"])))
+        members = _members("the genotype", value, {"cells", "fusion", "space"})
+        required = {field.name for field in fields(Space)} - {"aggregation"}
+        space = _members("space", members["space"], required, {"aggregation"})
+        cells = tuple(_texts(f"cells[{index}]", names) for index, names in enumerate(_list("cells", members["cells"])))
         lists = {name: tuple(_list(f"space.{name}", space[name])) for name in ("reductions", "fused")}
         try:
-            return cls(cells, _texts("fusion", given["fusion"]), Space(**{**space, **lists}))
+            return cls(cells, _texts("fusion", members["fusion"]), Space(**{**space, **lists}))
         except GenotypeError:
             raise
         except ValueError as error:
@@ -109,16 +111,19 @@ def random_genotype(space: Space, seed: int) -> Genotype:
 
 
 def typical_genotype(space: Space, seed: int, light: tuple[float, float] = (0.6, 0.2)) -> Genotype:
-    """Random, but like the network the paper found (Fig. 9).
+    """Random, but like the paper's network (Fig. 9).
 
-    A light operation has probability `light[0]` in cells 0 to 7 and `light[1]` behind; all else is uniform.
+    A light operation has probability `light[0]` in cells 0 to 7 and `light[1]` after them; all else is uniform.
     """
     generator = random.Random(seed)
-    heavy = tuple(name for name in CELL_CANDIDATES if name not in LIGHT)
+    light_names, heavy_names = (
+        [name for name in candidates_of("cell") if CANDIDATES[name].kind.light == is_light]
+        for is_light in (True, False)
+    )
     choices: dict[str, str] = {}
     for index, edge in enumerate(space.cell_edges):
         is_light = generator.random() < light[0 if index // EDGES_PER_CELL <= 7 else 1]
-        choices[edge.name] = generator.choice(LIGHT if is_light else heavy)
+        choices[edge.name] = generator.choice(light_names if is_light else heavy_names)
     choices.update((edge.name, generator.choice(edge.names)) for edge in _edges(space)[1])
     return Genotype.of(space, choices)
 
@@ -131,31 +136,31 @@ def varied_genotype(space: Space, seed: int) -> Genotype:
 
 def _edges(space: Space) -> tuple[tuple[Edge, ...], tuple[Edge, ...]]:
     """Edges of the cells, and all others."""
-    others = tuple(edge for edge in space.graph.edges if edge.names != CELL_CANDIDATES)
+    others = tuple(edge for edge in space.graph.edges if edge.group != "cell")
     return space.cell_edges, others
 
 
-def _members(what: str, value: object, names: set[str], known: set[str] | None = None) -> dict[str, Any]:
-    """A JSON object with all of `names` and nothing beyond `known`."""
-    known = known or names
+def _members(owner: str, value: object, required: set[str], optional: Set[str] = frozenset()) -> dict[str, Any]:
+    """A JSON object with all `required` names and no others but the `optional` ones."""
+    names = required | optional
     if not isinstance(value, dict):
-        raise GenotypeError(f"{what}: a JSON object with {', '.join(sorted(names))} is expected, not {value!r:.80}")
-    if missing := names - value.keys():
-        raise GenotypeError(f"{what}: {', '.join(sorted(missing))} missing")
-    if unknown := value.keys() - known:
-        raise GenotypeError(f"{what}: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+        raise GenotypeError(f"{owner}: a JSON object with {', '.join(sorted(required))} is expected, not {value!r:.80}")
+    if missing := required - value.keys():
+        raise GenotypeError(f"{owner}: {', '.join(sorted(missing))} missing")
+    if unknown := value.keys() - names:
+        raise GenotypeError(f"{owner}: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(names))}")
     return value
 
 
-def _list(what: str, value: object) -> list[Any]:
+def _list(owner: str, value: object) -> list[Any]:
     if not isinstance(value, list):
-        raise GenotypeError(f"{what}: a list is expected, not {value!r:.80}")
+        raise GenotypeError(f"{owner}: a list is expected, not {value!r:.80}")
     return value
 
 
-def _texts(what: str, value: object) -> tuple[str, ...]:
-    names = _list(what, value)
+def _texts(owner: str, value: object) -> tuple[str, ...]:
+    names = _list(owner, value)
     for index, name in enumerate(names):
         if not isinstance(name, str):
-            raise GenotypeError(f"{what}[{index}]: a candidate's name is expected, not {name!r:.80}")
+            raise GenotypeError(f"{owner}[{index}]: a candidate's name is expected, not {name!r:.80}")
     return tuple(names)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from latency_tables.contract import OperationSpec
+from lgcnet_search.space.candidates import ZERO, Group
 
 INPUT = "input"
-ZERO = "zero"
-SKIP = "skip"
 
 
 @dataclass(frozen=True)
@@ -26,29 +25,26 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """What an edge may be. Without `operation` it executes nothing: `zero` is no edge, `skip` its source itself."""
-
-    name: str
-    operation: OperationSpec | None
-
-
-@dataclass(frozen=True)
 class Edge:
-    """A searchable edge: exactly one of its candidates, applied to the value named `source`."""
+    """A searchable edge: exactly one of its candidates, applied to the value named `source`.
+
+    `candidates` holds what each of them executes here. None executes nothing: `zero` is no edge, any other candidate
+    is then the source itself.
+    """
 
     name: str
     source: str
-    candidates: tuple[Candidate, ...]
+    group: Group
+    candidates: Mapping[str, OperationSpec | None]
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(candidate.name for candidate in self.candidates)
+        return tuple(self.candidates)
 
 
 @dataclass(frozen=True)
 class Node:
-    """Eq. 2: the sum of those `inputs` that are there. k of them cost k - 1 additions, none cost `zeros`."""
+    """Eq. 2: the sum of those `inputs` that are no `zero`. k of them cost k - 1 additions; none cost `zeros`."""
 
     name: str
     inputs: tuple[str, ...]
@@ -72,17 +68,15 @@ class Graph:
     @cached_property
     def operations(self) -> tuple[OperationSpec, ...]:
         """Everything that some derived network executes, each once, in order of first appearance."""
-        found: dict[OperationSpec, None] = {}
+        operations: list[OperationSpec] = []
         for part in self.parts:
             if isinstance(part, Step):
-                found[part.operation] = None
+                operations.append(part.operation)
             elif isinstance(part, Edge):
-                found.update((candidate.operation, None) for candidate in part.candidates if candidate.operation)
+                operations.extend(operation for operation in part.candidates.values() if operation)
             else:
-                found[part.addition] = None
-                if part.zeros:
-                    found[part.zeros.operation] = None
-        return tuple(found)
+                operations.extend([part.addition, *([part.zeros.operation] if part.zeros else [])])
+        return tuple(dict.fromkeys(operations))
 
     def derive(self, choices: Mapping[str, str]) -> tuple[Step, ...]:
         """The steps of the network that takes `choices[edge.name]` for each edge.
@@ -103,17 +97,17 @@ class Graph:
             if isinstance(part, Step):
                 values[part.name] = run(resolved(part))
             elif isinstance(part, Edge):
-                candidate = part.candidates[part.names.index(choices[part.name])]
-                source = values[part.source]
-                if candidate.operation is None or source is None:
-                    values[part.name] = None if candidate.name == ZERO else source
+                choice = choices[part.name]
+                operation, source = part.candidates[choice], values[part.source]
+                if operation is None or source is None:
+                    values[part.name] = None if choice == ZERO else source
                 else:
-                    values[part.name] = run(Step(part.name, candidate.operation, (source,)))
+                    values[part.name] = run(Step(part.name, operation, (source,)))
             else:
                 present = [value for name in part.inputs if (value := values[name]) is not None]
                 if not present:
                     if part.zeros is None:
-                        raise ValueError(f"{part.name}: none of {', '.join(part.inputs)} is there to sum")
+                        raise ValueError(f"{part.name}: all of its inputs {', '.join(part.inputs)} are zero")
                     present = [run(resolved(part.zeros))]
                 total = present[0]
                 for count, value in enumerate(present[1:], start=1):

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist, median
 
-from latency_tables.calibration import Z90
 from latency_tables.contract import Basis, Calibration, LatencyTable, NetworkSpec, OperationSpec, canonical_json, sha256
 from latency_tables.latencies import basis_of, latency_us
 from lgcnet_search.space.graph import Graph, Node, Step
@@ -60,24 +58,6 @@ class Latencies:
         """The sum over the operations that a network executes (Eq. 9), and the constant. Raises MissingRows."""
         self.table.require(item.operation for item in network.operations)
         return self.constant_us + sum(item.count * self.operation_us(item.operation) for item in network.operations)
-
-    def margin(self, quantile: float) -> float:
-        """How many times its prediction a network takes at most, with about this probability.
-
-        By the intervals of the calibration's own networks; 1 at the median.
-
-        Raises:
-            ValueError: without a calibration nothing is known but the sum.
-        """
-        if quantile == 0.5:
-            return 1.0
-        if self.calibration is None:
-            raise ValueError(
-                f"quantile: {quantile} given, table {self.table.id} has no calibration that says how sure it is; "
-                "have networks measured (lgcnet-search calibrate), or take 0.5"
-            )
-        deviations = [(one.high_us - one.low_us) / (2 * Z90 * one.predicted_us) for one in self.calibration.evidence]
-        return 1 + NormalDist().inv_cdf(quantile) * median(deviations)
 
     @cached_property
     def _basis(self) -> Basis:

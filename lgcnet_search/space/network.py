@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from latency_tables.contract import NetworkSpec, OperationSpec
-from lgcnet_search.space.digest import SPACE, space_digest
+from lgcnet_search.space import SPACE
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.graph import INPUT, Step, multiset
 from lgcnet_search.space.operations import Operation, build_operation
@@ -62,9 +63,9 @@ class DerivedNetwork(StepNetwork):
     def __init__(self, genotype: Genotype) -> None:
         super().__init__(genotype, genotype.space.graph.derive(genotype.choices))
 
-    def at(self, height: int, width_px: int) -> "DerivedNetwork":
+    def at(self, height: int, width: int) -> "DerivedNetwork":
         """A network for another input size with a copy of the weights, in the same mode and on the same device."""
-        space = replace(self.genotype.space, height=height, width_px=width_px)
+        space = replace(self.genotype.space, height=height, width=width)
         moved = DerivedNetwork(self.genotype.at(space)).to(next(self.parameters()).device)
         moved.load_state_dict(self.state_dict())
         return moved.train(self.training)

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from latency_tables.contract import NetworkSpec, OperationSpec
-from lgcnet_search.space.digest import REQUIREMENT, SPACE, space_digest
+from lgcnet_search.space import REQUIREMENT, SPACE
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.fold import deploy
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.network import DerivedNetwork, network_spec, seeded
@@ -30,10 +31,10 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     genotype = Genotype.from_json(spec.genotype)
     expected = network_spec(genotype)
     if expected.input_shape != spec.input_shape:
-        raise ValueError(f"input_shape: {spec.input_shape} given, the genotype's space has {expected.input_shape}")
+        raise ValueError(f"input_shape: {spec.input_shape} is not the genotype's, {expected.input_shape}")
     if expected.operations != spec.operations:
-        ours = {item.operation: item.count for item in expected.operations}
-        theirs = {item.operation: item.count for item in spec.operations}
+        ours = {counted.operation: counted.count for counted in expected.operations}
+        theirs = {counted.operation: counted.count for counted in spec.operations}
         wrong = next(operation for operation in (*ours, *theirs) if ours.get(operation) != theirs.get(operation))
         raise ValueError(
             f"operations: {theirs.get(wrong, 0)} × {wrong} listed, the genotype executes it {ours.get(wrong, 0)} times"
@@ -43,7 +44,7 @@ def build_network(spec: NetworkSpec) -> nn.Module:
 
 
 class Whole(nn.Module):
-    """Gives everything that nothing else uses beside the logits, so that no engine leaves out what Eq. 9 sums."""
+    """Returns unused results beside the logits, so that no engine removes operations that Eq. 9 sums."""
 
     def __init__(self, network: DerivedNetwork) -> None:
         super().__init__()

@@ -6,38 +6,11 @@ from functools import cached_property, lru_cache
 from typing import Literal, get_args
 
 from latency_tables.contract import OperationSpec
-from lgcnet_search.space.digest import SPACE, space_digest
-from lgcnet_search.space.graph import INPUT, SKIP, ZERO, Candidate, Edge, Graph, Node, Part, Step
+from lgcnet_search.space import SPACE
+from lgcnet_search.space.candidates import CANDIDATES, Group, candidates_of
+from lgcnet_search.space.digest import space_digest
+from lgcnet_search.space.graph import INPUT, Edge, Graph, Node, Part, Step
 from lgcnet_search.space.operations import Shape, output_shape
-
-CELL_CANDIDATES = (
-    "max_pool_3x3",
-    SKIP,
-    "conv_3x3",
-    ZERO,
-    "sep_conv_3x3",
-    "dil_conv_3x3_d2",
-    "dil_conv_3x3_d4",
-    "dil_conv_3x3_d8",
-)
-"""Table II, in its order."""
-
-FUSION_CANDIDATES = (
-    "conv_1x1",
-    "conv_3x3",
-    "sep_conv_3x3",
-    "dil_conv_3x3_d2",
-    "dil_conv_3x3_d4",
-    "dil_conv_3x3_d8",
-    "dil_conv_3x3_d12",
-    "global_pool_1",
-    "global_pool_2",
-    "global_pool_5",
-)
-"""Table III, in its order."""
-
-UP_CANDIDATES = ("deconv_3x3", "interpolate")
-"""The edges marked Up×2 in Fig. 5."""
 
 Aggregation = Literal["dense", "none", "aspp", "ppm", "mscell"]
 """How features of several scales become one (Table X); dense is the paper's dense-connected fusion cell."""
@@ -56,14 +29,14 @@ MAX_SIDE = 16384
 class Space:
     """What is searched, at the shapes it is deployed at.
 
-    A value at stride s has `width` × s channels. `reductions` are the cells that halve the resolution, `fused` the
-    three cells that the fusion cell takes (strides s, 2s and 4s); without it, `aggregation` says what takes the last
-    of them (mscell: the last two). Raises ValueError naming field and value.
+    `height` and `width` are in pixels; a value at stride s has `channels` × s channels. `reductions` are the cells
+    that halve the resolution, `fused` the three cells that the fusion cell takes (strides s, 2s and 4s); without it,
+    `aggregation` says what takes the last of them (mscell: the last two). Raises ValueError naming field and value.
     """
 
     height: int = 769
-    width_px: int = 1537
-    width: int = 8
+    width: int = 1537
+    channels: int = 8
     classes: int = 19
     reductions: tuple[int, ...] = (1, 8)
     fused: tuple[int, int, int] = (0, 7, 13)
@@ -73,8 +46,8 @@ class Space:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("height", 32, MAX_SIDE),
-            ("width_px", 32, MAX_SIDE),
-            ("width", 1, 256),
+            ("width", 32, MAX_SIDE),
+            ("channels", 1, 256),
             ("classes", 1, 1000),
             ("cells", 1, 64),
         ):
@@ -99,31 +72,31 @@ class Space:
 
     @property
     def input_shape(self) -> Shape:
-        return (3, self.height, self.width_px)
+        return (3, self.height, self.width)
 
     @property
     def fusion_channels(self) -> int:
-        """48 at width 8 (paper); scaled with the width, so that a narrow proxy is narrow throughout."""
-        return 6 * self.width
+        """48 at 8 channels (paper); scaled with them, so that a narrow proxy is narrow throughout."""
+        return 6 * self.channels
 
     @cached_property
     def graph(self) -> Graph:
-        return _Layout(self).graph()
+        return _Writer(self).graph()
 
     @cached_property
     def cell_edges(self) -> tuple[Edge, ...]:
         """The edges of cell 0, 1, …: five each, in order of execution."""
-        return tuple(edge for edge in self.graph.edges if edge.names == CELL_CANDIDATES)
+        return tuple(edge for edge in self.graph.edges if edge.group == "cell")
 
     @cached_property
     def fusion_edges(self) -> tuple[Edge, ...]:
         """The edges within the branches of the fusion cell."""
-        return tuple(edge for edge in self.graph.edges if edge.names == FUSION_CANDIDATES)
+        return tuple(edge for edge in self.graph.edges if edge.group == "fusion")
 
     @cached_property
     def up_edges(self) -> tuple[Edge, ...]:
         """The edges of the fusion cell that double the resolution."""
-        return tuple(edge for edge in self.graph.edges if edge.names == UP_CANDIDATES)
+        return tuple(edge for edge in self.graph.edges if edge.group == "up")
 
     @property
     def operations(self) -> tuple[OperationSpec, ...]:
@@ -141,26 +114,17 @@ def specify(name: str, *input_shapes: Shape, **params: int) -> OperationSpec:
     return _spec(name, input_shapes, tuple(sorted(params.items())))
 
 
-def candidate_operation(name: str, shape: Shape, stride: int = 1) -> OperationSpec | None:
-    """What a candidate of Table II or III executes on an input of `shape`; None if nothing."""
-    channels = shape[0]
-    if name == ZERO or (name == SKIP and stride == 1):
+def candidate_operation(name: str, shape: Shape, **edge_params: int) -> OperationSpec | None:
+    """What a candidate executes on an edge with these parameters, whose source has `shape`; None if nothing."""
+    candidate = CANDIDATES[name]
+    if candidate.operation is None or (candidate.only_strided and edge_params["stride"] == 1):
         return None
-    if name == SKIP:
-        return specify("factorized_reduction", shape, out_channels=channels, stride=stride)
-    if name == "max_pool_3x3":
-        return specify(name, shape, stride=stride)
-    if name == "conv_1x1":
-        return specify(name, shape, out_channels=channels)
-    if name.startswith("global_pool_"):
-        return specify("global_pool", shape, out_channels=channels, bins=int(name.rpartition("_")[2]))
-    if name.startswith("dil_conv_3x3_d"):
-        dilation = int(name.rpartition("_d")[2])
-        return specify("dil_conv_3x3", shape, out_channels=channels, stride=stride, dilation=dilation)
-    return specify(name, shape, out_channels=channels, stride=stride)
+    params = {"out_channels": shape[0], **edge_params}
+    taken = {param: params[param] for param in candidate.edge_params}
+    return specify(candidate.operation, shape, **candidate.params, **taken)
 
 
-class _Layout:
+class _Writer:
     """Writes a space down part by part, with the shape of every value."""
 
     def __init__(self, space: Space) -> None:
@@ -169,23 +133,23 @@ class _Layout:
         self.shapes: dict[str, Shape] = {INPUT: space.input_shape}
 
     def graph(self) -> Graph:
-        width = self.space.width
-        value = self.step("stem.0", "conv_3x3", [INPUT], out_channels=2 * width, stride=2)
-        value = self.step("stem.1", "conv_3x3", [value], out_channels=4 * width, stride=2)
-        value = self.step("stem.2", "conv_3x3", [value], out_channels=4 * width, stride=1)
+        channels = self.space.channels
+        value = self.step("stem.0", "conv_3x3", [INPUT], out_channels=2 * channels, stride=2)
+        value = self.step("stem.1", "conv_3x3", [value], out_channels=4 * channels, stride=2)
+        value = self.step("stem.2", "conv_3x3", [value], out_channels=4 * channels, stride=1)
         outputs = [value, value]
         for cell in range(self.space.cells):
             outputs.append(self.cell(cell, outputs[-2], outputs[-1]))
         low, middle, high = (outputs[2 + cell] for cell in self.space.fused)
         value = self.aggregated(low, middle, high)
         value = self.step("head.classifier", "classifier", [value], out_channels=self.space.classes)
-        self.step("head.interpolate", "interpolate", [value], height=self.space.height, width=self.space.width_px)
+        self.step("head.interpolate", "interpolate", [value], height=self.space.height, width=self.space.width)
         return Graph(tuple(self.parts))
 
     def cell(self, index: int, previous: str, current: str) -> str:
         """Cell `index` on the outputs of the two cells before it; returns the name of its output."""
         stride = 2 if index in self.space.reductions else 1
-        channels = self.space.width * self.space.stride(index)
+        channels = self.space.channels * self.space.stride(index)
         cell = f"cell{index}"
         if self.shapes[previous][1:] == self.shapes[current][1:]:
             i1 = self.step(f"{cell}.pre1", "conv_1x1", [previous], out_channels=channels)
@@ -194,12 +158,13 @@ class _Layout:
         i2 = self.step(f"{cell}.pre2", "conv_1x1", [current], out_channels=channels)
         into = {
             target: [
-                self.cell_edge(f"{cell}.{source}-{target}", value, stride) for source, value in (("i1", i1), ("i2", i2))
+                self.edge("cell", f"{cell}.{source}-{target}", value, stride=stride)
+                for source, value in (("i1", i1), ("i2", i2))
             ]
             for target in ("x1", "x2")
         }
         x1 = self.node(f"{cell}.x1", into["x1"], i2)
-        x2 = self.node(f"{cell}.x2", [*into["x2"], self.cell_edge(f"{cell}.x1-x2", x1, 1)], i2)
+        x2 = self.node(f"{cell}.x2", [*into["x2"], self.edge("cell", f"{cell}.x1-x2", x1, stride=1)], i2)
         return self.step(f"{cell}.out", "concat", [x1, x2])
 
     def aggregated(self, low: str, middle: str, high: str) -> str:
@@ -271,29 +236,20 @@ class _Layout:
         self.parts.append(Step(name, spec, tuple(inputs)))
         return name
 
-    def edge(self, name: str, source: str, candidates: list[Candidate]) -> str:
-        self.parts.append(Edge(name, source, tuple(candidates)))
-        executed = next(candidate.operation for candidate in candidates if candidate.operation)
-        self.shapes[name] = output_shape(executed)
+    def edge(self, group: Group, name: str, source: str, **edge_params: int) -> str:
+        shape = self.shapes[source]
+        candidates = {choice: candidate_operation(choice, shape, **edge_params) for choice in candidates_of(group)}
+        self.parts.append(Edge(name, source, group, candidates))
+        self.shapes[name] = output_shape(next(operation for operation in candidates.values() if operation))
         return name
 
-    def cell_edge(self, name: str, source: str, stride: int) -> str:
-        shape = self.shapes[source]
-        return self.edge(name, source, [Candidate(c, candidate_operation(c, shape, stride)) for c in CELL_CANDIDATES])
-
     def fusion_edge(self, name: str, source: str) -> str:
-        shape = self.shapes[source]
-        candidates = [Candidate(c, candidate_operation(c, shape)) for c in FUSION_CANDIDATES]
-        return self.edge(f"fusion.{name}", source, candidates)
+        return self.edge("fusion", f"fusion.{name}", source, stride=1)
 
     def up(self, name: str, source: str, like: str) -> str:
         """An Up×2 edge that lands exactly on the height and width of `like`."""
-        shape = self.shapes[source]
         _, height, width = self.shapes[like]
-        deconvolution = specify("deconv_3x3", shape, out_channels=shape[0], height=height, width=width)
-        interpolation = specify("interpolate", shape, height=height, width=width)
-        pairs = zip(UP_CANDIDATES, (deconvolution, interpolation), strict=True)
-        return self.edge(f"fusion.{name}", source, [Candidate(*pair) for pair in pairs])
+        return self.edge("up", f"fusion.{name}", source, height=height, width=width)
 
     def node(self, name: str, inputs: list[str], zeros_like: str | None = None) -> str:
         shape = self.shapes[name] = self.shapes[inputs[0]]

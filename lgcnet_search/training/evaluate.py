@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from lgcnet_search.computing.precision import Amp, autocast
-from lgcnet_search.computing.processes import Processes
+from lgcnet_search.computing.batches import IGNORE
+from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.data.imagenet import ImageNet
-from lgcnet_search.data.labels import IGNORE
 from lgcnet_search.data.loading import in_order
 from lgcnet_search.data.segmentation import SegmentationFiles
 
@@ -31,42 +30,33 @@ class Scores:
 
 
 OnImage = Callable[[int, Tensor], None]
-"""Given an image's index in the data set and its prediction: train ids, H×W, at the label's resolution."""
+"""Called with an image's index in the data set and its prediction: train ids, H×W, at the label's resolution."""
 
 
 def evaluate(
     network: nn.Module,
     dataset: SegmentationFiles,
-    device: torch.device | str = "cpu",
-    *,
-    amp: Amp = "none",
-    channels_last: bool = False,
-    workers: int = 0,
-    processes: Processes | None = None,
+    computing: Computing = ALONE,
     on_image: OnImage | None = None,
 ) -> Scores:
     """Evaluate on all of `dataset`, image by image, in evaluation mode; the network's mode is restored.
 
     `dataset` gives images at the network's size and, with `full_labels`, labels at theirs: logits are resized to the
-    label before the best class is taken. Each of several `processes` takes its share of the images; all return the
+    label before the best class is taken. Each of several processes takes its share of the images; all return the
     same. Raises DataError.
     """
-    processes = processes or Processes()
-    device = torch.device(device)
-    labels = dataset.labels
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    device, processes, labels = computing.device, computing.processes, dataset.labels
     confusion = MulticlassConfusionMatrix(
         labels.classes, ignore_index=IGNORE, validate_args=False, sync_on_compute=processes.count > 1
     ).to(device)
     training = network.training
     network.to(device).eval()
     try:
-        shares = in_order(dataset, 1, workers=workers, process=processes.rank, processes=processes.count)
-        for count, (image, target) in enumerate(shares):
-            with torch.inference_mode(), autocast(device, amp):
-                logits = network(image.to(device, memory_format=layout))
-                predicted = best_classes(logits, target.shape[1:])
-            confusion.update(predicted, target.to(device))
+        for count, batch in enumerate(in_order(dataset, 1, computing)):
+            image, target = computing.on_device(batch)
+            with torch.inference_mode(), computing.autocast():
+                predicted = best_classes(network(image), target.shape[1:])
+            confusion.update(predicted, target)
             if on_image:
                 on_image(processes.rank + count * processes.count, predicted[0].cpu())
     finally:
@@ -84,24 +74,19 @@ def best_classes(logits: Tensor, size: Sequence[int]) -> Tensor:
 def top1(
     network: nn.Module,
     dataset: ImageNet,
-    device: torch.device,
-    *,
+    computing: Computing = ALONE,
     batch_size: int = 32,
-    amp: Amp = "none",
-    workers: int = 0,
-    processes: Processes | None = None,
 ) -> float:
-    """The share of images whose class is given the highest logit, over all processes. Raises DataError."""
-    processes = processes or Processes()
+    """The share of images whose class gets the highest logit, over all processes. Raises DataError."""
     metric = MulticlassAccuracy(
-        len(dataset.classes), average="micro", validate_args=False, sync_on_compute=processes.count > 1
-    ).to(device)
-    network.to(device).eval()
-    shares = in_order(dataset, batch_size, workers=workers, process=processes.rank, processes=processes.count)
-    for images, targets in shares:
-        with torch.inference_mode(), autocast(device, amp):
-            logits = network(images.to(device))
-        metric.update(logits.float(), targets.to(device))
+        len(dataset.classes), average="micro", validate_args=False, sync_on_compute=computing.processes.count > 1
+    ).to(computing.device)
+    network.to(computing.device).eval()
+    for batch in in_order(dataset, batch_size, computing):
+        images, targets = computing.on_device(batch)
+        with torch.inference_mode(), computing.autocast():
+            logits = network(images)
+        metric.update(logits.float(), targets)
     return float(metric.compute())
 
 
@@ -110,7 +95,7 @@ def _scores(confusion: Tensor, names: tuple[str, ...], images: int) -> Scores:
     counts = confusion.double()
     right = counts.diag()
     union = counts.sum(dim=0) + counts.sum(dim=1) - right
-    iou = [float(hit / all_) if all_ else None for hit, all_ in zip(right, union, strict=True)]
+    iou = [float(hits / pixels) if pixels else None for hits, pixels in zip(right, union, strict=True)]
     present = [value for value in iou if value is not None]
     return Scores(
         miou=sum(present) / max(1, len(present)),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lgcnet_search.errors import Refused
 from lgcnet_search.space.fold import deploy
 from lgcnet_search.space.network import DerivedNetwork
 from lgcnet_search.training.weights import Weights
@@ -19,7 +20,7 @@ TOLERANCE = 1e-4
 """Of the largest logit."""
 
 
-class ExportError(RuntimeError):
+class ExportError(Refused):
     """A network that cannot be exported; the message says why."""
 
 

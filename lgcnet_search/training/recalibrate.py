@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lgcnet_search.computing.batches import Batch
+from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.data.loading import endless
 from lgcnet_search.data.segmentation import SegmentationFiles
 from lgcnet_search.space.network import DerivedNetwork
@@ -15,7 +16,7 @@ BATCHES = 16
 
 
 @torch.no_grad()
-def recalibrate(network: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> None:
+def recalibrate(network: nn.Module, batches: Iterable[Batch], computing: Computing = ALONE) -> None:
     """Replace the running statistics of every BatchNorm by the mean over `batches`, weights untouched.
 
     Borders weigh more in small maps, and a dilated convolution or a global average sees other values there: crops'
@@ -26,9 +27,9 @@ def recalibrate(network: nn.Module, batches: Iterable[Batch], device: torch.devi
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # PyTorch's cumulative mean
-    network.to(device).train()
-    for images, _ in batches:
-        network(images.to(device))
+    network.to(computing.device).train()
+    for batch in batches:
+        network(computing.on_device(batch)[0])
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     network.eval()
@@ -39,10 +40,8 @@ def whole_network(
     pictures: SegmentationFiles,
     size: tuple[int, int],
     batch_size: int,
-    *,
     seed: int = 0,
-    workers: int = 0,
-    device: torch.device | str = "cpu",
+    computing: Computing = ALONE,
 ) -> DerivedNetwork:
     """A network that was trained on crops, for inputs of `size`, in evaluation mode.
 
@@ -50,6 +49,7 @@ def whole_network(
     """
     space = network.genotype.space
     whole = network.at(*size)
-    if (space.height, space.width_px) != size:
-        recalibrate(whole, islice(endless(pictures, batch_size, seed=seed, workers=workers), BATCHES), device)
+    if (space.height, space.width) != size:
+        batches = endless(pictures, batch_size, seed=seed, workers=computing.workers)
+        recalibrate(whole, islice(batches, BATCHES), computing)
     return whole.eval()

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lgcnet_search import plots
 from lgcnet_search.data.segmentation import SegmentationFiles, open_rgb
+from lgcnet_search.plots.predictions import PredictedImage, predicted_images
 from lgcnet_search.training.evaluate import Scores, best_classes
 
 TRAINED_ON = "trained on"
@@ -29,17 +29,15 @@ def draw_predictions(
 ) -> Path:
     """Draw predictions.png: `count` images, evenly spread over the data set, beside truth and prediction (Fig. 6)."""
     labels = dataset.labels
-    drawn = []
+    rows = []
     for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset)), dtype=int).tolist():
         image, target = dataset[index]
         with torch.inference_mode():
             predicted = best_classes(network(image[None].to(device)), target.shape)[0].cpu()
         photograph = np.asarray(open_rgb(dataset.files[index].image))
-        drawn.append(
-            plots.PredictedImage(photograph, labels.colored(target.numpy()), labels.colored(predicted.numpy()))
-        )
+        rows.append(PredictedImage(photograph, labels.colored(target.numpy()), labels.colored(predicted.numpy())))
     colors = {label.name: label.color for label in labels.evaluated}
-    return plots.predicted_images(drawn, colors, out / "predictions.png", title)
+    return predicted_images(rows, colors, out / "predictions.png", title)
 
 
 def write_label_file(dataset: SegmentationFiles, index: int, predicted: Tensor, out: Path) -> Path:

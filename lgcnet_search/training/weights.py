@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 from latency_tables.whole_files import write_whole
+from lgcnet_search.errors import Refused
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.fold import deploy
 from lgcnet_search.space.genotype import Genotype, GenotypeError
 from lgcnet_search.space.network import DerivedNetwork, StepNetwork
 
-Part = Literal["backbone", "network"]
+Extent = Literal["backbone", "network"]
 _MEMBERS = {"genotype", "definition", "part", "folded", "state_dict", "sha256"}
 _BACKBONE = ("stem.", "cell")
 _HEAD = "head."
 
 
-class WeightsError(RuntimeError):
+class WeightsError(Refused):
     """Weights that cannot be used; the message says why, and the way out."""
 
 
@@ -36,11 +37,11 @@ class Weights:
 
     genotype: Genotype
     state: Mapping[str, Tensor]
-    part: Part = "network"
+    part: Extent = "network"
     folded: bool = False
 
     def save(self, path: Path) -> None:
-        """Write a dictionary of genotype (JSON), definition, part, folded, state_dict and sha256, whole or not."""
+        """Write genotype (JSON), definition, part, folded, state_dict and sha256 as a whole file or none."""
         state = {name: value.detach().cpu().contiguous() for name, value in self.state.items()}
         content = {
             "genotype": self.genotype.to_json(),
@@ -61,8 +62,8 @@ class Weights:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
             raise WeightsError(f"{path} is damaged or holds no weights; copy it again or train again") from error
-        if not isinstance(content, dict) or content.keys() != _MEMBERS or content["part"] not in get_args(Part):
-            raise WeightsError(f"{path} holds other things than lgcnet-search's weights; give a weights.pt of it")
+        if not isinstance(content, dict) or content.keys() != _MEMBERS or content["part"] not in get_args(Extent):
+            raise WeightsError(f"{path} is no weights file of lgcnet-search; give a weights.pt")
         if content["sha256"] != _sha256(content["genotype"], content["state_dict"]):
             raise WeightsError(f"{path} is damaged: its content has another digest; copy it again or train again")
         if content["definition"] != space_digest():
@@ -76,9 +77,9 @@ class Weights:
             raise WeightsError(f"{path}: {error}; train again") from error
         return cls(genotype, content["state_dict"], content["part"], content["folded"])
 
-    def at(self, height: int, width_px: int) -> "Weights":
+    def at(self, height: int, width: int) -> "Weights":
         """The same for another input size."""
-        space = replace(self.genotype.space, height=height, width_px=width_px)
+        space = replace(self.genotype.space, height=height, width=width)
         return replace(self, genotype=self.genotype.at(space))
 
     def network(self) -> DerivedNetwork:
@@ -92,9 +93,9 @@ class Weights:
         return network
 
     def initialize(self, network: StepNetwork) -> None:
-        """Give a network that is to be trained these weights, where it has the same part.
+        """Start a network from these weights, as far as both have the same parts.
 
-        Fusion cell and head stay as they are where a backbone is given, the head also where it has other classes.
+        A backbone leaves fusion cell and head as they are; a network of other classes leaves the head.
         Raises WeightsError naming what differs.
         """
         if self.folded:
@@ -103,33 +104,31 @@ class Weights:
             )
         self._require(network.genotype)
         own = network.state_dict()
-        kept: tuple[str, ...] = _BACKBONE if self.part == "backbone" else (*_BACKBONE, "fusion.", _HEAD)
+        prefixes: tuple[str, ...] = _BACKBONE if self.part == "backbone" else (*_BACKBONE, "fusion.", _HEAD)
         if self.genotype.space.classes != network.genotype.space.classes:
-            kept = tuple(prefix for prefix in kept if prefix != _HEAD)
-        wanted = {name: self.state[name] for name in own if name.startswith(kept) and name in self.state}
-        lacking = [name for name in own if name.startswith(kept) and name not in wanted]
-        if lacking:
-            raise WeightsError(f"weights: {lacking[0]} and {len(lacking) - 1} others are missing; train again")
-        network.load_state_dict({**own, **wanted})
+            prefixes = tuple(prefix for prefix in prefixes if prefix != _HEAD)
+        names = [name for name in own if name.startswith(prefixes)]
+        missing = [name for name in names if name not in self.state]
+        if missing:
+            raise WeightsError(f"weights: {missing[0]} and {len(missing) - 1} others are missing; train again")
+        network.load_state_dict({**own, **{name: self.state[name] for name in names}})
 
     def _require(self, genotype: Genotype) -> None:
-        ours, theirs = (
-            replace(item.space, height=769, width_px=1537, classes=19) for item in (genotype, self.genotype)
-        )
+        ours, theirs = (replace(owner.space, height=769, width=1537, classes=19) for owner in (genotype, self.genotype))
         if ours != theirs:
-            raise WeightsError(f"weights: they are of {theirs}, the genotype is of {ours}; give those of this genotype")
-        given = self.genotype.choices
-        wrong = [
-            f"{edge} is {given[edge]} there, {name} here"
+            raise WeightsError(f"weights: their space is {theirs}, not {ours}; give weights of this genotype")
+        choices = self.genotype.choices
+        differences = [
+            f"{edge} is {choices[edge]} there, {name} here"
             for edge, name in genotype.choices.items()
-            if given[edge] != name
+            if choices[edge] != name
         ]
         if self.part == "backbone":
-            wrong = [text for text in wrong if text.startswith(_BACKBONE)]
-        if wrong:
+            differences = [text for text in differences if text.startswith(_BACKBONE)]
+        if differences:
             raise WeightsError(
-                f"weights: they are of another genotype ({len(wrong)} edges differ: {'; '.join(wrong[:3])}"
-                f"{'; …' if len(wrong) > 3 else ''}); give those of this genotype, or train it anew"
+                f"weights: they are of another genotype ({len(differences)} edges differ: {'; '.join(differences[:3])}"
+                f"{'; …' if len(differences) > 3 else ''}); give weights of this genotype, or train it anew"
             )
 
 

@@ -1,6 +1,7 @@
 """The main task of the measuring process: the keys of a job, measured in rounds and sent as they leave them."""
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ def measure(task: MeasureTask, machine: Machine, send: Send) -> None:
         AgentMustStop: the environment is not the one that the agent registered, or the GPU fails.
         JobFailed: the job cannot be done here, or some of its keys cannot be measured; it names them.
     """
+    began_s = time.monotonic()
     if machine.environment.digest != task.environment:
         raise AgentMustStop("the device's software or settings changed while the agent ran")
     request = task.job.request
@@ -45,11 +47,16 @@ def measure(task: MeasureTask, machine: Machine, send: Send) -> None:
     with open_workers(work_task, machine.gpu, send) as workers:
         # While the workers are building, which takes them longer.
         costs = _costs(workloads, DTYPES.get(runtime.precision, torch.float32))
-        _measure_with(workers, task, machine, costs, send)
+        _measure_with(workers, task, machine, costs, send, began_s)
 
 
 def _measure_with(
-    workers: Sequence[Worker], task: MeasureTask, machine: Machine, costs: Mapping[str, Costs], send: Send
+    workers: Sequence[Worker],
+    task: MeasureTask,
+    machine: Machine,
+    costs: Mapping[str, Costs],
+    send: Send,
+    began_s: float,
 ) -> None:
     executions, failures = _settle(workers, task.keys)
     if not executions:
@@ -57,7 +64,9 @@ def _measure_with(
     effort, is_network = task.job.request.effort, bool(task.job.request.networks)
     rule = rule_for(effort, machine.device.kind, is_network=is_network, keys=len(task.keys))
     settings = settings_of(workers, machine, rule, seed=secrets.randbits(32), is_network=is_network)
-    rounds = _rounds(workers, executions, machine, rule, seed=int(settings["seed"]))
+    # A budget that somebody asked for is one for the whole job, building included.
+    spent_s = 0.0 if effort.budget_s is None else time.monotonic() - began_s
+    rounds = _rounds(workers, executions, machine, rule, seed=int(settings["seed"]), spent_s=spent_s)
     run = _Run(task, machine, workers, executions, rule, settings, costs)
     standard = task.standard
     for news in rounds.run():
@@ -158,7 +167,13 @@ def _settle(workers: Sequence[Worker], keys: Sequence[str]) -> tuple[dict[str, i
 
 
 def _rounds(
-    workers: Sequence[Worker], executions: Mapping[str, int], machine: Machine, rule: StoppingRule, seed: int
+    workers: Sequence[Worker],
+    executions: Mapping[str, int],
+    machine: Machine,
+    rule: StoppingRule,
+    *,
+    seed: int,
+    spent_s: float,
 ) -> Rounds:
     by_name = references(machine.torch_device)
     readings = {name: max(1, workers[0].settle(name) // READINGS_PER_BLOCK) for name in by_name}
@@ -169,6 +184,7 @@ def _rounds(
         cadence={name: reference.every for name, reference in by_name.items()},
         seed=seed,
         processes=len(workers),
+        spent_s=spent_s,
     )
 
 

@@ -33,7 +33,7 @@ class StoppingRule:
 
     A workload has converged when the interval of its median is at most ± `target_rel` wide; that is first asked after
     `first_look` blocks, because a few seconds do not show the state of a machine. It leaves with at least `min_blocks`,
-    at most `max_blocks`, and as soon as it may once the rounds have taken `budget_s` (None: no limit).
+    at most `max_blocks`, and as soon as it may once `budget_s` are spent (None: no limit).
 
     A disturbed or throttled block is thrown away, at most `max_rejected` a workload. A round in which a watched
     reference leaves ± `band_rel` of its recent readings in the same process is thrown away and repeated, at most a
@@ -117,7 +117,7 @@ class Policy:
         return sorted(self.open_keys, key=self._gain, reverse=True)[: (len(self.open_keys) + 1) // 2]
 
     def end_round(self, process: int, readings: Mapping[str, Sequence[float]], elapsed_s: float) -> None:
-        """Judge a round by its `readings` of references (µs) in `process`, and by the time since the first round."""
+        """Judge a round by its `readings` of references (µs) in `process`; `elapsed_s` of the budget are spent."""
         self._in_band = True
         for name in self._watched:
             band = self._bands.setdefault((name, process), [])

@@ -48,7 +48,9 @@ NETWORK_MIN_BLOCKS = 18
 def rule_for(effort: Effort, kind: str, *, is_network: bool, keys: int) -> StoppingRule:
     """The stopping rule of a job of so many keys: its effort, within the caps of the device kind."""
     caps = (NETWORKS if is_network else OPERATIONS)[kind]
-    min_blocks = max(effort.min_blocks, NETWORK_MIN_BLOCKS) if is_network else effort.min_blocks
+    min_blocks = effort.min_blocks
+    if is_network and effort.budget_s is None:
+        min_blocks = max(min_blocks, NETWORK_MIN_BLOCKS)
     return StoppingRule(
         target_rel=effort.target_rel or caps.target_rel,
         min_blocks=min_blocks,

@@ -28,6 +28,7 @@ class Rounds:
 
     `references` are read in every round, at its end or, where `cadence` has them, after every so many blocks. A
     workload whose block raises Unmeasurable leaves the rounds without a result; `failures` has the reasons by key.
+    `spent_s` of the budget were spent before the first round.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Rounds:
         cadence: Mapping[str, int] | None = None,
         seed: int,
         processes: int = 1,
+        spent_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._workloads = workloads
@@ -47,6 +49,7 @@ class Rounds:
         self._cadence = cadence or {}
         self._random = random.Random(seed)
         self._processes = processes
+        self._spent_s = spent_s
         self._clock = clock
         self._entries: list[Entry] = []
         self.failures: dict[str, str] = {}
@@ -65,7 +68,7 @@ class Rounds:
             for entry in entries:
                 if entry.name in readings:
                     readings[entry.name].append(entry.latency_us)
-            policy.end_round(process, readings, self._clock() - started_s)
+            policy.end_round(process, readings, self._spent_s + self._clock() - started_s)
             for number, (entry, duration_s) in enumerate(zip(entries, durations_s, strict=True), start=first):
                 if entry.name not in readings:
                     kept = policy.accepts(entry.name, Block(entry.latency_us, entry.doubt), duration_s)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lgcnet_search.data.labels import CITYSCAPES
+from lgcnet_search.data.cityscapes import LABELS
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -23,7 +23,7 @@ def one_thread() -> Iterator[None]:
 def cityscapes_root(tmp_path: Path) -> Path:
     """Six train images 64×128 of two cities; an image's colour is its label's, so that they can be compared."""
     rng = np.random.default_rng(0)
-    ids = np.array([label.id for label in CITYSCAPES.labels], dtype=np.uint8)
+    ids = np.array([label.id for label in LABELS.labels], dtype=np.uint8)
     for index in range(6):
         city = ("aa", "bb")[index % 2]
         label = np.kron(rng.choice(ids, (4, 8)), np.ones((16, 16), dtype=np.uint8))

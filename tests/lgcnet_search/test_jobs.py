@@ -12,8 +12,8 @@ from tests.support.tiny_spaces import TINY, make_table
 def knowing(*uuids: str) -> Any:
     """A client whose server knows these devices, all of one name."""
     device = make_table(TINY.operations[:1]).device
-    known = [SimpleNamespace(device=device.model_copy(update={"uuid": uuid})) for uuid in uuids]
-    return SimpleNamespace(devices=lambda: known)
+    records = [SimpleNamespace(device=device.model_copy(update={"uuid": uuid})) for uuid in uuids]
+    return SimpleNamespace(devices=lambda: records)
 
 
 def test_one_of_several_devices_has_to_be_named() -> None:

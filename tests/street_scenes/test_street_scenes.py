@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lgcnet_search.data.cityscapes import Cityscapes, list_files
-from lgcnet_search.data.labels import CITYSCAPES, IGNORE
+from lgcnet_search.computing.batches import IGNORE
+from lgcnet_search.data.cityscapes import LABELS as CITYSCAPES
+from lgcnet_search.data.cityscapes import list_files
+from lgcnet_search.data.layouts import LAYOUTS
 from lgcnet_search.data.views import Resized
 from street_scenes.camera import NEAR_M, Camera, clipped
 from street_scenes.files import MANIFEST, TOWNS, SceneError, ensure, scene
@@ -41,7 +43,7 @@ def test_the_layout_is_that_of_cityscapes(tmp_path: Path) -> None:
     assert towns == set(TOWNS["train"]) | set(TOWNS["val"]) | set(TOWNS["test"])
     assert (root / "leftImg8bit/train/ahornburg/ahornburg_000000_000019_leftImg8bit.png").is_file()
     assert (root / "gtFine/train/ahornburg/ahornburg_000000_000019_gtFine_labelIds.png").is_file()
-    data = Cityscapes(root, "train", Resized(SIZE))
+    data = LAYOUTS["cityscapes"].open(root, "train", Resized(SIZE))
     assert len(data) == 9
     image, label = data[0]
     made = scene("train", 0, SIZE)

@@ -10,10 +10,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lgcnet_search.computing.batches import Batch
+from lgcnet_search.data.camvid import LABELS as CAMVID
+from lgcnet_search.data.cityscapes import LABELS as CITYSCAPES
 from lgcnet_search.data.imagenet import ImageNet
-from lgcnet_search.data.labels import CAMVID, CITYSCAPES, LabelTable
+from lgcnet_search.data.labels import LabelTable
 from lgcnet_search.data.loading import in_order
-from lgcnet_search.data.sources import Labelled
+from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.data.views import CenterCrop
 
 SIDE = (64, 96)
@@ -43,25 +45,27 @@ def camvid(root: Path, count: int = 4) -> Path:
 def imagenet(root: Path, classes: tuple[str, ...], count: int) -> ImageNet:
     """The folder's val split."""
     for split in ("train", "val"):
-        for place, name in enumerate(classes):
+        for number, name in enumerate(classes):
             for index in range(count):
-                pixels = np.random.default_rng(index).integers(0, 40, (40, 56, 3)) + 80 * place
+                pixels = np.random.default_rng(index).integers(0, 40, (40, 56, 3)) + 80 * number
                 _save(root / split / name / f"n{index}.JPEG", pixels.astype(np.uint8))
     return ImageNet(root, "val", CenterCrop((32, 32)))
 
 
 def seen_whole(monkeypatch: pytest.MonkeyPatch, data: Path, size: tuple[int, int]) -> Callable[[], bool]:
     """From now on, whether BatchNorm's statistics are taken, and only of whole training images."""
-    seen: list[Tensor] = []
+    recalibrated_on: list[Tensor] = []
 
     def recalibrate(_network: nn.Module, batches: Iterable[Batch], _device: object) -> None:
-        seen.extend(image for images, _ in batches for image in images)
+        recalibrated_on.extend(image for images, _ in batches for image in images)
 
     monkeypatch.setattr("lgcnet_search.training.recalibrate.recalibrate", recalibrate)
 
     def answer() -> bool:
-        whole = [image for image, _ in in_order(Labelled(data).evaluation("train", size), 1, workers=0)]
-        return bool(seen) and all(any(torch.equal(image, one[0]) for one in whole) for image in seen)
+        whole = [image for image, _ in in_order(DataFolder(data).whole("train", size), 1)]
+        return bool(recalibrated_on) and all(
+            any(torch.equal(image, picture[0]) for picture in whole) for image in recalibrated_on
+        )
 
     return answer
 

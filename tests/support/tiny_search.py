@@ -1,27 +1,26 @@
-"""A small search that other processes can run: python -m tests.support.tiny_search COMMAND FILE.
-
-shared: 20 steps with BatchNorm in its evaluation state, this process's share of batches of 4; α goes to FILE.
-kept:   a search with a checkpoint in FILE every other step; prints each step.
-"""
+"""A small search. python -m tests.support.tiny_search FILE: with a checkpoint every other step; prints each step."""
 
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 from uuid import UUID
 
 import torch
+from torch import Tensor
 
 from lgcnet_search.computing.batches import Batch
 from lgcnet_search.computing.checkpoint import Checkpoints
-from lgcnet_search.computing.processes import Processes, launched
+from lgcnet_search.computing.how import Computing
+from lgcnet_search.computing.processes import Processes
 from lgcnet_search.search.search import SearchResult, SearchRun, SearchSettings, StepRecord, search
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.latencies import Latencies
 from tests.support.tiny_spaces import TINY, make_table
 
-PROXY = replace(TINY, height=33, width_px=49)
+PROXY = replace(TINY, height=33, width=49)
 ONE = UUID(int=1)
 TABLE = make_table(TINY.operations)
 TABLE = TABLE.model_copy(update={"rows": tuple(row.model_copy(update={"measurement_id": ONE}) for row in TABLE.rows)})
@@ -29,20 +28,23 @@ TABLE = TABLE.model_copy(update={"rows": tuple(row.model_copy(update={"measureme
 
 KEPT = SearchSettings(steps=10, seed=3, alpha_lr=0.05)
 
+SHARED = SearchSettings(steps=5, seed=1, beta=0.1, alpha_lr=4e-3)
+
 
 def batches(used: int = 0, images: int = 4) -> Iterator[Batch]:
     """A batch of its own for each step, some pixels of it ignored."""
     for step in count(used):
         generator = torch.Generator().manual_seed(step)
-        targets = torch.randint(0, PROXY.classes, (images, PROXY.height, PROXY.width_px), generator=generator)
+        targets = torch.randint(0, PROXY.classes, (images, PROXY.height, PROXY.width), generator=generator)
         targets[0, : step % 7] = 255
         yield torch.randn(images, *PROXY.input_shape, generator=generator) + 0.3 * targets[:, None], targets
 
 
-def shared(processes: Processes, sampling: Sampling, accumulate: int = 1) -> dict[str, torch.Tensor]:
-    """α and modules after 20 steps."""
-    settings = SearchSettings(steps=20, seed=1, beta=0.1, sampling=sampling)
-    run = SearchRun(TINY, PROXY, Latencies(TABLE), settings, torch.device("cpu"), processes)
+@cache
+def shared(processes: Processes, sampling: Sampling, accumulate: int = 1) -> dict[str, Tensor]:
+    """α and modules after all steps on batches of 4, shared by the processes; BatchNorm in its evaluation state."""
+    settings = replace(SHARED, sampling=sampling)
+    run = SearchRun(TINY, PROXY, Latencies(TABLE), settings, Computing(processes=processes))
     run.supernet.eval()
     parts = processes.count * accumulate
     for images, targets in (next(source) for source in [batches()] for _ in range(settings.steps)):
@@ -60,13 +62,12 @@ def kept(path: Path) -> SearchResult:
     )
 
 
+def assert_near(states: dict[str, Tensor], expected: dict[str, Tensor], atol: float = 1e-5) -> None:
+    assert states.keys() == expected.keys()
+    for name, values in expected.items():
+        torch.testing.assert_close(states[name], values, rtol=0, atol=atol)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    command, file = sys.argv[1], Path(sys.argv[2])
-    if command == "kept":
-        kept(file)
-    else:
-        with launched(torch.device("cpu")) as (processes, _):
-            result = {sampling: shared(processes, sampling) for sampling in ("soft", "hard")}
-            if processes.first:
-                torch.save(result, file)
+    kept(Path(sys.argv[1]))

@@ -19,12 +19,13 @@ from latency_tables.contract import (
     TableRow,
 )
 from lgcnet_search.search.architecture import EdgeTensors
-from lgcnet_search.space.digest import SPACE, space_digest
+from lgcnet_search.space import SPACE
+from lgcnet_search.space.candidates import ZERO, candidates_of
+from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
-from lgcnet_search.space.graph import ZERO
-from lgcnet_search.space.space import CELL_CANDIDATES, Space
+from lgcnet_search.space.space import Space
 
-TINY = Space(height=65, width_px=97, width=1, classes=4)
+TINY = Space(height=65, width=97, channels=1, classes=4)
 
 
 def make_table(operations: Iterable[OperationSpec], seed: int = 0) -> LatencyTable:
@@ -61,7 +62,7 @@ def one_hot(genotype: Genotype, dtype: torch.dtype = torch.float32) -> EdgeTenso
     }
     cells = torch.stack([rows[edge.name] for edge in space.cell_edges])
     return EdgeTensors(
-        cells.view(space.cells, -1, len(CELL_CANDIDATES)),
+        cells.view(space.cells, -1, len(candidates_of("cell"))),
         torch.stack([rows[edge.name] for edge in space.fusion_edges]),
         torch.stack([rows[edge.name] for edge in space.up_edges]),
     )
@@ -76,8 +77,8 @@ def random_z(space: Space, seed: int, dtype: torch.dtype = torch.float64) -> Edg
 
 def without_edges(genotype: Genotype, *cells: int) -> Genotype:
     """The same genotype with every edge of these cells zero."""
-    given = {edge.name: ZERO for cell in cells for edge in genotype.space.cell_edges[5 * cell : 5 * cell + 5]}
-    return Genotype.of(genotype.space, {**genotype.choices, **given})
+    zeros = {edge.name: ZERO for cell in cells for edge in genotype.space.cell_edges[5 * cell : 5 * cell + 5]}
+    return Genotype.of(genotype.space, {**genotype.choices, **zeros})
 
 
 def unsettle(module: nn.Module, seed: int = 0) -> None:

@@ -1,6 +1,5 @@
-"""A small training that several processes can run: torchrun … -m tests.support.tiny_train FILE."""
+"""A small training."""
 
-import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -8,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from lgcnet_search.computing.batches import Batch
-from lgcnet_search.computing.processes import Processes, launched
+from lgcnet_search.computing.how import Computing
+from lgcnet_search.computing.losses import CrossEntropy
+from lgcnet_search.computing.processes import Processes
 from lgcnet_search.space.network import seeded
 from lgcnet_search.space.space import Space
-from lgcnet_search.training.losses import CrossEntropy
 from lgcnet_search.training.train import Schedule, train
 from tests.support.tiny_spaces import TINY
 
@@ -22,9 +22,9 @@ def batches(space: Space, images: int = 4) -> Callable[[int], Iterator[Batch]]:
     def source(used: int) -> Iterator[Batch]:
         for step in count(used):
             generator = torch.Generator().manual_seed(step)
-            targets = torch.randint(0, space.classes, (images, space.height, space.width_px), generator=generator)
+            targets = torch.randint(0, space.classes, (images, space.height, space.width), generator=generator)
             targets = targets[:, ::8, ::8].repeat_interleave(8, 1).repeat_interleave(8, 2)
-            targets = targets[:, : space.height, : space.width_px].contiguous()
+            targets = targets[:, : space.height, : space.width].contiguous()
             noise = 0.1 * torch.randn(images, *space.input_shape, generator=generator)
             pictures = noise + targets[:, None]
             targets[0, : step % 5] = 255
@@ -58,14 +58,5 @@ def trained(
             yield from split[processes.rank :: processes.count]
 
     network = make()
-    train(network, shares, Schedule(10, 0.1), CrossEntropy(), accumulate=accumulate, processes=processes)
+    train(network, shares, Schedule(10, 0.1), CrossEntropy(), Computing(accumulate=accumulate, processes=processes))
     return dict(network.state_dict())
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    with launched(torch.device("cpu")) as (processes, _):
-        result = trained(processes)
-        if processes.first:
-            torch.save(result, sys.argv[1])
-        torch.save(trained(processes, make=normalized), f"{sys.argv[1]}.{processes.rank}")

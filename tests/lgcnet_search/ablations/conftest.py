@@ -7,24 +7,25 @@ import pytest
 from lgcnet_search.ablations.arms import ABLATIONS
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.scale import Scale
+from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.space.space import Space
 from street_scenes import files as street_scenes
 from tests.support.tiny_spaces import make_table
 
-SPACE = Space(height=65, width_px=97, width=1)
+SPACE = Space(height=65, width=97, channels=1)
 SCALE = Scale(
     search_steps=2,
     search_batch=2,
     crop=(33, 49),
-    proxy_width=1,
+    proxy_channels=1,
     sampling="hard",
     train_steps=2,
     train_batch=2,
     train_crop=(33, 49),
-    train_width=1,
+    train_channels=1,
     input_size=(65, 97),
 )
-OPERATIONS = tuple(dict.fromkeys(spec for item in ABLATIONS.values() for spec in item.operations(SPACE)))
+OPERATIONS = tuple(dict.fromkeys(spec for ablation in ABLATIONS.values() for spec in ablation.operations(SPACE)))
 TABLE = make_table(OPERATIONS)
 
 
@@ -35,4 +36,4 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study(scenes: Path, tmp_path: Path) -> Study:
-    return Study(SPACE, TABLE, SCALE, scenes, tmp_path / "out")
+    return Study(SPACE, TABLE, SCALE, DataFolder(scenes), tmp_path / "out")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lgcnet_search.ablations.arms import ABLATIONS, Ablation, Arm, ablation_named
+from lgcnet_search.ablations.arms import ABLATIONS, Ablation, Arm
 from lgcnet_search.search.guide import DIMENSION
 from lgcnet_search.space.space import Space
 
@@ -93,11 +93,6 @@ def test_names_are_one_each_and_operations_cover_every_arm(ablation: Ablation) -
         assert needed.issuperset(arm.space(Space()).operations)
         assert arm.space(Space()).cells == arm.fused[-1] + 1
         assert arm.no_slower_than is None or arm.no_slower_than in names
-
-
-def test_an_unknown_ablation_names_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"'table-5' is unknown; there are table-6, .*, figure-7, generated"):
-        ablation_named("table-5")
 
 
 def test_a_floor_is_for_the_table_that_has_one() -> None:

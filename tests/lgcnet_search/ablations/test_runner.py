@@ -11,9 +11,9 @@ from latency_tables.contract import canonical_json
 from lgcnet_search.ablations import network
 from lgcnet_search.ablations.arms import ABLATIONS, Ablation, Arm
 from lgcnet_search.ablations.comparison import write_section
-from lgcnet_search.ablations.network import Study, made
+from lgcnet_search.ablations.network import Study, Trial, make
 from lgcnet_search.ablations.outcome import RESULT, Outcome
-from lgcnet_search.ablations.runner import Run, run_all, runs_of
+from lgcnet_search.ablations.runner import make_all, trials_of
 from lgcnet_search.ablations.tables import rows_of, write_tables
 from lgcnet_search.computing.checkpoint import CheckpointError
 from lgcnet_search.search.random_search import RandomSearch, TooFast
@@ -29,7 +29,7 @@ def genotype_of(outcome: Outcome) -> Genotype:
 
 def test_an_ablation_writes_its_table(study: Study) -> None:
     ablation = ABLATIONS["table-6"]
-    outcomes = run_all(study, runs_of(ablation, 1))
+    outcomes = make_all(study, trials_of(ablation, 1))
     assert [outcome.arm for outcome in outcomes] == [arm.name for arm in ablation.arms]
     for arm, outcome in zip(ablation.arms, outcomes, strict=True):
         genotype = genotype_of(outcome)
@@ -44,15 +44,15 @@ def test_an_ablation_writes_its_table(study: Study) -> None:
     lines = text.read_text().splitlines()
     assert lines[0] == ablation.title
     assert [line.split("|")[1].strip() for line in lines[6:]] == [arm.label for arm in ablation.arms]
-    for said in (
+    for phrase in (
         "table of test cpu (pytorch fp32, batch 1, 1 thread) at 65×97",
-        f"Searches on {study.data.name}: 2 steps of 2 crops of 33×49 at width 1, hard sampling",
+        f"Searches on {study.data.root.name}: 2 steps of 2 crops of 33×49 with 1 channels, hard sampling",
         "2 steps of 2 crops of 33×49 of pictures at 65×97",
         "trained from scratch, no ImageNet pretraining",
-        "Params, latency: width 1; mIoU: width 1",
+        "Params, latency: 1 channels; mIoU: 1 channels",
         "± is the standard deviation over seeds",
     ):
-        assert said in lines[2]
+        assert phrase in lines[2]
     with table.open(newline="") as file:
         records = list(csv.DictReader(file))
     assert [float(record["fps_mean"]) for record in records] == [outcome.fps for outcome in outcomes]
@@ -67,7 +67,7 @@ def test_random_networks_meet_the_floor(study: Study) -> None:
     floor = 1e6 / (1.3 * fastest_us)
     quick = ABLATIONS["table-7"].with_floor(floor)
     drawn = replace(quick, arms=tuple(untrained(arm) for arm in quick.arms if arm.drawn))
-    outcomes = run_all(study, runs_of(drawn, 3))
+    outcomes = make_all(study, trials_of(drawn, 3))
     rows = {row.arm: row for row in rows_of(quick, outcomes)}
     assert rows["random-fast"].fps.mean >= floor > rows["random"].fps.mean
     assert all(outcome.fps >= floor for outcome in outcomes if outcome.arm == "random-fast")
@@ -77,7 +77,7 @@ def test_random_networks_meet_the_floor(study: Study) -> None:
 def test_random_networks_are_no_slower_than_what_they_are_compared_with(study: Study) -> None:
     compared = ABLATIONS["generated"]
     arms = tuple(untrained(arm) for arm in compared.arms if arm.name in ("found", "random"))
-    outcomes = run_all(study, runs_of(replace(compared, arms=arms), 1))
+    outcomes = make_all(study, trials_of(replace(compared, arms=arms), 1))
     found_us, random_us = (
         [outcome.predicted_us for outcome in outcomes if outcome.arm == name] for name in ("found", "random")
     )
@@ -92,8 +92,8 @@ def untrained(arm: Arm) -> Arm:
 
 def test_spread_is_over_seeds(study: Study) -> None:
     arm = untrained(ABLATIONS["table-7"].arms[0])
-    one = Ablation("free", "Free", "Methods", (arm,), 1)
-    (row,) = rows_of(one, run_all(study, runs_of(one, 4)))
+    ablation = Ablation("free", "Free", "Methods", (arm,), 1)
+    (row,) = rows_of(ablation, make_all(study, trials_of(ablation, 4)))
     drawing = RandomSearch(study.space, Latencies(study.table))
     spent = [Latencies(study.table).network_us(network_spec(drawing.draw(seed))) / 1000 for seed in range(4)]
     mean = sum(spent) / 4
@@ -105,8 +105,8 @@ def test_spread_is_over_seeds(study: Study) -> None:
 def test_what_is_done_is_not_done_again(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while training: the search's result and the finished networks stay."""
     own = ABLATIONS["table-9"].arms[1]
-    finished, stopped = Run(own, 0), Run(own, 1)
-    straight = run_all(replace(study, out=study.out / "straight"), [finished, stopped])
+    finished, stopped = Trial(own, 0), Trial(own, 1)
+    straight = make_all(replace(study, out=study.out / "straight"), [finished, stopped])
 
     class Killed(Exception):
         pass
@@ -114,25 +114,25 @@ def test_what_is_done_is_not_done_again(study: Study, monkeypatch: pytest.Monkey
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
-    (first,) = run_all(study, [finished])
+    (first,) = make_all(study, [finished])
     with monkeypatch.context() as patch:
-        patch.setattr(network, "train", killed)
+        patch.setattr("lgcnet_search.training.phase.train", killed)
         with pytest.raises(Killed):
-            run_all(study, [finished, stopped])
-    at = study.folder(own, 1)
+            make_all(study, [finished, stopped])
+    at = study.folder(stopped)
     assert (at / "search.pt").exists()
     assert not (at / RESULT).exists()
-    seen: list[tuple[str, str]] = []
-    again = run_all(study, [finished, stopped], on_progress=lambda run, what, _: seen.append((str(run), what)))
+    calls: list[tuple[str, str]] = []
+    again = make_all(study, [finished, stopped], on_progress=lambda trial, stage, _: calls.append((str(trial), stage)))
     assert again[0] == first
     assert again == straight
-    assert set(seen) == {("edges, seed 1", "training"), ("edges, seed 1", "evaluating")}
+    assert set(calls) == {("edges, seed 1", "training"), ("edges, seed 1", "evaluating")}
     assert not list(study.out.rglob("*.pt"))
 
 
 def test_statistics_are_of_whole_training_images(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = seen_whole(monkeypatch, study.data, study.scale.input_size)
-    made(study, ABLATIONS["table-7"].arms[0], 0)
+    whole = seen_whole(monkeypatch, study.data.root, study.scale.input_size)
+    make(study, Trial(ABLATIONS["table-7"].arms[0], 0))
     assert whole()
 
 
@@ -147,7 +147,7 @@ class Stopped(Exception):
         ("searching", {"crop": (49, 49)}, r"proxy.height: 33 there, 49 now"),
         ("training", {"train_batch": 4}, "2 images in an update there, .* 4 images in an update now"),
         ("training", {"train_crop": (49, 49)}, "genotype: "),
-        ("training", {"train_width": 2}, "genotype: "),
+        ("training", {"train_channels": 2}, "genotype: "),
         ("training", {"input_size": (97, 97)}, "input_size: 65x97 there, 97x97 now"),
     ],
 )
@@ -162,38 +162,38 @@ def test_a_network_begun_at_another_scale_is_not_gone_on_with(
             raise Stopped
 
     with pytest.raises(Stopped):
-        made(study, arm, 0, on_progress=stop)
+        make(study, Trial(arm, 0), on_progress=stop)
     with pytest.raises(CheckpointError, match=message):
-        made(replace(study, scale=study.scale.with_(**changed)), arm, 0)
+        make(replace(study, scale=study.scale.with_(**changed)), Trial(arm, 0))
 
 
 def test_a_folder_of_another_run_is_refused(study: Study) -> None:
     arm = untrained(ABLATIONS["table-7"].arms[0])
-    made(study, arm, 0)
+    make(study, Trial(arm, 0))
     other = replace(study, scale=replace(study.scale, train_steps=7))
     with pytest.raises(CheckpointError, match=r"scale.train_steps: 2 there, 7 now"):
-        made(other, arm, 0)
-    path = study.folder(arm, 0) / RESULT
+        make(other, Trial(arm, 0))
+    path = study.folder(Trial(arm, 0)) / RESULT
     path.write_text(path.read_text()[:50])
     with pytest.raises(CheckpointError, match="is damaged"):
-        made(study, arm, 0)
+        make(study, Trial(arm, 0))
 
 
 def test_a_floor_that_no_network_reaches_is_said(study: Study) -> None:
     with pytest.raises(TooFast, match="the fastest of this space take"):
-        made(study, ABLATIONS["table-7"].arms[1], 0, 1.0)
+        make(study, Trial(ABLATIONS["table-7"].arms[1], 0), 1.0)
 
 
 def test_several_at_once_give_the_same(study: Study, tmp_path: Path) -> None:
     arms = (untrained(ABLATIONS["table-6"].arms[0]), untrained(ABLATIONS["table-7"].arms[0]))
-    runs = runs_of(Ablation("two", "Two", "Methods", arms, 1), 2)
-    seen: list[str] = []
-    one = run_all(study, runs)
-    two = run_all(
-        replace(study, out=tmp_path / "two"), runs, at_once=2, on_outcome=lambda run, _: seen.append(str(run))
+    trials = trials_of(Ablation("two", "Two", "Methods", arms, 1), 2)
+    calls: list[str] = []
+    alone = make_all(study, trials)
+    at_once = make_all(
+        replace(study, out=tmp_path / "two"), trials, at_once=2, on_outcome=lambda trial, _: calls.append(str(trial))
     )
-    assert one == two
-    assert sorted(seen) == sorted(map(str, runs))
+    assert alone == at_once
+    assert sorted(calls) == sorted(map(str, trials))
 
 
 def test_the_comparison_writes_a_section(study: Study) -> None:
@@ -227,4 +227,4 @@ def test_impossible_scales_are_refused(study: Study) -> None:
             study.scale.with_(**{name: value})
     assert study.scale.with_(train_steps=None, search_steps=9) == replace(study.scale, search_steps=9)
     with pytest.raises(ValueError, match="seeds: 0"):
-        runs_of(ABLATIONS["table-6"], 0)
+        trials_of(ABLATIONS["table-6"], 0)

@@ -17,9 +17,11 @@ from PIL import Image
 from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.network import DerivedNetwork
 from lgcnet_search.training.weights import Weights
-from tests.lgcnet_search.commands.test_main import run
+from tests.support.commands import run
 from tests.support.layouts import camvid, cityscapes, imagenet, seen_whole
 from tests.support.tiny_spaces import TINY
+
+pytestmark = pytest.mark.process
 
 GENOTYPE = random_genotype(replace(TINY, classes=19), 6)
 LIGHT = ["--batch", 2, "--workers", 0, "--train-on", "cpu", "--epochs", 1]
@@ -54,26 +56,26 @@ def test_the_way_from_imagenet_to_a_deployed_network(
     cityscapes(data, ("train_extra",), "gtCoarse")
     more = ["--weights", pre / "weights.pt", "--coarse-epochs", 1]
     assert finetuned(monkeypatch, genotype, data, fine, *more) == 0
-    said = capsys.readouterr().out
-    assert "bicycle        absent" in said
+    output = capsys.readouterr().out
+    assert "bicycle        absent" in output
     history = json.loads((fine / "history.json").read_text())
     assert [len(history[phase]) for phase in ("coarse", "finetuning")] == [2, 2]
     scores = json.loads((fine / "scores.json").read_text())
-    assert f"mIoU {scores['miou']:.2%} on 4 images of val" in said
+    assert f"mIoU {scores['miou']:.2%} on 4 images of val" in output
 
-    seen = tmp_path / "seen"
+    evaluated = tmp_path / "seen"
     command = ["evaluate", fine / "weights.pt", "--data", data, "--workers", 0, "--pictures", 2, "--label-files"]
-    assert run(monkeypatch, *command, "--out", seen) == 0
-    assert json.loads((seen / "scores.json").read_text()) == scores
-    assert (seen / "predictions.png").stat().st_size > 10_000
-    written = np.asarray(Image.open(seen / "labels" / "town_000003_000019_leftImg8bit.png"))
+    assert run(monkeypatch, *command, "--out", evaluated) == 0
+    assert json.loads((evaluated / "scores.json").read_text()) == scores
+    assert (evaluated / "predictions.png").stat().st_size > 10_000
+    written = np.asarray(Image.open(evaluated / "labels" / "town_000003_000019_leftImg8bit.png"))
     assert written.shape == (64, 96)
     assert set(np.unique(written)) <= set(range(7, 34))
 
     deployed = tmp_path / "deployed"
     assert run(monkeypatch, "export", fine / "weights.pt", "--no-onnx", "--out", deployed) == 0
-    assert run(monkeypatch, "evaluate", deployed / "network.pt", *command[2:], "--out", seen) == 0
-    again = json.loads((seen / "scores.json").read_text())
+    assert run(monkeypatch, "evaluate", deployed / "network.pt", *command[2:], "--out", evaluated) == 0
+    again = json.loads((evaluated / "scores.json").read_text())
     assert again["miou"] == pytest.approx(scores["miou"], abs=0.01)
 
 
@@ -87,9 +89,9 @@ def test_a_network_found_on_cityscapes_is_transferred_to_camvid(
     assert finetuned(monkeypatch, genotype, data, out, *more, crop="65x97") == 0
     assert "on 4 images of test" in capsys.readouterr().out
     assert len(json.loads((out / "history.json").read_text())["finetuning"]) == 4
-    found = Weights.load(out / "weights.pt").genotype
-    assert found.choices == GENOTYPE.choices
-    assert found.space == replace(GENOTYPE.space, classes=11)
+    transferred = Weights.load(out / "weights.pt").genotype
+    assert transferred.choices == GENOTYPE.choices
+    assert transferred.space == replace(GENOTYPE.space, classes=11)
     command = ["evaluate", out / "weights.pt", "--layout", "camvid", "--data", data, "--workers", 0, "--split", "test"]
     assert run(monkeypatch, *command, "--pictures", 0, "--out", tmp_path) == 0
     assert run(monkeypatch, *command[:2], "--data", cityscapes(tmp_path / "other"), "--out", tmp_path) == 2
@@ -139,9 +141,9 @@ def test_a_killed_training_ends_with_the_weights_it_would_have_had(
     assert "--resume goes on with it" in capsys.readouterr().err
     assert finetuned(monkeypatch, genotype, data, killed, *often, "--resume") == 0
     assert finetuned(monkeypatch, genotype, data, whole, *often) == 0
-    found, expected = (Weights.load(folder / "weights.pt").state for folder in (killed, whole))
+    resumed, expected = (Weights.load(folder / "weights.pt").state for folder in (killed, whole))
     for name, value in expected.items():
-        assert torch.equal(found[name], value), name
+        assert torch.equal(resumed[name], value), name
 
 
 def test_processes_share_training_and_evaluation(
@@ -168,8 +170,8 @@ def test_bad_input_is_named_with_the_way_out(
 
     def refused(*arguments: object) -> str:
         assert run(monkeypatch, *arguments) == 2
-        said: str = capsys.readouterr().err.strip().splitlines()[-1]  # behind the progress of what had begun
-        return said
+        output: str = capsys.readouterr().err.strip().splitlines()[-1]  # behind the progress of what had begun
+        return output
 
     def fine(*more: object) -> str:
         return refused("finetune", genotype, "--data", data, *LIGHT, "--crop", "33x49", "--out", out, *more)
@@ -177,12 +179,13 @@ def test_bad_input_is_named_with_the_way_out(
     assert "nowhere does not exist" in fine("--data", tmp_path / "nowhere")
     assert "train_extra" in fine("--coarse-epochs", 1)
     assert "CamVid" in fine("--layout", "camvid", "--data", camvid(tmp_path / "camvid"), "--coarse-epochs", 1)
-    assert "layout: 'kitti' given, it may be cityscapes, camvid" in fine("--layout", "kitti")
-    assert "split: 'test' given, it may be train, trainval" in fine("--split", "test")
-    assert "amp: 'fp8' given" in fine("--amp", "fp8")
+    assert "'kitti' is not one of 'cityscapes', 'camvid'" in fine("--layout", "kitti")
+    assert "'test' is not one of 'train', 'trainval'" in fine("--split", "test")
+    assert "'fp8' is not one of 'none', 'bf16', 'fp16'" in fine("--amp", "fp8")
+    assert "'plain' is not one of 'hard-examples', 'cross-entropy'" in fine("--loss", "plain")
     assert "crop: '33' is not a size" in fine("--crop", "33")
     assert "height: 8 is not" in fine("--crop", "8x49")
-    assert "learning_rate: -1.0 given" in fine("--lr", -1)
+    assert "learning_rate: -1.0 is not" in fine("--lr", -1)
     assert "batch: 3 images in 2 parts" in fine("--batch", 3, "--accumulate", 2)
     assert "name a folder in --data" in fine("--data", "generated", "--layout", "camvid")
     assert "no folder" in refused("pretrain", genotype, "--data", data, "--out", out)
@@ -202,12 +205,12 @@ def test_bad_input_is_named_with_the_way_out(
     command = ["pretrain", genotype, "--data", tmp_path / "imagenet", *LIGHT]
     assert "side: height: 20000 is not" in refused(*command, "--side", 20000, "--out", out)
     assert "nothing.pt" in refused("export", tmp_path / "nothing.pt")
-    assert "split: 'all' given" in refused("evaluate", fresh, "--split", "all")
+    assert "'all' is not one of 'train', 'val', 'test'" in refused("evaluate", fresh, "--split", "all")
 
     (out / "finetune.pt").write_bytes(b"half")
     assert "finetune.pt is damaged" in fine("--resume")
 
     label = data / "gtFine" / "val" / "town" / "town_000001_000019_gtFine_labelIds.png"
     Image.fromarray(np.zeros((9, 9), dtype=np.uint8)).save(label)
-    seen = refused("evaluate", fresh, "--data", data, "--workers", 0, "--out", tmp_path)
-    assert f"label {label} is 9×9" in seen
+    message = refused("evaluate", fresh, "--data", data, "--workers", 0, "--out", tmp_path)
+    assert f"label {label} is 9×9" in message

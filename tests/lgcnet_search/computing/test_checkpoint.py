@@ -14,9 +14,10 @@ from tests.support.tiny_search import KEPT, PROXY, TABLE, batches, kept
 from tests.support.tiny_spaces import TINY, make_table
 
 
+@pytest.mark.process
 def test_a_killed_search_finds_what_it_would_have_found(tmp_path: Path) -> None:
     path = tmp_path / "search.pt"
-    command = [sys.executable, "-m", "tests.support.tiny_search", "kept", str(path)]
+    command = [sys.executable, "-m", "tests.support.tiny_search", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -25,7 +26,7 @@ def test_a_killed_search_finds_what_it_would_have_found(tmp_path: Path) -> None:
                 break
     assert process.returncode == -9
     resumed: list[int] = []
-    found = search(
+    result = search(
         TINY,
         PROXY,
         Latencies(TABLE),
@@ -36,7 +37,7 @@ def test_a_killed_search_finds_what_it_would_have_found(tmp_path: Path) -> None:
     )
     assert resumed[0] in (4, 6)
     uninterrupted = kept(tmp_path / "other.pt")
-    assert found == uninterrupted
+    assert result == uninterrupted
     assert kept(path) == uninterrupted
 
 
@@ -44,15 +45,15 @@ def test_a_killed_search_finds_what_it_would_have_found(tmp_path: Path) -> None:
 def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("checkpoint") / "search.pt"
     Checkpoint({"beta": 0.1, "steps": 4}, {"alpha": torch.ones(1000)}).save(path)
-    assert [item.name for item in path.parent.iterdir()] == ["search.pt"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["search.pt"]
     return path.read_bytes()
 
 
 def test_round_trip(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "search.pt"
     path.write_bytes(content)
-    found = Checkpoint.load(path, {"beta": 0.1, "steps": 4})
-    assert torch.equal(found.state["alpha"], torch.ones(1000))
+    result = Checkpoint.load(path, {"beta": 0.1, "steps": 4})
+    assert torch.equal(result.state["alpha"], torch.ones(1000))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from lgcnet_search.data import crops as scene_crops
+from lgcnet_search.data.cityscapes import LABELS as CITYSCAPES
 from lgcnet_search.data.cityscapes import list_files
 from lgcnet_search.data.imagenet import ImageNet
-from lgcnet_search.data.labels import CITYSCAPES
 from lgcnet_search.data.views import CenterCrop
 from street_scenes import files as street_scenes
 
@@ -34,8 +34,8 @@ def test_a_folder_in_imagenets_layout(scenes: Path, tmp_path: Path) -> None:
 def test_crops_of_other_scenes_are_made_anew(scenes: Path, tmp_path: Path) -> None:
     old = street_scenes.ensure(tmp_path / "old", {"train": 3, "val": 1}, (192, 384), seed=1, workers=1)
     scene_crops.cut(old, tmp_path / "classes")
-    found = pictures(scene_crops.cut(scenes, tmp_path / "classes"))
-    assert found == pictures(scene_crops.cut(scenes, tmp_path / "fresh"))
+    cut_again = pictures(scene_crops.cut(scenes, tmp_path / "classes"))
+    assert cut_again == pictures(scene_crops.cut(scenes, tmp_path / "fresh"))
 
 
 def test_a_killed_run_leaves_no_half_picture(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,9 +73,9 @@ def test_the_middle_is_of_the_class(scenes: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "val").glob("*/*.jpg"):
         (value,) = (label.id for label in CITYSCAPES.labels if label.name == path.parent.name.replace("_", " "))
         cut = np.asarray(Image.open(path), dtype=float)
-        found = min(
+        difference = min(
             np.abs(scene[row - half : row + half, column - half : column + half] - cut).mean()
             for row, column in np.argwhere(labels == value)
             if half <= row < labels.shape[0] - half and half <= column < labels.shape[1] - half
         )
-        assert found < 12, path  # JPEG
+        assert difference < 12, path  # JPEG

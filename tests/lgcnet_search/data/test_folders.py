@@ -1,5 +1,6 @@
 """The folder loaders on the published layouts, and what they say when a folder is wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,17 @@ import pytest
 import torch
 from PIL import Image
 
-from lgcnet_search.data.camvid import CamVid
-from lgcnet_search.data.cityscapes import Cityscapes
+from lgcnet_search.commands.options import SpaceOptions
+from lgcnet_search.computing.batches import IGNORE
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.imagenet import ImageNet
-from lgcnet_search.data.labels import CITYSCAPES, IGNORE
+from lgcnet_search.data.layouts import LAYOUTS
+from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.data.views import CenterCrop, RandomCrop, RandomResizedCrop, Resized
+from lgcnet_search.space.space import Space
+from tests.support.layouts import camvid
+
+CITYSCAPES, CAMVID = LAYOUTS["cityscapes"], LAYOUTS["camvid"]
 
 
 def labels_of(root: Path) -> list[Path]:
@@ -20,47 +26,51 @@ def labels_of(root: Path) -> list[Path]:
 
 
 def test_labels_become_train_ids(cityscapes_root: Path) -> None:
-    data = Cityscapes(cityscapes_root, "train", Resized((64, 128)))
+    data = CITYSCAPES.open(cityscapes_root, "train", Resized((64, 128)))
     assert len(data) == 6
     image, label = data[0]
     assert image.shape == (3, 64, 128)
     assert image.dtype == torch.float32
     ids = np.asarray(Image.open(labels_of(cityscapes_root)[0]))
-    assert np.array_equal(label.numpy(), np.take(CITYSCAPES.train_ids, ids))
+    assert np.array_equal(label.numpy(), np.take(CITYSCAPES.labels.train_ids, ids))
 
 
 def test_evaluation_keeps_the_labels_resolution(cityscapes_root: Path) -> None:
-    image, label = Cityscapes(cityscapes_root, "train", Resized((49, 97)), full_labels=True)[0]
+    image, label = CITYSCAPES.open(cityscapes_root, "train", Resized((49, 97)), full_labels=True)[0]
     assert image.shape == (3, 49, 97)
     assert label.shape == (64, 128)
 
 
 def test_an_item_follows_from_seed_epoch_and_index(cityscapes_root: Path) -> None:
     views = RandomCrop((32, 32))
-    once, again = (Cityscapes(cityscapes_root, "train", views, seed=1) for _ in range(2))
+    once, again = (CITYSCAPES.open(cityscapes_root, "train", views, seed=1) for _ in range(2))
     assert torch.equal(once[2, 5][0], again[2, 5][0])
     assert not torch.equal(once[2, 5][0], once[2, 6][0])
-    assert not torch.equal(once[2, 5][0], Cityscapes(cityscapes_root, "train", views, seed=2)[2, 5][0])
+    assert not torch.equal(once[2, 5][0], CITYSCAPES.open(cityscapes_root, "train", views, seed=2)[2, 5][0])
 
 
 def test_coarse_labels_are_read_from_their_folder(cityscapes_root: Path) -> None:
     (cityscapes_root / "gtFine").rename(cityscapes_root / "gtCoarse")
     for path in cityscapes_root.glob("gtCoarse/*/*/*"):
         path.rename(path.with_name(path.name.replace("gtFine", "gtCoarse")))
-    assert len(Cityscapes(cityscapes_root, "train", Resized((8, 8)), coarse=True)) == 6
+    for folder in ("leftImg8bit", "gtCoarse"):
+        (cityscapes_root / folder / "train").rename(cityscapes_root / folder / "train_extra")
+    assert len(CITYSCAPES.open(cityscapes_root, "coarse", Resized((8, 8)))) == 6
+    with pytest.raises(DataError, match="split: CamVid has no 'coarse'; it has train, val, test"):
+        CAMVID.open(cityscapes_root, "coarse", Resized((8, 8)))
 
 
 def test_missing_folders_name_the_layout(cityscapes_root: Path) -> None:
     with pytest.raises(DataError, match=r"leftImg8bit/val.*holds gtFine, leftImg8bit.*Expected layout.*labelIds"):
-        Cityscapes(cityscapes_root, "val", Resized((8, 8)))
+        CITYSCAPES.open(cityscapes_root, "val", Resized((8, 8)))
     with pytest.raises(DataError, match="does not exist"):
-        Cityscapes(cityscapes_root / "nowhere", "train", Resized((8, 8)))
+        CITYSCAPES.open(cityscapes_root / "nowhere", "train", Resized((8, 8)))
 
 
 def test_an_image_without_label_is_named(cityscapes_root: Path) -> None:
     labels_of(cityscapes_root)[1].unlink()
     with pytest.raises(DataError, match=r"1 of 6 images have no label.*aa_000002"):
-        Cityscapes(cityscapes_root, "train", Resized((8, 8)))
+        CITYSCAPES.open(cityscapes_root, "train", Resized((8, 8)))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +86,7 @@ def test_wrong_labels_are_named(cityscapes_root: Path, picture: Image.Image, mes
     path = labels_of(cityscapes_root)[0]
     picture.save(path)
     with pytest.raises(DataError, match=message) as raised:
-        Cityscapes(cityscapes_root, "train", Resized((8, 8)))[0]
+        CITYSCAPES.open(cityscapes_root, "train", Resized((8, 8)))[0]
     assert str(path) in str(raised.value)
 
 
@@ -84,7 +94,7 @@ def test_a_damaged_picture_is_named(cityscapes_root: Path) -> None:
     path = sorted(cityscapes_root.glob("leftImg8bit/train/*/*"))[0]
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(DataError, match=path.name):
-        Cityscapes(cityscapes_root, "train", Resized((8, 8)))[0]
+        CITYSCAPES.open(cityscapes_root, "train", Resized((8, 8)))[0]
 
 
 def test_camvid(tmp_path: Path) -> None:
@@ -92,12 +102,23 @@ def test_camvid(tmp_path: Path) -> None:
         for folder, picture in ((split, Image.new("RGB", (48, 36))), (f"{split}annot", Image.new("L", (48, 36), 11))):
             (tmp_path / folder).mkdir()
             picture.save(tmp_path / folder / "0001TP_006690.png")
-    data = CamVid(tmp_path, "trainval", RandomCrop((24, 24)))
+    data = CAMVID.open(tmp_path, "trainval", RandomCrop((24, 24)))
     assert len(data) == 2
     assert data[0][0].shape == (3, 24, 24)
     assert (data[0][1] == IGNORE).all()
     with pytest.raises(DataError, match="testannot"):
-        CamVid(tmp_path, "test", Resized((8, 8)))
+        CAMVID.open(tmp_path, "test", Resized((8, 8)))
+
+
+def test_a_search_takes_classes_and_size_of_its_layout(tmp_path: Path) -> None:
+    data = DataFolder(camvid(tmp_path), LAYOUTS["camvid"])
+    space = SpaceOptions(layout="camvid").space()
+    assert (space.height, space.width, space.classes) == (720, 960, 11)
+    images, labels = data.search_crops(space, replace(space, height=33, width=49), seed=0)[0]
+    assert images.shape == (3, 33, 49)
+    assert set(labels.flatten().tolist()) <= {*range(11), IGNORE}
+    with pytest.raises(DataError, match="classes: 19 in the space, CamVid has 11"):
+        data.search_crops(Space(), Space(height=33, width=49), seed=0)
 
 
 def test_imagenet(tmp_path: Path) -> None:

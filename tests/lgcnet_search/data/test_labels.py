@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from lgcnet_search.data.labels import CAMVID, CITYSCAPES, IGNORE
+from lgcnet_search.computing.batches import IGNORE
+from lgcnet_search.data.camvid import LABELS as CAMVID
+from lgcnet_search.data.cityscapes import LABELS as CITYSCAPES
 
 
 def test_cityscapes_train_ids_are_the_published_ones() -> None:

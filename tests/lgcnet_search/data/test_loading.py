@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lgcnet_search.data.cityscapes import Cityscapes
+from lgcnet_search.computing.how import Computing
+from lgcnet_search.computing.processes import Processes
 from lgcnet_search.data.errors import DataError
+from lgcnet_search.data.layouts import LAYOUTS
 from lgcnet_search.data.loading import EndlessBatches, endless, in_order
 from lgcnet_search.data.views import RandomCrop, Resized
 
@@ -33,7 +35,7 @@ def test_a_run_continues_where_it_stopped() -> None:
 
 
 def test_workers_change_nothing(cityscapes_root: Path) -> None:
-    data = Cityscapes(cityscapes_root, "train", RandomCrop((32, 32)))
+    data = LAYOUTS["cityscapes"].open(cityscapes_root, "train", RandomCrop((32, 32)))
     alone = islice(endless(data, 4, seed=1, workers=0), 4)
     helped = islice(endless(data, 4, seed=1, workers=2), 4)
     for (images, labels), (images_2, labels_2) in zip(alone, helped, strict=True):
@@ -43,16 +45,16 @@ def test_workers_change_nothing(cityscapes_root: Path) -> None:
 
 
 def test_evaluation_reads_everything_once(cityscapes_root: Path) -> None:
-    data = Cityscapes(cityscapes_root, "train", Resized((32, 64)), full_labels=True)
-    seen = torch.cat([images for images, _ in in_order(data, 4, workers=0)])
-    assert torch.equal(seen, torch.stack([data[index][0] for index in range(6)]))
-    shares = [sum(len(images) for images, _ in in_order(data, 1, workers=0, process=p, processes=4)) for p in range(4)]
-    assert shares == [2, 2, 1, 1]
+    data = LAYOUTS["cityscapes"].open(cityscapes_root, "train", Resized((32, 64)), full_labels=True)
+    images_read = torch.cat([images for images, _ in in_order(data, 4)])
+    assert torch.equal(images_read, torch.stack([data[index][0] for index in range(6)]))
+    processes = [Computing(processes=Processes(rank, 4)) for rank in range(4)]
+    assert [sum(len(images) for images, _ in in_order(data, 1, share)) for share in processes] == [2, 2, 1, 1]
 
 
 def test_a_workers_error_reads_like_ones_own(cityscapes_root: Path) -> None:
     for path in cityscapes_root.glob("gtFine/train/*/*"):
         Image.new("L", (2, 2)).save(path)
-    data = Cityscapes(cityscapes_root, "train", Resized((8, 8)))
+    data = LAYOUTS["cityscapes"].open(cityscapes_root, "train", Resized((8, 8)))
     with pytest.raises(DataError, match=r"^label .* is 2×2"):
         next(endless(data, 2, seed=0, workers=1))

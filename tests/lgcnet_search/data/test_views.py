@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lgcnet_search.data.labels import IGNORE
-from lgcnet_search.data.sources import crops
+from lgcnet_search.computing.batches import IGNORE
+from lgcnet_search.data.sources import random_crop
 from lgcnet_search.data.views import CenterCrop, RandomCrop, RandomResizedCrop, Resized, ViewRule, normalized
 
 sides = st.integers(20, 90)
@@ -28,13 +28,13 @@ def striped(height: int, width: int) -> tuple[Image.Image, Image.Image]:
 def test_image_and_label_stay_aligned(rule: ViewRule, height: int, width: int, seed: int) -> None:
     image, label = striped(height, width)
     view = rule.view((height, width), np.random.default_rng(seed))
-    seen, ids = np.asarray(view.image(image)).astype(float), np.asarray(view.label(label, IGNORE)).astype(float)
-    assert seen.shape[:2] == ids.shape == view.canvas
+    pixels, ids = np.asarray(view.image(image)).astype(float), np.asarray(view.label(label, IGNORE)).astype(float)
+    assert pixels.shape[:2] == ids.shape == view.canvas
     inside = ids != IGNORE
     assert inside.sum() == view.size[0] * view.size[1]
     # One source pixel of either picture, for nearest against bilinear.
     step = 200 / height + 200 / width + 2
-    assert np.abs(seen[..., :2].mean(axis=2) - ids)[inside].max() <= step
+    assert np.abs(pixels[..., :2].mean(axis=2) - ids)[inside].max() <= step
 
 
 def test_a_flip_mirrors() -> None:
@@ -69,7 +69,7 @@ def test_normalized_has_the_mean_at_zero() -> None:
 @pytest.mark.parametrize("crop", [(64, 128), (384, 768), (100, 100), (33, 700), (700, 33), (769, 769), (769, 1537)])
 def test_crops_of_any_shape_keep_the_proportions_of_the_input(crop: tuple[int, int]) -> None:
     size = (769, 1537)
-    base = crops(crop, size).base
+    base = random_crop(crop, size).base
     assert base
     assert base[0] / size[0] == pytest.approx(base[1] / size[1], abs=1 / size[0])
     assert all(part <= whole for part, whole in zip(crop, base, strict=True))

@@ -1,30 +1,31 @@
 """Pictures are written, and show what they were given."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib import rcParams
 from PIL import Image
 
-from lgcnet_search.plots import (
-    LARGE,
-    LIGHT,
-    Prediction,
-    Result,
+from lgcnet_search.plots.charts import (
+    AccuracyPoint,
+    PredictedPoint,
     accuracy_against_latency,
-    fusion_cell,
     heatmap_cells,
-    kind_of,
     latency_heatmap,
     predicted_against_measured,
     search_curves,
-    searched_cells,
-    short_name,
 )
-from lgcnet_search.space.genotype import random_genotype
-from lgcnet_search.space.space import CELL_CANDIDATES, FUSION_CANDIDATES, UP_CANDIDATES, Space
+from lgcnet_search.plots.networks import fusion_cell, searched_cells
+from lgcnet_search.search.report import draw_genotype
+from lgcnet_search.space.candidates import CANDIDATES, CONVOLUTION, LARGE, LIGHT, Candidate, candidates_of
+from lgcnet_search.space.genotype import Genotype, random_genotype
+from lgcnet_search.space.network import DerivedNetwork
+from lgcnet_search.space.operations import OPERATIONS, Convolution
+from lgcnet_search.space.space import Space
 from tests.support.tiny_spaces import make_table
 
 CHOICES = random_genotype(Space(), seed=1).choices
@@ -50,8 +51,8 @@ def test_every_cell_edge_is_drawn_with_its_operation(tmp_path: Path) -> None:
     assert len(edges) == 70
     assert edges.keys() <= set(re.findall(r'id="([^"]+)"', path.read_text()))
     words = texts(path)
-    for candidate in CELL_CANDIDATES:
-        assert words.count(short_name(candidate)) == list(edges.values()).count(candidate)
+    for name in candidates_of("cell"):
+        assert words.count(CANDIDATES[name].label) == list(edges.values()).count(name)
     assert "Searched" in words
 
 
@@ -64,13 +65,23 @@ def test_the_fusion_cell_has_nine_nodes_and_thirteen_edges(tmp_path: Path) -> No
 
 
 def test_light_operations_are_dashed_and_large_dilations_green() -> None:
-    kinds = {name: kind_of(name) for name in (*CELL_CANDIDATES, *FUSION_CANDIDATES, *UP_CANDIDATES)}
+    kinds = {name: candidate.kind for name, candidate in CANDIDATES.items()}
     assert {name for name, kind in kinds.items() if kind.light} == {"zero", "skip", "max_pool_3x3"}
     assert {name for name, kind in kinds.items() if kind is LARGE} == {f"dil_conv_3x3_d{d}" for d in (4, 8, 12)}
     assert kinds["skip"] is LIGHT
-    assert len({short_name(name) for name in kinds}) == len(kinds)
-    with pytest.raises(KeyError):
-        kind_of("conv_9x9")
+    assert len({candidate.label for candidate in CANDIDATES.values()}) == len(CANDIDATES)
+
+
+def test_a_new_candidate_is_an_entry_and_a_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPERATIONS, "conv_5x5", partial(Convolution, kernel=5))
+    monkeypatch.setitem(CANDIDATES, "conv_5x5", Candidate(("cell", "fusion"), "conv_5x5", CONVOLUTION, "conv 5"))
+    space = Space(height=65, width=97, channels=1)
+    heavy = [edge.name for edge in (*space.cell_edges, *space.fusion_edges)]
+    genotype = Genotype.of(space, {**random_genotype(space, 0).choices, **dict.fromkeys(heavy, "conv_5x5")})
+    assert "conv_5x5" in {operation.name for operation in space.operations}
+    assert DerivedNetwork(genotype).eval()(torch.zeros(1, 3, 65, 97)).shape == (1, 19, 65, 97)
+    for path in draw_genotype(genotype, tmp_path, suffix="svg"):
+        assert "conv 5" in texts(path)
 
 
 def test_pictures_are_not_empty(tmp_path: Path) -> None:
@@ -87,23 +98,23 @@ def test_a_search_of_one_step_has_curves(tmp_path: Path) -> None:
 
 
 def test_predictions_are_named_beside_their_bands(tmp_path: Path) -> None:
-    points = [Prediction(f"net {i}", 1e5 * i, 1.04e5 * i, 1.0e5 * i, 1.08e5 * i) for i in range(1, 5)]
+    points = [PredictedPoint(f"net {i}", 1e5 * i, 1.04e5 * i, 1.0e5 * i, 1.08e5 * i) for i in range(1, 5)]
     words = texts(predicted_against_measured(points, tmp_path / "predicted.svg"))
     assert {"net 1", "net 4", "±5%", "±10%", "measured, ms", "predicted, ms", "error, %"} <= set(words)
-    many = [Prediction(f"op {i}", 1.5**i, 1.5**i, 1.5**i, 1.5**i) for i in range(1, 30)]
+    many = [PredictedPoint(f"op {i}", 1.5**i, 1.5**i, 1.5**i, 1.5**i) for i in range(1, 30)]
     assert "op 3" not in texts(predicted_against_measured(many, tmp_path / "many.svg"))
 
 
 def test_names_of_crowded_points_do_not_overlap(tmp_path: Path) -> None:
-    points = [Result(f"network {i}", 10 + 0.1 * i, 70 + 0.1 * (i % 2)) for i in range(6)]
-    far = [Result("slow", 30, 75), Result("fast", 2, 60)]
+    points = [AccuracyPoint(f"network {i}", 10 + 0.1 * i, 70 + 0.1 * (i % 2)) for i in range(6)]
+    far = [AccuracyPoint("slow", 30, 75), AccuracyPoint("fast", 2, 60)]
     picture = accuracy_against_latency([*points, *far], tmp_path / "accuracy.svg").read_text()
-    found = re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>network \d</text>', picture)
-    places = [(float(x), float(y)) for x, y in found]
-    assert len(places) == 6
-    for i, (x, y) in enumerate(places):
+    positions = re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>network \d</text>', picture)
+    centres = [(float(x), float(y)) for x, y in positions]
+    assert len(centres) == 6
+    for i, (x, y) in enumerate(centres):
         # In points: a name is about 44 wide and 8 high.
-        assert all(abs(x - other_x) > 40 or abs(y - other_y) > 7 for other_x, other_y in places[:i])
+        assert all(abs(x - other_x) > 40 or abs(y - other_y) > 7 for other_x, other_y in centres[:i])
 
 
 def test_the_heat_map_shows_every_row_of_a_table(tmp_path: Path) -> None:

@@ -84,9 +84,9 @@ def test_operations_are_nodes_of_the_operation_identity_graph() -> None:
 
     x = two_layers("phi1", previous.reshape(40, 1))
     adjacency = alpha.reshape(40, 1) @ previous.reshape(1, 40)
-    wanted = alpha + 0.5 * two_layers("phi2", adjacency @ x @ weights["weight"] + x).reshape(5, 8)
+    expected_alpha = alpha + 0.5 * two_layers("phi2", adjacency @ x @ weights["weight"] + x).reshape(5, 8)
     guided = pair(torch.from_numpy(alpha), torch.from_numpy(previous)).detach().numpy()
-    np.testing.assert_allclose(guided, wanted, rtol=1e-9)
+    np.testing.assert_allclose(guided, expected_alpha, rtol=1e-9)
 
 
 def test_a_connected_layer_sees_the_whole_cell_before() -> None:
@@ -115,6 +115,6 @@ def test_shared_cells_are_two_and_sampled_alike() -> None:
     for cell in range(TINY.cells):
         assert torch.equal(z[cell], z[1 if cell in TINY.reductions else 0])
     assert not torch.equal(z[0], z[1])
-    found = architecture.genotype().cells
-    assert len(set(found)) == 2
-    assert found[1] == found[8]
+    cells_of_kinds = architecture.genotype().cells
+    assert len(set(cells_of_kinds)) == 2
+    assert cells_of_kinds[1] == cells_of_kinds[8]

@@ -10,15 +10,17 @@ import torch
 from latency_tables.contract import LatencyTable, MissingRows
 from lgcnet_search.search.architecture import EdgeTensors
 from lgcnet_search.search.latency import LatencyModel, latency_loss
+from lgcnet_search.space.candidates import ZERO, candidates_of
 from lgcnet_search.space.genotype import Genotype, random_genotype, typical_genotype
-from lgcnet_search.space.graph import ZERO, Edge, Node, Step
+from lgcnet_search.space.graph import Edge, Node, Step
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
-from lgcnet_search.space.space import CELL_CANDIDATES, Space
+from lgcnet_search.space.space import Space
 from tests.support.tiny_spaces import TINY, make_table, one_hot, random_z, without_edges
 
 TABLE = make_table(TINY.operations)
 MODEL = LatencyModel(TINY, Latencies(TABLE)).double()
+ZERO_COLUMN = candidates_of("cell").index(ZERO)
 
 
 def looped_us(space: Space, table: LatencyTable, z: EdgeTensors) -> float:
@@ -29,11 +31,11 @@ def looped_us(space: Space, table: LatencyTable, z: EdgeTensors) -> float:
         if isinstance(part, Step):
             total += table[part.operation].latency.median_us
         elif isinstance(part, Edge):
-            for candidate, weight in zip(part.candidates, weights[part.name], strict=True):
-                if candidate.operation:
-                    total += weight * table[candidate.operation].latency.median_us
+            for operation, weight in zip(part.candidates.values(), weights[part.name], strict=True):
+                if operation:
+                    total += weight * table[operation].latency.median_us
         elif isinstance(part, Node):
-            zero = [weights[name][CELL_CANDIDATES.index(ZERO)] if part.zeros else 0.0 for name in part.inputs]
+            zero = [weights[name][ZERO_COLUMN] if part.zeros else 0.0 for name in part.inputs]
             for present in itertools.product((False, True), repeat=len(zero)):
                 probability = math.prod(1 - p if here else p for here, p in zip(present, zero, strict=True))
                 if sum(present):
@@ -83,11 +85,10 @@ def test_gradient_at_one_hot_z_is_that_of_the_multilinear_form() -> None:
     assert z.cells.grad is not None
     assert z.cells.grad.isfinite().all()
     moved = z.cells.detach().clone()
-    zero = CELL_CANDIDATES.index(ZERO)
-    moved[4, 0, zero] += 1e-3
+    moved[4, 0, ZERO_COLUMN] += 1e-3
     still = z.map(torch.detach)
     difference = float(MODEL(still._replace(cells=moved)) - MODEL(still)) / 1e-3
-    assert float(z.cells.grad[4, 0, zero]) == pytest.approx(difference, rel=1e-5)
+    assert float(z.cells.grad[4, 0, ZERO_COLUMN]) == pytest.approx(difference, rel=1e-5)
 
 
 def test_loss_is_equation_10() -> None:
@@ -109,4 +110,4 @@ def test_missing_rows_are_named_before_anything_runs() -> None:
 
 def test_a_table_of_another_size_does_not_fit() -> None:
     with pytest.raises(MissingRows):
-        LatencyModel(Space(height=97, width_px=65, width=1, classes=4), Latencies(TABLE))
+        LatencyModel(Space(height=97, width=65, channels=1, classes=4), Latencies(TABLE))

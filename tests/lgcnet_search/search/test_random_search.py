@@ -8,7 +8,7 @@ import pytest
 
 from latency_tables.contract import MissingRows
 from lgcnet_search.search.random_search import RandomSearch, TooFast
-from lgcnet_search.space.genotype import random_genotype
+from lgcnet_search.space.genotype import Genotype, random_genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Aggregation
@@ -44,22 +44,25 @@ def test_a_seed_draws_the_same_network_again() -> None:
 
 def test_draws_are_even_among_the_networks_within_the_ceiling() -> None:
     """Against what is left of uniform draws: how often each candidate is taken, for a ceiling that a tenth meets."""
-    uniform = [random_genotype(TINY, seed) for seed in range(4000)]
-    spent = [Latencies(TABLE).network_us(network_spec(genotype)) for genotype in uniform]
-    ceiling_us = sorted(spent)[400]
-    kept = [genotype for genotype, us in zip(uniform, spent, strict=True) if us <= ceiling_us]
-    drawing = RandomSearch(TINY, Latencies(TABLE))
-    drawn = [drawing.draw(seed, ceiling_us) for seed in range(400)]
+    latencies = Latencies(TABLE)
 
-    def shares(genotypes: list) -> dict[str, float]:  # type: ignore[type-arg]
+    def network_us(genotype: Genotype) -> float:
+        steps = TINY.graph.derive(genotype.choices)
+        return sum(latencies.operation_us(step.operation) for step in steps)
+
+    def shares(genotypes: list[Genotype]) -> dict[str, float]:
         taken = Counter(name for genotype in genotypes for cell in genotype.cells for name in cell)
         return {name: count / (70 * len(genotypes)) for name, count in taken.items()}
 
-    wanted, found = shares(kept), shares(drawn)
-    for name, share in wanted.items():
-        assert found[name] == pytest.approx(share, abs=0.012), name
-    mean_us = sum(Latencies(TABLE).network_us(network_spec(genotype)) for genotype in drawn) / len(drawn)
-    assert mean_us == pytest.approx(sum(us for us in spent if us <= ceiling_us) / len(kept), rel=0.005)
+    uniform = sorted((random_genotype(TINY, seed) for seed in range(4000)), key=network_us)
+    fast, ceiling_us = uniform[:401], network_us(uniform[400])
+    drawing = RandomSearch(TINY, latencies)
+    drawn = [drawing.draw(seed, ceiling_us) for seed in range(400)]
+    expected, taken = shares(fast), shares(drawn)
+    for name, share in expected.items():
+        assert taken[name] == pytest.approx(share, abs=0.012), name
+    mean_us = sum(map(network_us, drawn)) / len(drawn)
+    assert mean_us == pytest.approx(sum(map(network_us, fast)) / len(fast), rel=0.005)
 
 
 def test_what_cannot_be_had_is_said() -> None:

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from lgcnet_search.search.supernet import Supernet
+from lgcnet_search.space.candidates import candidates_of
 from lgcnet_search.space.genotype import Genotype, random_genotype
 from lgcnet_search.space.network import DerivedNetwork
 from lgcnet_search.space.operations import Operation
-from lgcnet_search.space.space import CELL_CANDIDATES
 from tests.support.tiny_spaces import TINY, one_hot, random_z, unsettle, without_edges
 
 
@@ -60,31 +60,31 @@ def test_derived_network_equals_supernet_at_one_hot_z(
 @pytest.mark.parametrize("cell", [0, 1, 9])
 def test_nodes_are_equations_2_and_3(supernet: Supernet, images: Tensor, cell: int) -> None:
     z = random_z(TINY, 5, torch.float32)
-    seen: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     inputs: dict[str, tuple[Tensor, ...]] = {}
     handles = []
     for name, module in supernet.named_modules():
         if name.startswith(f"cell{cell}.") and isinstance(module, Operation):
 
-            def record(_: nn.Module, given: tuple[Tensor, ...], value: Tensor, name: str = name) -> None:
-                seen[name], inputs[name] = value, given
+            def record(_: nn.Module, arguments: tuple[Tensor, ...], value: Tensor, name: str = name) -> None:
+                outputs[name], inputs[name] = value, arguments
 
             handles.append(module.register_forward_hook(record))
     with torch.no_grad():
         supernet.eval()(images, z)
     for handle in handles:
         handle.remove()
-    sources = {"i1": seen[f"cell{cell}.pre1"], "i2": seen[f"cell{cell}.pre2"]}
+    sources = {"i1": outputs[f"cell{cell}.pre1"], "i2": outputs[f"cell{cell}.pre2"]}
     edges = [("i1", "x1"), ("i2", "x1"), ("i1", "x2"), ("i2", "x2"), ("x1", "x2")]
     for row, (source, target) in enumerate(edges):
         if source == "x1":
             torch.testing.assert_close(inputs[f"cell{cell}.out"][0], sources["x1"], rtol=1e-4, atol=1e-4)
-        for column, candidate in enumerate(CELL_CANDIDATES):
+        for column, candidate in enumerate(candidates_of("cell")):
             name = f"cell{cell}.{source}-{target}.{candidate}"
             if candidate == "zero":
-                assert name not in seen
+                assert name not in outputs
                 continue
-            value = seen[name] if name in seen else sources[source]
+            value = outputs[name] if name in outputs else sources[source]
             sources[target] = sources.get(target, torch.zeros(())) + z.cells[cell, row, column] * value
     torch.testing.assert_close(inputs[f"cell{cell}.out"][1], sources["x2"], rtol=1e-4, atol=1e-4)
 

@@ -1,16 +1,11 @@
-"""One update: soft and hard, in parts, in lower precision, with less memory, and shared by processes."""
+"""One update: soft and hard, in parts, in lower precision, with less memory."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
-from lgcnet_search.computing.precision import Amp
+from lgcnet_search.computing.how import ALONE, Amp, Computing
 from lgcnet_search.computing.processes import Processes
 from lgcnet_search.search.gumbel import one_hot
 from lgcnet_search.search.search import SearchRun, SearchSettings
@@ -18,13 +13,13 @@ from lgcnet_search.search.supernet import Supernet
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.operations import Operation
-from tests.support.tiny_search import PROXY, TABLE, batches, shared
+from tests.support.tiny_search import PROXY, TABLE, assert_near, batches, shared
 from tests.support.tiny_spaces import TINY, random_z
 
 
-def make(**settings: object) -> SearchRun:
-    chosen = replace(SearchSettings(steps=20), **settings)  # type: ignore[arg-type]
-    return SearchRun(TINY, PROXY, Latencies(TABLE), chosen, torch.device("cpu"), Processes())
+def make(computing: Computing = ALONE, **changes: object) -> SearchRun:
+    settings = replace(SearchSettings(steps=20), **changes)  # type: ignore[arg-type]
+    return SearchRun(TINY, PROXY, Latencies(TABLE), settings, computing)
 
 
 def candidates_run(run: SearchRun) -> set[str]:
@@ -44,7 +39,7 @@ def test_hard_runs_one_candidate_of_each_edge_and_soft_all_of_them() -> None:
     assert len(edges) == len(set(edges))
     assert len(edges) > len(PROXY.up_edges) + len(PROXY.fusion_edges)
     everything = {
-        f"{edge.name}.{item.name}" for edge in PROXY.graph.edges for item in edge.candidates if item.operation
+        f"{edge.name}.{name}" for edge in PROXY.graph.edges for name, operation in edge.candidates.items() if operation
     }
     assert candidates_run(make(sampling="soft")) == everything
 
@@ -59,9 +54,9 @@ def test_hard_gradient_is_the_straight_through_one() -> None:
     ce = torch.nn.functional.cross_entropy(run.supernet(images, leaf), targets, ignore_index=255)
     of_ce = torch.autograd.grad(ce, leaf)
     of_latency = torch.autograd.grad(run.settings.beta * run.update.latency(leaf).log(), leaf)
-    for sampled, known in zip(leaf, of_ce, strict=True):
-        assert (known[sampled == 0] == 0).all()
-        assert (known[sampled == 1] != 0).any()
+    for sampled, gradient_of_ce in zip(leaf, of_ce, strict=True):
+        assert (gradient_of_ce[sampled == 0] == 0).all()
+        assert (gradient_of_ce[sampled == 1] != 0).any()
     parameters = list(run.architecture.parameters())
     both = [left + right for left, right in zip(of_ce, of_latency, strict=True)]
     expected = torch.autograd.grad(list(z), parameters, both)
@@ -94,15 +89,15 @@ def test_recomputation_gives_the_same_update(sampling: Sampling) -> None:
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
 def test_lower_precision_is_near(amp: Amp) -> None:
-    full, lower = make(), make(amp=amp)
+    full, lower = make(), make(Computing(amp=amp))
     for batch, _ in zip(batches(), range(3), strict=False):
-        expected, found = full.step([batch]), lower.step([batch])
-    assert found.cross_entropy == pytest.approx(expected.cross_entropy, rel=0.05)
-    assert found.cross_entropy != expected.cross_entropy
+        expected, record = full.step([batch]), lower.step([batch])
+    assert record.cross_entropy == pytest.approx(expected.cross_entropy, rel=0.05)
+    assert record.cross_entropy != expected.cross_entropy
 
 
 def test_channels_last_gives_the_same_update() -> None:
-    plain, last = make(), make(channels_last=True)
+    plain, last = make(), make(Computing(channels_last=True))
     for run in (plain, last):
         run.supernet.eval()
     batch = next(batches())
@@ -112,25 +107,5 @@ def test_channels_last_gives_the_same_update() -> None:
         torch.testing.assert_close(left.grad, right.grad, rtol=1e-3, atol=1e-7)
 
 
-def assert_near(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    for name, values in expected.items():
-        torch.testing.assert_close(found[name], values, rtol=0, atol=1e-5)
-
-
 def test_parts_of_a_batch_give_what_the_batch_gives() -> None:
     assert_near(shared(Processes(), "soft", accumulate=2), shared(Processes(), "soft"))
-
-
-def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
-    """The same global batches, the same noise; BatchNorm in its evaluation state, since gloo cannot share it."""
-    file = tmp_path / "alpha.pt"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "tests.support.tiny_search", "shared", str(file)]
-    subprocess.run(command, check=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    found = torch.load(file)
-    for sampling in ("soft", "hard"):
-        expected = shared(Processes(), sampling)
-        assert_near(found[sampling], expected)
-        start = make(seed=1).architecture.state_dict()
-        assert max(float((expected[name] - start[name]).abs().max()) for name in expected) > 0.01

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from latency_tables.contract import canonical_json
-from lgcnet_search.space.genotype import LIGHT, Genotype, GenotypeError, random_genotype, typical_genotype
+from lgcnet_search.space.candidates import CANDIDATES
+from lgcnet_search.space.genotype import Genotype, GenotypeError, random_genotype, typical_genotype
 from lgcnet_search.space.space import Space
 from tests.support.tiny_spaces import TINY
 
@@ -30,7 +31,7 @@ def test_seeds_repeat_and_differ() -> None:
 def test_typical_genotypes_are_light_in_front() -> None:
     genotypes = [typical_genotype(TINY, seed) for seed in range(200)]
     front, back = (
-        [name in LIGHT for genotype in genotypes for cell in genotype.cells[cells] for name in cell]
+        [CANDIDATES[name].kind.light for genotype in genotypes for cell in genotype.cells[cells] for name in cell]
         for cells in (slice(0, 8), slice(8, 14))
     )
     assert sum(front) / len(front) == pytest.approx(0.6, abs=0.02)
@@ -84,8 +85,8 @@ def break_list(value: dict[str, Any]) -> None:
         (break_edge, r"cell3\.i1-x2: 'conv_7x7' is not a candidate; it may be max_pool_3x3, skip"),
         (break_up_edge, r"fusion\.h_in-m_mid: 'conv_1x1' is not a candidate; it may be deconv_3x3, interpolate"),
         (break_type, r"cells\[1\]\[0\]: a candidate's name is expected, not 4"),
-        (drop_cell, "cells: 13 given, the space has 14"),
-        (drop_edge, r"cells\[5\]: 4 edges given, a cell has 5"),
+        (drop_cell, "cells: 13 listed, the space has 14"),
+        (drop_edge, r"cells\[5\]: 4 edges listed, a cell has 5"),
         (drop_fusion, "fusion missing"),
         (add_field, "unknown alpha; known are cells, fusion, space"),
         (break_space, r"space\.height: -1"),

@@ -19,11 +19,11 @@ from latency_tables.contract import (
     Runtime,
 )
 from latency_tables.latencies import basis_of
-from lgcnet_search.search.ceiling import Ceiling, CeilingTooLow, within_ceiling
+from lgcnet_search.search.ceiling import Ceiling, CeilingTooLow, margin, within_ceiling
 from lgcnet_search.search.latency import LatencyModel, latency_loss
 from lgcnet_search.search.random_search import RandomSearch
+from lgcnet_search.space.candidates import SKIP
 from lgcnet_search.space.genotype import random_genotype
-from lgcnet_search.space.graph import SKIP
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
 from lut_server.analysis.prediction import MeasuredNetwork, Predictor, calibrated
@@ -63,7 +63,10 @@ def calibration(table: LatencyTable = TABLE, normalized: bool = False) -> Calibr
     networks = [network_spec(random_genotype(TINY, seed)) for seed in range(12)]
 
     def cost_us(network: NetworkSpec) -> float:
-        rows = ((item.operation, item.count * table[item.operation].latency.median_us) for item in network.operations)
+        rows = (
+            (counted.operation, counted.count * table[counted.operation].latency.median_us)
+            for counted in network.operations
+        )
         return sum(cost * (0.9 if "pool" in operation.name else 1.2) for operation, cost in rows)
 
     evidence = [measured(network, cost_us(network), normalized) for network in networks]
@@ -112,14 +115,27 @@ def test_pooling_is_cheaper_inside_a_network_and_convolutions_dearer() -> None:
 
 def test_a_margin_needs_a_calibration_and_widens_with_the_quantile() -> None:
     latencies = Latencies(TABLE, calibration())
-    assert latencies.margin(0.5) == 1
-    assert 1 < latencies.margin(0.8) < latencies.margin(0.99)
+    assert margin(latencies, 0.5) == 1
+    assert 1 < margin(latencies, 0.8) < margin(latencies, 0.99)
     evidence = latencies.calibration and latencies.calibration.evidence
     assert evidence
-    widths = sorted(one.high_us / one.predicted_us for one in evidence)
-    assert widths[0] <= latencies.margin(NormalDist().cdf(1.6449)) <= widths[-1]
-    with pytest.raises(ValueError, match=r"quantile: 0\.95 given, table .* no calibration"):
-        Latencies(TABLE).margin(0.95)
+    widths = sorted(network.high_us / network.predicted_us for network in evidence)
+    assert widths[0] <= margin(latencies, NormalDist().cdf(1.6449)) <= widths[-1]
+    with pytest.raises(ValueError, match=r"quantile: 0\.95 needs a calibration, which table .* does not have"):
+        margin(Latencies(TABLE), 0.95)
+
+
+def test_a_margin_is_above_zero_for_every_quantile_and_every_doubt() -> None:
+    fitted = calibration()
+    doubtful = [
+        network.model_copy(update={"low_us": 0.2 * network.predicted_us, "high_us": 1.8 * network.predicted_us})
+        for network in fitted.evidence
+    ]
+    latencies = Latencies(TABLE, fitted.model_copy(update={"evidence": tuple(doubtful)}))
+    quantiles = (1e-9, 0.001, 0.2, 0.5, 0.8, 0.999)
+    margins = [margin(latencies, quantile) for quantile in quantiles]
+    assert 0 < margins[0] < margins[1] < margins[2] < 1 == margins[3] < margins[4] < margins[5]
+    assert margins[1] * margins[5] == pytest.approx(1), "as likely to be so many times faster as slower"
 
 
 def test_a_calibration_of_another_table_is_refused() -> None:
@@ -149,9 +165,9 @@ def test_the_network_under_a_ceiling_gives_up_what_matters_least() -> None:
     free_us = latencies.network_us(network_spec(free))
     changes = []
     for share in (0.95, 0.85):
-        found = within_ceiling(TINY, log_alpha, latencies, Ceiling(share * free_us))
-        assert latencies.network_us(network_spec(found)) <= share * free_us
-        changes.append(sum(found.choices[name] != best[name] for name in best))
+        genotype = within_ceiling(TINY, log_alpha, latencies, Ceiling(share * free_us))
+        assert latencies.network_us(network_spec(genotype)) <= share * free_us
+        changes.append(sum(genotype.choices[name] != best[name] for name in best))
     assert 0 < changes[0] <= changes[1] < len(best) / 2
 
 
@@ -163,8 +179,8 @@ def test_every_ceiling_that_a_network_keeps_is_reached(table: LatencyTable) -> N
     for edge in TINY.cell_edges:
         log_alpha[edge.name][edge.names.index(SKIP)] = 5.0
     fastest_us = RandomSearch(TINY, latencies).fastest_us
-    found = within_ceiling(TINY, log_alpha, latencies, Ceiling(fastest_us))
-    assert latencies.network_us(network_spec(found)) == pytest.approx(fastest_us)
+    genotype = within_ceiling(TINY, log_alpha, latencies, Ceiling(fastest_us))
+    assert latencies.network_us(network_spec(genotype)) == pytest.approx(fastest_us)
     with pytest.raises(CeilingTooLow):
         within_ceiling(TINY, log_alpha, latencies, Ceiling(0.999 * fastest_us))
 
@@ -172,8 +188,9 @@ def test_every_ceiling_that_a_network_keeps_is_reached(table: LatencyTable) -> N
 def test_a_ceiling_that_is_too_low_is_refused_with_what_was_asked_for() -> None:
     latencies = Latencies(TABLE, calibration())
     fastest_us = RandomSearch(TINY, latencies).fastest_us
-    margin = latencies.margin(0.95)
-    said = rf"ceiling: 1 ms given, .* take {fastest_us / 1000:.6g} ms, so it counts as {margin * fastest_us / 1000:.6g}"
-    with pytest.raises(CeilingTooLow, match=rf"{said} ms \(margin {margin:.4g}\); raise the ceiling"):
+    at_most = margin(latencies, 0.95)
+    fastest_ms, slowed_ms = fastest_us / 1000, at_most * fastest_us / 1000
+    message = rf"ceiling: 1 ms is too low: .* take {fastest_ms:.6g} ms, so it counts as {slowed_ms:.6g}"
+    with pytest.raises(CeilingTooLow, match=rf"{message} ms \(margin {at_most:.4g}\); raise the ceiling"):
         Ceiling.reachable(TINY, latencies, 1000.0, 0.95)
-    assert Ceiling.reachable(TINY, latencies, 1.001 * margin * fastest_us, 0.95).margin == margin
+    assert Ceiling.reachable(TINY, latencies, 1.001 * at_most * fastest_us, 0.95).margin == at_most

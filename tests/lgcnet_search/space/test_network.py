@@ -18,7 +18,7 @@ from lgcnet_search.space.operations import Operation
 from lgcnet_search.space.space import Space, specify
 from tests.support.tiny_spaces import TINY, without_edges
 
-SMALL = Space(height=97, width_px=161, width=2)
+SMALL = Space(height=97, width=161, channels=2)
 
 
 def executed(network: nn.Module, images: Tensor) -> tuple[Counter[OperationSpec], Any]:
@@ -45,29 +45,31 @@ def test_forward_executes_the_multiset_of_its_spec(seed: int) -> None:
         genotype = without_edges(genotype, 0, 8)
     spec = network_spec(genotype)
     count, (logits, *_) = executed(plugin.build_network(spec), torch.randn(1, 3, 97, 161))
-    assert count == {item.operation: item.count for item in spec.operations}
+    assert count == {counted.operation: counted.count for counted in spec.operations}
     assert logits.shape == (1, 19, 97, 161)
 
 
 @pytest.mark.parametrize(("height", "width"), [(769, 1537), (385, 769), (512, 1024), (720, 960)])
 def test_odd_and_even_sizes(height: int, width: int) -> None:
-    space = Space(height=height, width_px=width)
+    space = Space(height=height, width=width)
     genotype = random_genotype(space, height)
     with torch.device("meta"):
         network = DerivedNetwork(genotype).eval()
         count, logits = executed(network, torch.empty(1, 3, height, width))
-    assert count == {item.operation: item.count for item in network_spec(genotype).operations}
+    assert count == {counted.operation: counted.count for counted in network_spec(genotype).operations}
     assert logits.shape == (1, 19, height, width)
 
 
 def test_only_operations_of_the_space_are_executed() -> None:
     keys = set(TINY.operations)
-    found: set[OperationSpec] = set()
+    executed_specs: set[OperationSpec] = set()
     for seed in range(60):
         genotype = random_genotype(TINY, seed)
-        found.update(item.operation for item in network_spec(without_edges(genotype, seed % 14)).operations)
-    assert found <= keys
-    assert keys <= found
+        executed_specs.update(
+            counted.operation for counted in network_spec(without_edges(genotype, seed % 14)).operations
+        )
+    assert executed_specs <= keys
+    assert keys <= executed_specs
 
 
 def test_deployed_network_equals_the_evaluated_one() -> None:
@@ -91,7 +93,7 @@ def test_batch_equals_single_images() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_activations_of_a_fresh_network_keep_their_size(seed: int) -> None:
     """Neither denormals, which are slow, nor overflow in half precision: both would falsify a latency."""
-    genotype = (random_genotype, typical_genotype)[seed % 2](Space(height=129, width_px=129), seed)
+    genotype = (random_genotype, typical_genotype)[seed % 2](Space(height=129, width=129), seed)
     network = plugin.build_network(network_spec(genotype))
     sizes: list[float] = []
     for module in network.modules():

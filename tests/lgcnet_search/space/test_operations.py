@@ -66,7 +66,7 @@ def test_inputs_stay_as_they_are(spec: OperationSpec) -> None:
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_every_operation_of_the_space_lands_on_its_shape(height: int, width: int) -> None:
     with torch.device("meta"):
-        for spec in Space(height=height, width_px=width).operations:
+        for spec in Space(height=height, width=width).operations:
             output = build_operation(spec)(*[torch.empty(2, *shape) for shape in spec.input_shapes])
             assert tuple(output.shape) == (2, *output_shape(spec)), spec
 

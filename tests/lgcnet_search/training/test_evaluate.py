@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lgcnet_search.data.labels import CITYSCAPES
+from lgcnet_search.data.cityscapes import LABELS as CITYSCAPES
 from lgcnet_search.data.segmentation import SegmentationFiles
-from lgcnet_search.data.sources import Labelled
+from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.network import DerivedNetwork
 from lgcnet_search.training.evaluate import evaluate, top1
@@ -33,27 +33,27 @@ class Fixed(nn.Module):
 
 
 def dataset(root: Path, size: tuple[int, int] = (32, 64)) -> SegmentationFiles:
-    return Labelled(root).evaluation("train", size)
+    return DataFolder(root).whole("train", size)
 
 
 def expected(truth: list[Tensor], answers: list[Tensor]) -> dict[int, float]:
     """IoU by definition, counted class by class."""
-    true = torch.cat([item.flatten() for item in truth])
-    said = torch.cat([item.flatten() for item in answers])
-    said, true = said[true != 255], true[true != 255]
-    found = {}
+    true = torch.cat([labels.flatten() for labels in truth])
+    answered = torch.cat([labels.flatten() for labels in answers])
+    answered, true = answered[true != 255], true[true != 255]
+    iou_of = {}
     for value in range(19):
-        union = int(((true == value) | (said == value)).sum())
+        union = int(((true == value) | (answered == value)).sum())
         if union:
-            found[value] = int(((true == value) & (said == value)).sum()) / union
-    return found
+            iou_of[value] = int(((true == value) & (answered == value)).sum()) / union
+    return iou_of
 
 
 def test_scores_are_intersection_over_union(cityscapes_root: Path) -> None:
     images = dataset(cityscapes_root)
     truth = [images[index][1] for index in range(len(images))]
     assert truth[0].shape == (64, 128)
-    shifted = [item.clamp(max=18).roll(5, dims=1) for item in truth]
+    shifted = [labels.clamp(max=18).roll(5, dims=1) for labels in truth]
     scores = evaluate(Fixed(shifted), images)
     by_definition = expected(truth, shifted)
     assert {name for name, value in scores.iou.items() if value is not None} == {
@@ -106,7 +106,7 @@ def test_top1_counts_right_answers(tmp_path: Path) -> None:
         def forward(self, batch: Tensor) -> Tensor:
             return torch.tensor([[0.0, 1.0, 0.0]]).expand(len(batch), 3)
 
-    assert top1(Second(), images, torch.device("cpu"), batch_size=5) == pytest.approx(1 / 3)
+    assert top1(Second(), images, batch_size=5) == pytest.approx(1 / 3)
 
 
 def test_recalibrated_statistics_are_those_of_the_batches() -> None:

@@ -1,7 +1,5 @@
-"""Training: the schedule, the hard-example loss, learning, exact resume, and equal updates from several processes."""
+"""Training: the schedule, the hard-example loss, learning, exact resume, and updates in parts."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgcnet_search.computing.checkpoint import CheckpointError, Checkpoints
-from lgcnet_search.computing.precision import Amp
+from lgcnet_search.computing.how import Amp, Computing
+from lgcnet_search.computing.losses import CrossEntropy, HardExamples
 from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.network import DerivedNetwork, seeded
-from lgcnet_search.training.losses import CrossEntropy, HardExamples
 from lgcnet_search.training.train import Schedule, TrainingError, TrainRecord, train
+from tests.support.tiny_search import assert_near
 from tests.support.tiny_spaces import TINY
 from tests.support.tiny_train import batches, pointwise, trained
 
-SMALL = replace(TINY, height=33, width_px=49)
+SMALL = replace(TINY, height=33, width=49)
 
 
 def network() -> DerivedNetwork:
@@ -40,13 +39,13 @@ def test_hard_examples_are_those_below_the_probability() -> None:
     logits = torch.tensor([4.0, 4.0, 0.0, -4.0, 9.0]).view(1, 1, 1, 5)
     logits = torch.cat([logits, torch.zeros_like(logits)], dim=1)
     targets = torch.tensor([[[0, 0, 0, 0, 255]]])
-    each = F.cross_entropy(logits, targets, ignore_index=255, reduction="none").flatten()
+    losses = F.cross_entropy(logits, targets, ignore_index=255, reduction="none").flatten()
     total, count = HardExamples(0.7, 0.1)(logits, targets)
     assert count == 2
-    assert total == pytest.approx(float(each[2] + each[3]))
+    assert total == pytest.approx(float(losses[2] + losses[3]))
     total, count = HardExamples(1e-9, 3 / 5)(logits, targets)
     assert count == 3
-    assert total == pytest.approx(float(each[2] + each[3] + each[0]))
+    assert total == pytest.approx(float(losses[2] + losses[3] + losses[0]))
     total, count = HardExamples(1e-9, 1.0)(logits, targets)
     assert count == 4
     everything = CrossEntropy()(logits, targets)
@@ -64,7 +63,7 @@ def test_images_have_a_class_255() -> None:
 
 @pytest.mark.parametrize("amp", ["none", "bf16"])
 def test_training_learns(amp: Amp) -> None:
-    records = train(network(), batches(SMALL), Schedule(40, 0.05), amp=amp)
+    records = train(network(), batches(SMALL), Schedule(40, 0.05), computing=Computing(amp=amp))
     assert [record.step for record in records] == list(range(40))
     assert records[-1].loss < 0.8 * records[0].loss
     assert all(1 / 16 <= record.counted <= 1 for record in records)
@@ -81,39 +80,29 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: py
     schedule = Schedule(7)
     whole = network()
     history = train(whole, batches(SMALL), schedule)
-    kept = Checkpoints(tmp_path / "train.pt", 2)
+    checkpoints_at = Checkpoints(tmp_path / "train.pt", 2)
     with pytest.raises(Interrupted):
-        train(network(), batches(SMALL), schedule, checkpoints=kept, on_step=interrupt)
-    seen: list[int] = []
+        train(network(), batches(SMALL), schedule, checkpoints=checkpoints_at, on_step=interrupt)
+    steps: list[int] = []
     parts = network()
-    resumed = train(parts, batches(SMALL), schedule, checkpoints=kept, on_step=lambda record: seen.append(record.step))
-    assert seen == [4, 5, 6]
+    resumed = train(
+        parts, batches(SMALL), schedule, checkpoints=checkpoints_at, on_step=lambda record: steps.append(record.step)
+    )
+    assert steps == [4, 5, 6]
     assert resumed == history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parts.state_dict()[name]), name
     with pytest.raises(CheckpointError, match=r"schedule.steps: 7 there, 8 now"):
-        train(network(), batches(SMALL), Schedule(8), checkpoints=kept)
+        train(network(), batches(SMALL), Schedule(8), checkpoints=checkpoints_at)
     with pytest.raises(CheckpointError, match=r"seed: absent there, 1 now"):
-        train(network(), batches(SMALL), schedule, checkpoints=kept, origin={"seed": 1})
+        train(network(), batches(SMALL), schedule, checkpoints=checkpoints_at, origin={"seed": 1})
     monkeypatch.setattr("lgcnet_search.training.train.space_digest", lambda: "other")
     with pytest.raises(CheckpointError, match=r"definition: \w+ there, other now"):
-        train(network(), batches(SMALL), schedule, checkpoints=kept)
+        train(network(), batches(SMALL), schedule, checkpoints=checkpoints_at)
 
 
-def test_parts_of_a_batch_and_processes_give_the_update_of_the_whole(tmp_path: Path) -> None:
-    whole = trained()
-    parts = trained(accumulate=2)
-    file = tmp_path / "weights.pt"
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command = [sys.executable, "-m", *torchrun, "tests.support.tiny_train", str(file)]
-    subprocess.run(command, check=True, timeout=120)
-    shared = torch.load(file, weights_only=True)
-    for name, value in whole.items():
-        torch.testing.assert_close(parts[name], value, rtol=0, atol=1e-6)
-        torch.testing.assert_close(shared[name], value, rtol=0, atol=1e-6)
-    first, second = (torch.load(f"{file}.{rank}", weights_only=True) for rank in (0, 1))
-    for name, value in first.items():
-        assert torch.equal(second[name], value), name
+def test_parts_of_a_batch_give_the_update_of_the_whole() -> None:
+    assert_near(trained(accumulate=2), trained(), atol=1e-6)
 
 
 def test_a_loss_that_explodes_is_named() -> None:

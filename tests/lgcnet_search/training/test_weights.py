@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
-from lgcnet_search.space.classifier import Classifier
+from lgcnet_search.space.classifier import ImageClassifier
 from lgcnet_search.space.genotype import Genotype, random_genotype, typical_genotype
 from lgcnet_search.space.network import DerivedNetwork, count_parameters, seeded
 from lgcnet_search.training.export import export_onnx, fold
@@ -36,11 +36,11 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_round_trip(saved: Path) -> None:
-    assert [item.name for item in saved.parent.iterdir()] == ["weights.pt"]
-    found = Weights.load(saved)
-    assert found.genotype == GENOTYPE
+    assert [path.name for path in saved.parent.iterdir()] == ["weights.pt"]
+    loaded = Weights.load(saved)
+    assert loaded.genotype == GENOTYPE
     with torch.inference_mode():
-        assert torch.equal(found.network()(images()), trained()(images()))
+        assert torch.equal(loaded.network()(images()), trained()(images()))
 
 
 def test_any_program_with_torch_reads_them(saved: Path) -> None:
@@ -61,7 +61,7 @@ def test_damage_is_named(saved: Path, damage: str) -> None:
 
 def test_other_files_are_named(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    with pytest.raises(WeightsError, match=r"give a weights\.pt of it"):
+    with pytest.raises(WeightsError, match=r"is no weights file of lgcnet-search; give a weights\.pt"):
         Weights.load(tmp_path / "other.pt")
     with pytest.raises(FileNotFoundError):
         Weights.load(tmp_path / "nothing.pt")
@@ -78,36 +78,36 @@ def test_weights_of_another_genotype_are_refused() -> None:
     weights = Weights(GENOTYPE, trained().state_dict())
     with pytest.raises(WeightsError, match=r"another genotype \(\d+ edges differ: .* there, .* here"):
         weights.initialize(DerivedNetwork(random_genotype(TINY, 3)))
-    wider = replace(TINY, width=2)
-    with pytest.raises(WeightsError, match="give those of this genotype"):
+    wider = replace(TINY, channels=2)
+    with pytest.raises(WeightsError, match="give weights of this genotype"):
         weights.initialize(DerivedNetwork(GENOTYPE.at(wider)))
 
 
 def test_a_network_is_taken_over_at_another_size_and_with_other_classes() -> None:
     weights = Weights(GENOTYPE, trained().state_dict())
-    network = DerivedNetwork(GENOTYPE.at(replace(TINY, height=49, width_px=65, classes=7)))
+    network = DerivedNetwork(GENOTYPE.at(replace(TINY, height=49, width=65, classes=7)))
     fresh = {name: value.clone() for name, value in network.state_dict().items()}
     weights.initialize(network)
     for name, value in network.state_dict().items():
         assert torch.equal(value, fresh[name] if name.startswith("head.") else weights.state[name]), name
-    same = DerivedNetwork(GENOTYPE.at(replace(TINY, height=49, width_px=65)))
+    same = DerivedNetwork(GENOTYPE.at(replace(TINY, height=49, width=65)))
     weights.initialize(same)
     assert all(torch.equal(value, weights.state[name]) for name, value in same.state_dict().items())
 
 
 def test_a_classifier_is_the_backbone_of_the_network() -> None:
-    classifier = Classifier(GENOTYPE, 10, 64, 48)
+    classifier = ImageClassifier(GENOTYPE, 10, 64, 48)
     assert classifier(torch.randn(2, 3, 64, 48)).shape == (2, 10)
     network = DerivedNetwork(GENOTYPE)
     own = network.state_dict()
     names = {name for name in own if name.startswith(("stem.", "cell"))}
     assert classifier.backbone().keys() == names
     learned = sum(parameter.numel() for parameter in classifier.parameters())
-    assert learned == count_parameters(classifier.steps) + 10 * (TINY.width * 16 * 2 + 1)
+    assert learned == count_parameters(classifier.steps) + 10 * (TINY.channels * 16 * 2 + 1)
 
 
 def test_a_network_starts_from_its_pretrained_backbone() -> None:
-    classifier = Classifier(GENOTYPE, 10, 64, 48)
+    classifier = ImageClassifier(GENOTYPE, 10, 64, 48)
     unsettle(classifier, 3)
     weights = Weights(GENOTYPE, classifier.backbone(), "backbone")
     network = DerivedNetwork(GENOTYPE)

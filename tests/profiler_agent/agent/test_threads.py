@@ -14,6 +14,7 @@ from profiler_agent.agent import job as job_module
 from profiler_agent.agent.job import JobRun
 from profiler_agent.agent.lease import Renewal
 from profiler_agent.agent.outbox import Courier, Outbox
+from profiler_agent.errors import JobFailed
 from profiler_agent.messages import MeasureTask
 from tests.profiler_agent.agent.test_outbox import SERVER, measurement
 from tests.support.agents import wait_until
@@ -68,6 +69,5 @@ def test_a_measuring_process_that_cannot_be_read_fails_its_job(monkeypatch: pyte
     task = MeasureTask(device="cpu", job=leased.job, keys=leased.remaining, threads=1, environment="0" * 64)
     reporter = cast(Any, SimpleNamespace(stop=lambda: None))
     run = JobRun(leased, task, cast(Any, None), cast(Any, None), reporter, lambda _: None)
-    failure = run.measure(cast(Any, None))
-    assert failure is not None
-    assert "UnicodeDecodeError" in failure
+    with pytest.raises(JobFailed, match="UnicodeDecodeError"):
+        run.measure(cast(Any, None))

@@ -23,7 +23,7 @@ from profiler_agent.runtimes.onnx_export import export
 from profiler_agent.runtimes.subject import Subject
 
 CPU = torch.device("cpu")
-SPACE = Space(height=65, width_px=129)
+SPACE = Space(height=65, width=129)
 
 needs_blocks = pytest.mark.skipif(block_channels() == 1, reason="ONNX Runtime has no blocked layout on this machine")
 

@@ -1,4 +1,4 @@
-"""Losses of training: the sum over what is counted and how much that is, so that parts of a batch can be added."""
+"""Losses as a sum and the number of targets in it, so that the parts of a batch can be added up."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lgcnet_search.data.labels import IGNORE
+from lgcnet_search.computing.batches import IGNORE
 
 
 class Loss(Protocol):
@@ -45,7 +45,7 @@ class HardExamples:
     def __post_init__(self) -> None:
         for name in ("probability", "share"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name}: {getattr(self, name)} given, more than 0 and at most 1 is needed")
+                raise ValueError(f"{name}: {getattr(self, name)} is not above 0 and at most 1")
 
     def __call__(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         losses = F.cross_entropy(logits, targets, ignore_index=self.ignored, reduction="none")
@@ -55,3 +55,7 @@ class HardExamples:
         if hard.numel() < least:
             hard = losses.topk(least).values
         return hard.sum(), torch.tensor(hard.numel(), device=logits.device)
+
+
+LOSSES: dict[str, Loss] = {"hard-examples": HardExamples(), "cross-entropy": CrossEntropy()}
+"""Those of segmentation, by the name that an option gives."""
