@@ -98,13 +98,13 @@ def main() -> None:
     parser.add_argument("--table-s", type=float, help="seconds for a table (default: what the agent takes)")
     parser.add_argument("--traces", type=Path, help="keep every block of ours here, as .npz")
     parser.add_argument("--alone", type=int, help="so many tables of ours and nothing else, for the traces")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        traces: Path = given.traces or Path(scratch)
+        traces: Path = arguments.traces or Path(scratch)
         traces.mkdir(parents=True, exist_ok=True)
-        benchmark = Benchmark(given.height, given.width, given.keys, given.table_s, traces.resolve())
-        if given.alone:
-            for number in range(given.alone):
+        benchmark = Benchmark(arguments.height, arguments.width, arguments.keys, arguments.table_s, traces.resolve())
+        if arguments.alone:
+            for number in range(arguments.alone):
                 table = benchmark.ours()
                 print(f"table {number + 1}: {table.seconds:.0f} s, {table.doubtful} of {len(table.median_us)} doubtful")
             return

@@ -31,7 +31,7 @@ RESULT = 2
 
 
 class PlayedProcess:
-    """Says what a measuring process says, at once, with made-up numbers."""
+    """Sends the messages of a measuring process, at once, with made-up numbers."""
 
     log: Path
     loses_gpu = False
@@ -72,17 +72,17 @@ def die() -> None:
 
 
 def around(owner: Any, name: str, *, counts: Callable[..., bool], before: bool = False, after: bool = False) -> None:
-    """Die before or after the call of `owner.name` with the second result; `counts` tells which calls are of one."""
+    """Die before or after the call of `owner.name` with the second result; `counts` says which calls have a result."""
     real, calls = getattr(owner, name), 0
 
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
-        mine = counts(*args)
-        calls += mine
-        if before and mine and calls == RESULT:
+        is_result = counts(*args)
+        calls += is_result
+        if before and is_result and calls == RESULT:
             die()
         answer = real(*args, **kwargs)
-        if after and mine and calls == RESULT:
+        if after and is_result and calls == RESULT:
             die()
         return answer
 
@@ -125,20 +125,20 @@ def leave_receipt_unread() -> None:
     setattr(socket.socket, "recv", recv)  # noqa: B010
 
 
-def is_result(path: Path, *_: object) -> bool:
-    """A result's file in the outbox, or a part of one."""
+def is_result_file(path: Path, *_: object) -> bool:
+    """A result's file in the outbox, or the draft of one."""
     return path.suffix in (".json", SUFFIX) and path.parent.parent.name == "outbox"
 
 
 POINTS: dict[str, Callable[[], None]] = {
     "before it is written": lambda: around(Outbox, "put", counts=lambda *_: True, before=True),
     "before it is whole on disk": lambda: around(os, "fsync", counts=lambda *_: True, before=True),
-    "before it has its name": lambda: around(Path, "replace", counts=is_result, before=True),
+    "before it has its name": lambda: around(Path, "replace", counts=is_result_file, before=True),
     "after it is written": lambda: around(Outbox, "put", counts=lambda *_: True, after=True),
     "while it is sent": send_half,
     "before the receipt is read": leave_receipt_unread,
-    "before it is deleted": lambda: around(Path, "unlink", counts=is_result, before=True),
-    "after it is deleted": lambda: around(Path, "unlink", counts=is_result, after=True),
+    "before it is deleted": lambda: around(Path, "unlink", counts=is_result_file, before=True),
+    "after it is deleted": lambda: around(Path, "unlink", counts=is_result_file, after=True),
 }
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ import pytest
 from latency_tables.client import LutClient
 from latency_tables.contract import Measurement
 from tests.support import toy_space
-from tests.support.agents import profile
+from tests.support.agents import WAIT_S, profile
 from tests.support.killed_agent import POINTS
 from tests.support.processes import Server
 
 pytestmark = pytest.mark.process
 
 KEYS = 4
-RUN_S = 120
 LOST = ("before it is written", "before it is whole on disk", "before it has its name")
 """Points at which the second result is in memory only."""
 
@@ -36,7 +35,7 @@ class Machine:
         options = ["--server", self._url, "--device", "cpu", "--state-dir", str(self._folder / "state")]
         environment = {**os.environ, "TMPDIR": str(self._folder)}
         return subprocess.run(
-            [*command, *options], env=environment, stderr=subprocess.PIPE, text=True, check=False, timeout=RUN_S
+            [*command, *options], env=environment, stderr=subprocess.PIPE, text=True, check=False, timeout=WAIT_S
         )
 
     def measured(self) -> list[str]:

@@ -101,8 +101,8 @@ def test_what_the_server_refuses_for_good_is_kept_aside_with_the_reason(tmp_path
     for path in outbox.pending():
         outbox.deliver(path, refuse)
     assert outbox.pending() == []
-    kept = (outbox.rejected / f"{result.id}.json").read_text()
-    assert Measurement.model_validate_json(kept) == result
+    body = (outbox.rejected / f"{result.id}.json").read_text()
+    assert Measurement.model_validate_json(body) == result
     assert str(refusal) in (outbox.rejected / f"{result.id}.reason.txt").read_text()
 
 

@@ -129,18 +129,18 @@ def test_the_mode_executes_the_module_in_its_precision(name: str, precision: str
 
 def test_inputs_are_shared_by_place_and_shape_and_random() -> None:
     mode = open_mode(Runtime(threads=1), CPU)
-    seen: list[tuple[torch.Tensor, ...]] = []
+    calls: list[tuple[torch.Tensor, ...]] = []
 
     class Look(torch.nn.Module):
         def forward(self, *inputs: torch.Tensor) -> None:
-            seen.append(inputs)
+            calls.append(inputs)
 
     shape = (1, 4, 8, 8)
     mode.prepare(Subject(Look(), (shape, shape)))()
     mode.prepare(Subject(Look(), (shape,)))()
-    assert seen[0][0] is seen[1][0]
-    assert seen[0][0] is not seen[0][1]
-    assert seen[0][0].std() == pytest.approx(1, abs=0.3)
+    assert calls[0][0] is calls[1][0]
+    assert calls[0][0] is not calls[0][1]
+    assert calls[0][0].std() == pytest.approx(1, abs=0.3)
 
 
 @pytest.mark.parametrize(

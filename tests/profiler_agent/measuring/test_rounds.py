@@ -173,8 +173,8 @@ def test_a_round_is_repeated_in_its_own_process_so_that_none_is_left_out() -> No
     _, reports = results(rounds)
     assert reports[-1].repeated == 1
     trace = rounds.trace()
-    kept = trace.process[(trace.name == 0) & trace.kept].tolist()
-    assert kept == [0, 1, 2] * 4
+    processes = trace.process[(trace.name == 0) & trace.kept].tolist()
+    assert processes == [0, 1, 2] * 4
 
 
 def test_a_reference_that_is_not_watched_may_drift() -> None:

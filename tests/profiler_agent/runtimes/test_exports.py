@@ -15,7 +15,7 @@ from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.runtimes.onnx_export import export
 from profiler_agent.runtimes.subject import Subject
 from tests.support import toy_space
-from tests.support.agents import on_path, profile
+from tests.support.agents import WAIT_S, on_path, profile
 
 # Makes the model "a", slowly; says when it begins, and what it got.
 SCRIPT = """
@@ -38,7 +38,7 @@ def start(folder: Path, seconds: float, text: str) -> subprocess.Popen[str]:
 
 
 def words_of(process: subprocess.Popen[str]) -> list[str]:
-    return process.communicate(timeout=60)[0].split()
+    return process.communicate(timeout=WAIT_S)[0].split()
 
 
 @pytest.mark.process

@@ -25,6 +25,7 @@ from profiler_agent.runtimes.subject import Subject
 CPU = torch.device("cpu")
 SPACE = Space(height=65, width=129)
 
+as_slow_as_a_process = pytest.mark.process  # exports of many modules, which make quick leaves out as well
 needs_blocks = pytest.mark.skipif(block_channels() == 1, reason="ONNX Runtime has no blocked layout on this machine")
 
 
@@ -33,6 +34,7 @@ def mode() -> RuntimeMode:
     return open_mode(Runtime(mode="onnxruntime", threads=1), CPU)
 
 
+@as_slow_as_a_process
 def test_every_kind_of_operation_computes_what_pytorch_does(mode: RuntimeMode, monkeypatch: pytest.MonkeyPatch) -> None:
     # An export takes a second: one of each module serves it alone and as a part.
     monkeypatch.setattr(onnx_export, "_model", cache_by_module(onnx_export._model))
@@ -67,6 +69,7 @@ def collect_into(models: list[bytes]) -> ShareExport:
     return share
 
 
+@as_slow_as_a_process
 def test_a_derived_network_computes_what_pytorch_does_and_keeps_what_its_logits_do_not_need(mode: RuntimeMode) -> None:
     """Where edges from a cell are all zero, what it gives is used by nothing; Eq. 9 sums it all the same."""
     images = torch.randn(1, *SPACE.input_shape)
@@ -99,7 +102,7 @@ def test_the_export_keeps_static_shapes_and_the_outputs() -> None:
     ],
 )
 def test_what_is_left_between_convolutions_is_the_operation(kind: str, nodes: list[str]) -> None:
-    operation = next(item for item in SPACE.operations if item.name == kind)
+    operation = next(operation for operation in SPACE.operations if operation.name == kind)
     inputs = tuple(torch.randn(1, *shape) for shape in operation.input_shapes)
     model = export(Subject(plugin.build_operation(operation), ()), inputs, torch.float32).model
     left = onnx.load_from_string(between_convolutions(model)).graph
