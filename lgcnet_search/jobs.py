@@ -1,4 +1,4 @@
-"""Work for agents: profile a space, measure a network; through the server, on a device it knows."""
+"""Jobs for agents, through the server: profile a space, measure networks, calibrate a table."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -35,32 +35,31 @@ CALIBRATION_NETWORKS = 8
 """Measured with every new table; `lgcnet-search calibrate` adds more."""
 
 CANDIDATES = 200
-"""Networks that those to be measured are chosen from."""
+"""Networks of which a calibration measures some."""
 NETWORK_S = 12.0
 NETWORK_BLOCKS = 18
+"""Seconds for each network of a calibrating job, and the least blocks of it, where no other effort is asked for."""
 
 
 class AgentError(RuntimeError):
-    """What is asked of an agent cannot be had: no such device, or no result; the message says what to do."""
+    """No such device, or no result of a job; the message says what to do."""
 
 
-def find_device(client: LutClient, wanted: str | None = None) -> Device:
+def find_device(client: LutClient, name: str | None = None) -> Device:
     """The device of this UUID or name (in any case), or the only one the server knows. Raises AgentError."""
     devices = [record.device for record in client.devices()]
-    found = [
-        device
-        for device in devices
-        if wanted is None or wanted == device.uuid or wanted.casefold() == device.name.casefold()
+    matches = [
+        device for device in devices if name is None or name == device.uuid or name.casefold() == device.name.casefold()
     ]
-    if len(found) == 1:
-        return found[0]
+    if len(matches) == 1:
+        return matches[0]
     if not devices:
         raise AgentError("the server knows no device; start profiler-agent on the device to measure")
-    known = "; ".join(f"{device.name} ({device.uuid})" for device in devices)
-    if wanted is None:
-        raise AgentError(f"several devices; name one with --device: {known}")
-    what = "several devices" if found else "no device"
-    raise AgentError(f"device {wanted!r}: {what} of this UUID or name; the server knows {known}")
+    names = "; ".join(f"{device.name} ({device.uuid})" for device in devices)
+    if name is None:
+        raise AgentError(f"several devices; name one with --device: {names}")
+    number = "several devices" if matches else "no device"
+    raise AgentError(f"device {name!r}: {number} of this UUID or name; the server knows {names}")
 
 
 def runtime_on(
@@ -70,7 +69,7 @@ def runtime_on(
     batch_size: int = 1,
     threads: int | None = None,
 ) -> Runtime:
-    """A runtime on this device: one thread on a CPU where none is asked for, the least disturbed setting."""
+    """A runtime on this device; on a CPU, threads default to one, the least disturbed setting."""
     if threads is None and device.kind == "cpu":
         threads = 1
     return Runtime(mode=mode, precision=precision, batch_size=batch_size, threads=threads)
@@ -112,25 +111,27 @@ def calibrate(
     on_job: OnJob | None = None,
     effort: Effort | None = None,
 ) -> Calibration:
-    """Have random networks measured on the table's device, those that tell it the most; what it learned from them.
+    """The calibration of a table by `count` of CANDIDATES random networks, measured on its device.
 
-    They are the same ones for the same table: measured before, they are not measured again, and the calibration is the
-    first one that knows them all. Raises JobFailed, and AgentError as `require_calibrating` does.
+    The same table gets the same networks. Those that were measured before are not measured again, and the calibration
+    is the first one whose evidence has them all. `effort` is that of the
+    measuring job. Raises JobFailed, and AgentError as `require_calibrating` does.
     """
     require_calibrating(count)
     candidates = [network_spec(varied_genotype(space, seed)) for seed in range(CANDIDATES)]
-    chosen = tuple(choose(table, candidates, count, basis_of(table)))
+    networks = tuple(choose(table, candidates, count, basis_of(table)))
     request = _request(
         table.device,
         table.runtime,
         effort or Effort(min_blocks=NETWORK_BLOCKS, budget_s=NETWORK_S * count),
-        networks=chosen,
+        networks=networks,
     )
     client.wait_for_job(client.submit_job(request).id, on_job)
     for summary in client.calibrations(table.id):
         if summary.card.networks >= count:
             calibration = client.stored_calibration(summary.id)
-            if {network.digest for network in chosen} <= {evidence.network for evidence in calibration.evidence}:
+            evidence = {evidence.network for evidence in calibration.evidence}
+            if evidence.issuperset(network.digest for network in networks):
                 return calibration
     raise AgentError(f"table {table.id} was not calibrated by its networks; is a newer table of this device there?")
 
@@ -151,7 +152,7 @@ def measured(
     runtime: Runtime,
     on_job: OnJob | None = None,
 ) -> list[NetworkResult]:
-    """Wait for a measurement; each network's latency beside what was predicted. Raises JobFailed."""
+    """Wait for a measuring job; the result of each network, in the order of the genotypes. Raises JobFailed."""
     client.wait_for_job(job.id, on_job)
     results = []
     for genotype in genotypes:
@@ -164,8 +165,8 @@ def measured(
 
 
 def newest_result(record: NetworkRecord, device: Device, runtime: Runtime) -> NetworkResult | None:
-    """What a network's last measurement on this device gave."""
-    results = [item for item in record.results if item.device.uuid == device.uuid and item.runtime == runtime]
+    """A network's last result on this device and runtime, None without any."""
+    results = [result for result in record.results if result.device.uuid == device.uuid and result.runtime == runtime]
     return max(results, key=lambda result: result.measured_at, default=None)
 
 
@@ -207,7 +208,7 @@ def _request(
 
 
 def latencies_of(client: LutClient, table: LatencyTable, isolated: bool = False) -> Latencies:
-    """By the newest calibration of a table, if it has one and not the `isolated` latencies are asked for."""
+    """A table's latencies: `isolated`, or inside a network if the table has a calibration."""
     if isolated:
         return Latencies(table)
     try:

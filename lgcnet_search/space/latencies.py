@@ -1,4 +1,4 @@
-"""What operations and networks cost on a device: by a table, and by its calibration where there is one."""
+"""Latencies of operations and networks on a device: by a table, and by its calibration if it has one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class Latencies:
 
     @cached_property
     def digest(self) -> str:
-        """Of everything that a latency depends on."""
+        """Of all that the latencies depend on."""
         calibration = self.calibration
         return sha256(canonical_json([self.table.digest, calibration and calibration.digest]))
 
     def operation_us(self, operation: OperationSpec | None) -> float:
-        """0 for None, what executes nothing. Raises MissingRows."""
+        """The latency of an operation; 0 for None, which executes nothing. Raises MissingRows."""
         if operation is None:
             return 0.0
         row = self.table[operation]
@@ -42,11 +42,11 @@ class Latencies:
 
     @property
     def constant_us(self) -> float:
-        """What a network costs beside its operations."""
+        """The part of a network's latency that is no operation's."""
         return self.calibration.constant_us.mean if self.calibration else 0.0
 
     def fixed_us(self, graph: Graph) -> float:
-        """What every network of a space costs: its steps, the additions it always makes, the constant.
+        """The latency that all networks of a space share: fixed steps, fixed additions, the constant.
 
         Raises MissingRows.
         """

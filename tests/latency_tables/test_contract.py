@@ -123,7 +123,7 @@ def test_malformed_operations_are_refused(change: dict[str, object]) -> None:
 
 def test_malformed_networks_are_refused() -> None:
     wire = network(operation(8), operation(16)).model_dump(mode="json")
-    for change, said in (
+    for change, message in (
         ({"genotype": "{not json"}, "not JSON"),
         ({"genotype": '{"b": 1}'}, "canonical"),
         ({"genotype": "[" * 33 + "]" * 33}, "deeper than 32 levels; make it flatter"),
@@ -132,7 +132,7 @@ def test_malformed_networks_are_refused() -> None:
         ({"operations": wire["operations"][::-1]}, "sorted by digest"),
         ({"operations": []}, "at least 1"),
     ):
-        with pytest.raises(ValidationError, match=said):
+        with pytest.raises(ValidationError, match=message):
             NetworkSpec.model_validate({**wire, **change})
 
 
@@ -158,13 +158,13 @@ def test_a_server_refuses_a_genotype_that_nests_too_deep(lut: Lut, levels: int) 
 
 def test_a_job_is_of_one_space_and_of_one_kind() -> None:
     wire = profile(operation(8)).model_dump(mode="json")
-    for change, said in (
+    for change, message in (
         ({"operations": []}, "either operations"),
         ({"networks": [network(operation(8)).model_dump(mode="json")]}, "either operations"),
         ({"operations": wire["operations"] * 2}, "repeated"),
         ({"space": "other"}, "not of space"),
     ):
-        with pytest.raises(ValidationError, match=said):
+        with pytest.raises(ValidationError, match=message):
             JobRequest.model_validate({**wire, **change})
 
 
