@@ -21,6 +21,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -194,5 +195,6 @@ def _draw(picture: _Picture) -> None:
 
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    Image.fromarray(pixels).save(temporary, "PNG", compress_level=1)
+    # Sensor noise leaves nothing to match, and labels are runs: zlib need not search for more than runs.
+    Image.fromarray(pixels).save(temporary, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     temporary.replace(path)

@@ -90,16 +90,11 @@ class Stage:
 
     def block(self, footprint: list[Point], top: list[Point], sides: Sequence[Material], roof: Material | None) -> None:
         """A solid with four sides, the first one between the first two corners of `footprint` and of `top`."""
-        corners = [*footprint, *top]
-        middle = (
-            sum(x for x, _, _ in corners) / 8,
-            sum(y for _, y, _ in corners) / 8,
-            sum(z for _, _, z in corners) / 8,
-        )
-        faces = [[footprint[i], footprint[(i + 1) % 4], top[(i + 1) % 4], top[i]] for i in range(4)]
+        (x0, y0, z0), (x1, y1, z1), (x2, y2, z2), (x3, y3, z3) = footprint[0], footprint[2], top[0], top[2]
+        middle = ((x0 + x1 + x2 + x3) / 4, (y0 + y1 + y2 + y3) / 4, (z0 + z1 + z2 + z3) / 4)
+        faces = [[footprint[i - 1], footprint[i], top[i], top[i - 1]] for i in (1, 2, 3, 0)]
         for face, material in zip([*faces, top], [*sides, roof], strict=True):
-            # A face is seen if it separates the camera from the solid's middle.
-            if material and _side(face, self.camera.position) * _side(face, middle) < 0:
+            if material and _separates(face, self.camera.position, middle):
                 self.canvas.polygon(face, material)
 
     def box(self, x: float, depth: float, near: float, far: float, height: float, *looks: Material) -> None:
@@ -114,12 +109,13 @@ class Stage:
         self.cast(footprint, height)
 
 
-def _side(face: list[Point], point: Point) -> float:
-    """Positive on one side of a face's plane and negative on the other."""
+def _separates(face: list[Point], eye: Point, inside: Point) -> bool:
+    """Whether the plane of a face is between the eye and a point inside the solid: the face is seen."""
     (x, y, z), (x1, y1, z1), *_, (x2, y2, z2) = face
     ax, ay, az, bx, by, bz = x1 - x, y1 - y, z1 - z, x2 - x, y2 - y, z2 - z
-    normal = (ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx)
-    return normal[0] * (point[0] - x) + normal[1] * (point[1] - y) + normal[2] * (point[2] - z)
+    nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    sides = (nx * (px - x) + ny * (py - y) + nz * (pz - z) > 0 for px, py, pz in (eye, inside))
+    return next(sides) != next(sides)
 
 
 @dataclass

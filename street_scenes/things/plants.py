@@ -14,7 +14,7 @@ def _leaves(color: Color, contrast: float = 1.3) -> Material:
 def _clump(stage: Stage, board: Board, u: float, v: float, radius: float, color: Color) -> None:
     """A ragged patch of leaves."""
     size_px = stage.pixels(radius, board.foot[2])
-    corners = directions(18 if size_px > 25 else 11 if size_px > 8 else 6)
+    corners = directions(16 if size_px > 25 else 9 if size_px > 8 else 6)
     reaches = [radius * (0.78 + 0.34 * stage.rng.random()) for _ in corners]
     outline = [(u + reach * du, v + 0.85 * reach * dv) for reach, (du, dv) in zip(reaches, corners, strict=True)]
     board.polygon(outline, _leaves(color))
@@ -52,6 +52,8 @@ def tree(stage: Stage, x: float, z: float, height: float) -> None:
 
 
 def bush(stage: Stage, x: float, z: float, height: float) -> None:
+    if not stage.shows(x, z, height):
+        return
     board, color = stage.board(x, z), leaf_color(stage.rng, stage.town)
     for i in range(3):
         u = stage.rng.uniform(-0.6, 0.6) * height

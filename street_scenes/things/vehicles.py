@@ -5,7 +5,7 @@ from random import Random
 from typing import NamedTuple
 
 from street_scenes.drawing.camera import Point
-from street_scenes.drawing.canvas import CONTACT, Color, Material, to_array
+from street_scenes.drawing.canvas import CONTACT, Color, Material
 from street_scenes.stage import Spot, Stage, directions
 from street_scenes.town import hsv, paint_color, scaled
 
@@ -134,7 +134,7 @@ def _paint_body(stage: Stage, frame: _Frame, body: Body, is_detailed: bool) -> N
     eye_x, eye_z = stage.camera.position[0] - frame.center[0], stage.camera.position[2] - frame.center[2]
     side = half if eye_x * frame.ahead[1] > eye_z * frame.ahead[0] else -half
     if is_detailed:
-        _wheels(stage, frame, body, -0.85 * side)
+        _wheels(stage, frame, body, -0.85 * side, is_near=False)
     for part in body.parts:
         low, high = part.low * height, part.high * height
         bottom = frame.rectangle(part.rear * length, part.front * length, low, half)
@@ -147,13 +147,13 @@ def _paint_body(stage: Stage, frame: _Frame, body: Body, is_detailed: bool) -> N
                 if dist(corners[0], stage.camera.position) < dist(frame.at(0, low, 0), stage.camera.position):
                     _lamps(stage, body.label, corners, is_front, 1.0 if part.look == "paint" else 0.25)
     if is_detailed:
-        _wheels(stage, frame, body, side)
+        _wheels(stage, frame, body, side, is_near=True)
 
 
-def _wheels(stage: Stage, frame: _Frame, body: Body, right: float) -> None:
-    """Wheels with hubs, `right` metres from the middle."""
+def _wheels(stage: Stage, frame: _Frame, body: Body, right: float, is_near: bool) -> None:
+    """Wheels `right` metres from the middle, with hubs on the near side."""
     for axle in body.axles:
-        for radius, gray in ((body.wheel_m, 25), (body.wheel_m * 0.6, 130)):
+        for radius, gray in ((body.wheel_m, 25), (body.wheel_m * 0.6, 130))[: 2 if is_near else 1]:
             rim = [(axle * body.length_m + radius * u, body.wheel_m + radius * v) for u, v in directions(10)]
             material = Material(body.label, (gray, gray, gray))
             stage.canvas.polygon([frame.at(forward, y, right) for forward, y in rim], material)
@@ -161,12 +161,14 @@ def _wheels(stage: Stage, frame: _Frame, body: Body, right: float) -> None:
 
 def _lamps(stage: Stage, label: int, corners: list[Point], is_front: bool, scale: float) -> None:
     """Bumper, lamps and number plate on an end with these lower and upper corners."""
-    origin, right, up, _ = to_array(corners)
+    (x, y, z), (right_x, _, right_z), (up_x, up_y, up_z), _ = corners
     lamp = Material(label, (235, 235, 220) if is_front else hsv(0.0, 0.85, 170), glow=float(stage.light.is_dusk))
     grille, bumper, plate = (Material(label, (gray, gray, gray)) for gray in (30, 45, 213))
     patches = [(0.0, 1.0, 0.0, 0.22, bumper), (0.03, 0.2, 0.64, 0.86, lamp), (0.8, 0.97, 0.64, 0.86, lamp)]
     patches += [(0.25, 0.75, 0.3, 0.85, grille)] if is_front else []
     for left, end, low, high, material in [*patches, (0.36, 0.64, 0.3, 0.5, plate)]:
-        places = ((left, low), (end, low), (end, high), (left, high))
-        points = [(origin + u * (right - origin) + scale * v * (up - origin)).tolist() for u, v in places]
-        stage.canvas.polygon([(x, y, z) for x, y, z in points], material)
+        points = []
+        for u, v in ((left, low * scale), (end, low * scale), (end, high * scale), (left, high * scale)):
+            across = x + u * (right_x - x) + v * (up_x - x), z + u * (right_z - z) + v * (up_z - z)
+            points.append((across[0], y + v * (up_y - y), across[1]))
+        stage.canvas.polygon(points, material)
