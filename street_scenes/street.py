@@ -220,7 +220,7 @@ def _furnish(stage: Stage, side: Side) -> None:
         for z in _spaced(rng, start, start + rng.uniform(6, 20), (2.2, 2.2)):
             stage.later(z, furniture.bollard, x - sign * 0.1, z)
     for start in _some(rng, (0, 0, 0, 1, 1), 6, 40):
-        turn, motor = rng.choice((0.3, 1.2, 1.57)) + rng.gauss(0, 0.05), rng.random() < 0.3
+        turn, motor = rng.choice((0.3, 1.2, 1.57)) + rng.gauss(0, 0.05), rng.random() < 0.35
         for i in range(1 if motor else rng.randint(1, 7)):
             z = start + 0.7 * i
             stage.later(z, people.cycle, x + sign * 0.3, z, turn, motor=motor, ridden=False)
@@ -228,7 +228,7 @@ def _furnish(stage: Stage, side: Side) -> None:
         group_z = 5 + 70 * rng.random() ** 1.7
         for z in _some(rng, (1, 1, 2, 3), group_z - 0.5, group_z + 1):
             stage.later(z, people.person, rng.uniform(side.walk_from, side.walk_to), z)
-    for z in _spaced(rng, 2, 110 if side.edge != side.kerb else 0, (5.4, 7.5)):
+    for z in _spaced(rng, 4, 110 if side.edge != side.kerb else 0, (5.4, 7.5)):
         if rng.random() < 0.75:
             turn, bay = rng.choice((0.0, pi)) + rng.gauss(0, 0.03), side.kerb + sign * BAY_M / 2
             stage.later(z + 0.3, vehicles.vehicle, bay, z, vehicles.car(rng), turn)
@@ -251,7 +251,7 @@ def _traffic(stage: Stage, street: Street, crossing: float | None) -> None:
     for z in _some(rng, (0, 0, 1, 1, 2), 6, 45):
         side = rng.choice((street.left, street.right))
         turn = (0.0 if side.sign > 0 else pi) + rng.gauss(0, 0.15)
-        stage.later(z, people.cycle, side.kerb - side.sign * 0.9, z, turn, motor=rng.random() < 0.2)
+        stage.later(z, people.cycle, side.kerb - side.sign * 0.9, z, turn, motor=rng.random() < 0.25)
     if crossing is None and rng.random() < 0.08:
         z, turn = rng.uniform(8, 30), rng.choice((1.4, -1.4))
         stage.later(z, people.cycle, rng.uniform(-2, 2), z, turn, motor=rng.random() < 0.3)

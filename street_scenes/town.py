@@ -22,7 +22,7 @@ class Town:
         self.asphalt_color = tinted(rng, rng.uniform(0.0, 0.7), 0.05, gray)
         self.marking_color = (215.0, 215.0, 205.0) if rng.random() < 0.8 else (215.0, 185.0, 90.0)
         # Of houses, walls, fences, parks and gaps along a street.
-        self.block_weights = [rng.uniform(*pair) for pair in ((3, 7), (0.7, 1.8), (0.8, 2), (0.5, 2), (0.5, 0.5))]
+        self.block_weights = [*(rng.uniform(*pair) for pair in ((3, 7), (0.7, 1.8), (0.8, 2), (0.5, 2))), 0.5]
         self.tree_share = rng.uniform(0.15, 0.7)
         self.tram_share = rng.choice((0.0, 0.25, 0.5))
         self.parking_share = rng.uniform(0.15, 0.65)

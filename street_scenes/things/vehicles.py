@@ -128,11 +128,12 @@ def _paint_body(stage: Stage, frame: _Frame, body: Body, is_detailed: bool) -> N
     paint = plain._replace(texture=body.texture, second=body.second, tile=(3.0, 2.5))
     glass = Material(body.label, tint, contrast=0.35)
     panes = glass._replace(texture="panes", second=body.color, tile=(4.2, 3.0))
-    doors = plain._replace(color=(150, 148, 142), texture="ribs", tile=(5.0, 5.0))
+    doors = plain._replace(color=(150, 148, 142), texture="ribs", second=(130, 128, 122), tile=(5.0, 5.0))
     sides = {"paint": (plain, paint), "glass": (glass, panes), "load": (plain, paint)}
     stage.canvas.shadow(frame.rectangle(-0.49 * length, 0.49 * length, 0, 0.95 * half), CONTACT)
     eye_x, eye_z = stage.camera.position[0] - frame.center[0], stage.camera.position[2] - frame.center[2]
-    side = half if eye_x * frame.ahead[1] > eye_z * frame.ahead[0] else -half
+    eye_right = eye_x * frame.ahead[1] - eye_z * frame.ahead[0]
+    side = half if eye_right > 0 else -half
     if is_detailed:
         _wheels(stage, frame, body, -0.85 * side, is_near=False)
     for part in body.parts:
@@ -146,7 +147,7 @@ def _paint_body(stage: Stage, frame: _Frame, body: Body, is_detailed: bool) -> N
             for corners, is_front in ((bottom[:2] + top[:2], False), (bottom[2:] + top[2:], True)):
                 if dist(corners[0], stage.camera.position) < dist(frame.at(0, low, 0), stage.camera.position):
                     _lamps(stage, body.label, corners, is_front, 1.0 if part.look == "paint" else 0.25)
-    if is_detailed:
+    if is_detailed and abs(eye_right) > half:
         _wheels(stage, frame, body, side, is_near=True)
 
 
