@@ -1,1 +1,6 @@
-"""How one generated street scene is laid out, drawn and shaded; `street_scenes` writes them as a data set."""
+"""Generated street scenes with labels in the layout of Cityscapes: `files` writes
+the data set, `scene` draws one picture.
+
+`street` lays a street out, `things` stand in it, `town` and `weather` give them colours and light, `drawing` projects,
+textures and lights them.
+"""

@@ -1,11 +1,11 @@
 """The light of one picture: clear, overcast, low sun or dusk, and what the sensor makes of it."""
 
-from math import cos, radians, sin
+from math import cos, radians, sin, tau
 from random import Random
 from typing import NamedTuple
 
-from street_scenes.canvas import Color, Material, Plane, Surface
-from street_scenes.shading import Light
+from street_scenes.drawing.canvas import Color, Material, Plane, Surface
+from street_scenes.drawing.shading import Light
 from street_scenes.town import hsv, tinted
 
 SKY = 23
@@ -38,7 +38,7 @@ _KINDS = (
 def weather(rng: Random) -> tuple[Light, Surface]:
     """The light, and the sky: clouds on a ceiling far above."""
     kind = rng.choices(_KINDS, [kind.share for kind in _KINDS])[0]
-    elevation, azimuth = radians(rng.uniform(*kind.elevation_deg)), rng.uniform(0, 6.2832)
+    elevation, azimuth = radians(rng.uniform(*kind.elevation_deg)), rng.uniform(0, tau)
     zenith = hsv(kind.zenith_hue, rng.uniform(*kind.zenith_saturation), rng.uniform(*kind.zenith_value))
     balance, exposure = rng.gauss(0, 0.05), rng.uniform(0.85, 1.35)
     light = Light(

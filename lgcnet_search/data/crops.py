@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 from PIL import Image
 
 from latency_tables.whole_files import write_whole
@@ -14,53 +15,58 @@ from lgcnet_search.data.segmentation import open_picture, open_rgb
 from street_scenes.files import MANIFEST
 
 SIDE = 96
+"""Height and width of a crop in pixels."""
+
 PER_SCENE = 2
+"""Crops of each class from one scene, at most."""
 
 
 def cut(scenes: Path, root: Path, seed: int = 0) -> Path:
-    """Under `root`, up to two pictures of each evaluated class of every scene in splits train and val of `scenes`.
+    """Under `root`, up to two crops of each evaluated class of every scene in splits train and val of `scenes`.
 
-    A picture stands in the folder of its middle pixel's class, under the number of its scene: what is there is kept
-    as long as the scenes' manifest and how they are cut are the same, else `root` is cleared. Returns `root`. Raises
-    DataError, OSError where the scenes have no manifest.
+    A crop is in the folder of its middle pixel's class, its name starts with the number of its scene. Existing crops
+    are kept while the scenes' manifest and how they are cut are the same, else `root` is cleared. Returns `root`.
+    Raises DataError if a scene is missing or cannot be read, OSError if the scenes have no manifest.
     """
-    ids = {label.id: label.name.replace(" ", "_") for label in LABELS.evaluated}
+    names = {label.id: label.name.replace(" ", "_") for label in LABELS.evaluated}
     recipe = f"{SIDE} {PER_SCENE} {seed}\n" + (scenes / MANIFEST).read_text()
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"):
-        _keep_only(root, recipe)
+        _clear_unless(recipe, root)
         for split in ("train", "val"):
-            for name in ids.values():
+            for name in names.values():
                 (root / split / name).mkdir(parents=True, exist_ok=True)
             for index, files in enumerate(list_files(scenes, split)):
-                _cut_scene(open_rgb(files.image), np.asarray(open_picture(files.label)), ids, root / split, seed, index)
+                labels = np.asarray(open_picture(files.label))
+                _cut_scene(open_rgb(files.image), labels, names, root / split, seed, index)
     return root
 
 
-def _keep_only(root: Path, recipe: str) -> None:
-    """Leave only pictures of this recipe, also where an earlier run was killed while it removed others."""
-    made = root / "recipe.txt"
-    if made.exists() and made.read_text() == recipe:
+def _clear_unless(recipe: str, root: Path) -> None:
+    """Leave only crops of this recipe, also if an earlier run was killed while it removed others."""
+    path = root / "recipe.txt"
+    if path.exists() and path.read_text() == recipe:
         return
-    made.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
     for split in ("train", "val"):
         shutil.rmtree(root / split, ignore_errors=True)
-    write_whole(made, recipe.encode())
+    write_whole(path, recipe.encode())
 
 
 def _cut_scene(
-    image: Image.Image, labels: np.ndarray, ids: dict[int, str], folder: Path, seed: int, index: int
+    image: Image.Image, labels: NDArray[np.uint8], names: dict[int, str], folder: Path, seed: int, index: int
 ) -> None:
+    """Crops of every class in `labels` (H, W), each in the folder of its class."""
     rng = np.random.default_rng((seed, index))
     half = SIDE // 2
     inner = labels[half : labels.shape[0] - half, half : labels.shape[1] - half]
-    for value, name in ids.items():
-        rows, columns = np.nonzero(inner == value)
+    for id, name in names.items():
+        rows, columns = np.nonzero(inner == id)
         for number in range(min(PER_SCENE, len(rows))):
-            at = int(rng.integers(len(rows)))
-            top, left = int(rows[at]), int(columns[at])
+            pixel = int(rng.integers(len(rows)))
+            top, left = int(rows[pixel]), int(columns[pixel])
             path = folder / name / f"{index:06d}_{number}.jpg"
             if not path.exists():
-                buffer = io.BytesIO()
-                image.crop((left, top, left + SIDE, top + SIDE)).save(buffer, "JPEG", quality=92)
-                write_whole(path, buffer.getbuffer())
+                content = io.BytesIO()
+                image.crop((left, top, left + SIDE, top + SIDE)).save(content, "JPEG", quality=92)
+                write_whole(path, content.getbuffer())

@@ -138,19 +138,6 @@ def test_a_margin_is_above_zero_for_every_quantile_and_every_doubt() -> None:
     assert margins[1] * margins[5] == pytest.approx(1), "as likely to be so many times faster as slower"
 
 
-def test_a_margin_is_positive_however_wide_the_intervals_are() -> None:
-    narrow = calibration()
-    wide = narrow.model_copy(
-        update={
-            "evidence": tuple(
-                network.model_copy(update={"low_us": 0.0, "high_us": 3 * network.predicted_us})
-                for network in narrow.evidence
-            )
-        }
-    )
-    assert 0 < Latencies(TABLE, wide).margin(0.001) < 1
-
-
 def test_a_calibration_of_another_table_is_refused() -> None:
     with pytest.raises(ValueError, match="not of"):
         Latencies(make_table(TINY.operations, seed=1), calibration())
