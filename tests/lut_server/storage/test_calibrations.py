@@ -85,15 +85,15 @@ def test_a_calibration_finds_what_is_true(lut: Lut) -> None:
 
     unseen = truth.draw_networks(30, seed=99)
     predictions = lut.client.predict(unseen, "cpu-1", CPU)
-    assert [entry.network for entry in predictions] == [entry.digest for entry in unseen]
+    assert [prediction.network for prediction in predictions] == [drawn.digest for drawn in unseen]
     inside = 0
-    for unseen_network, prediction in zip(unseen, predictions, strict=True):
-        latency_us = truth.network_us(unseen_network)
+    for drawn, prediction in zip(unseen, predictions, strict=True):
+        latency_us = truth.network_us(drawn)
         assert prediction.predicted_us == pytest.approx(latency_us, rel=0.05)
         assert prediction.low_us is not None
         assert prediction.high_us is not None
         inside += prediction.low_us <= latency_us <= prediction.high_us
-        assert prediction.raw_us == pytest.approx(_sum_us(unseen_network))
+        assert prediction.raw_us == pytest.approx(_sum_us(drawn))
         assert (prediction.calibration_id, prediction.table_id) == (calibration.id, table.id)
     assert inside >= 21, "of 30 in intervals of 90 %"
 

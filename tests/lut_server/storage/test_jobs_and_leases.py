@@ -100,7 +100,7 @@ def test_claiming_again_with_one_id_gives_the_same_lease(lut: Lut, device: Devic
     assert first is not None
     assert second is not None
     assert (second.id, second.job.id, second.job.attempts) == (first.id, first.job.id, 1)
-    with pytest.raises(LeaseLost, match="another claim"):
+    with pytest.raises(LeaseLost, match="a later claim"):
         lut.client.renew(first.id, first.token, Progress(done=0, total=1))
     lut.client.renew(second.id, second.token, Progress(done=0, total=1))
     lut.client.give_back(second.id, second.token)

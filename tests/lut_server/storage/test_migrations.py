@@ -23,6 +23,7 @@ from latency_tables.contract import (
     Role,
     TokenRequest,
 )
+from lut_server.app import create_app
 from lut_server.credentials import ServerKey
 from lut_server.migrations import FOLDER, downgrade, upgrade, write_new
 from lut_server.storage import devices, tokens
@@ -30,7 +31,7 @@ from lut_server.storage.database import Database
 from lut_server.storage.models import Base
 from tests.support import truth
 from tests.support.factories import report
-from tests.support.lut import Lut
+from tests.support.lut import Lut, serving
 
 
 def test_migrations_make_exactly_what_the_models_say(database_url: str) -> None:
@@ -47,14 +48,14 @@ def test_up_and_down_with_data(database_url: str, lut: Lut) -> None:
     specs = truth.draw_networks(3, seed=2)
     truth.measure(lut, by, specs)
     database = Database(database_url)
+    upgrade(database)
+    assert lut.client.calibration(table.id).card.networks == 3, "an upgrade to where it is changes nothing"
     now = datetime.now(timezone.utc)
     with database.write() as session:
         tokens.create(session, uuid6.uuid7(), TokenRequest(name="x", role="agent"), ServerKey.random(), now)
     with database.engine.connect() as connection:
         empty = [name for name in Base.metadata.tables if not connection.exec_driver_sql(f"SELECT 1 FROM {name}").all()]
         assert empty == []
-    upgrade(database)
-    assert lut.client.calibration(table.id).card.networks == 3, "an upgrade to where it is changes nothing"
     downgrade(database, "base")
     with database.engine.connect() as connection:
         assert set(inspect(connection).get_table_names()) == {"alembic_version"}
@@ -62,9 +63,9 @@ def test_up_and_down_with_data(database_url: str, lut: Lut) -> None:
     with database.read() as session:
         assert devices.page(session, None, 10).items == ()
         assert not tokens.any_exist(session)
+    with serving(create_app(database, lut.clock)) as url:
+        truth.measure(Lut(url, lut.clock), by, specs)
     database.close()
-    truth.build_table(lut, by)
-    truth.measure(lut, by, specs)
 
 
 def test_the_next_migration_is_written_from_the_models(tmp_path: Path) -> None:
