@@ -15,7 +15,7 @@ from profiler_agent.messages import MeasureTask, Message, NewMeasurement, NewSta
 
 
 class JobDropped(Exception):
-    """The job is no longer this agent's, so nobody is told how it ended; the message says why."""
+    """The job is no longer this agent's, so its end is not reported; the message says why."""
 
 
 class JobRun:

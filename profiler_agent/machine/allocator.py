@@ -1,4 +1,4 @@
-"""Which allocator measures, and how it is told to keep big buffers: on a CPU it is part of the latency."""
+"""Which allocator measures, and the settings by which it keeps big buffers: on a CPU it is part of the latency."""
 
 import os
 import platform

@@ -22,7 +22,7 @@ def main() -> None:
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.personality(_ADDR_NO_RANDOMIZE)  # holds from the next exec on
-        if os.getppid() != parent:  # it ended before it could be told to end us
+        if os.getppid() != parent:  # it had ended before the kernel was asked
             sys.exit(1)
     os.execv(command[0], command)
 

@@ -195,7 +195,7 @@ class RemoteWorker:
 def open_workers(task: WorkTask, gpu: GpuMonitor | None, on_build: OnBuild) -> Iterator[Sequence[Worker]]:
     """One worker on a GPU; on a CPU several, each a process: pages land differently in each of them.
 
-    Inside, modules run in inference mode and garbage is collected only where a worker is told to. Raises JobFailed.
+    Inside, modules run in inference mode and garbage is collected on order only. Raises JobFailed.
     """
     remote: list[RemoteWorker] = []
     with torch.inference_mode(), _no_collection():
