@@ -66,6 +66,7 @@ from latency_tables.contract.jobs import (
 from latency_tables.contract.measurements import (
     NOISY_REL,
     Costs,
+    Figures,
     Latency,
     Measurement,
     Method,
@@ -109,6 +110,7 @@ __all__ = [
     "ErrorCard",
     "Evidence",
     "Exact",
+    "Figures",
     "InNetworkRow",
     "Item",
     "Job",

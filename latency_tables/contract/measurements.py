@@ -117,14 +117,24 @@ class Observed(Contract):
     foreign_processes: Count | None = None
 
 
-class Measurement(Contract):
+class Figures(Contract):
+    """What a measurement says beside its samples; the row of a table says it too.
+
+    `normalized_us` is the latency at the machine's standard state, by the reference operations of the same run.
+    `device_us` is the device's own time where the samples include the host's launching (eager CUDA). A new figure is
+    optional: None by default.
+    """
+
+    normalized_us: SampleUs | None = None
+    device_us: SampleUs | None = None
+    costs: Costs | None = None
+
+
+class Measurement(Figures):
     """Block samples of one operation or network (`key` is its digest) on one device, in microseconds.
 
     One sample is the time of one block divided by its number of executions. The client makes `id` (UUIDv7):
     the same id with the same content is the same measurement.
-
-    `normalized_us` is the latency at the machine's standard state, by the reference operations of the same run.
-    `device_us` is the device's own time where `samples_us` include the host's launching (eager CUDA).
     """
 
     id: UUID
@@ -137,9 +147,6 @@ class Measurement(Contract):
     samples_us: Annotated[tuple[SampleUs, ...], Field(min_length=1, max_length=MAX_SAMPLES)]
     executions_per_block: Size
     quality: Quality
-    normalized_us: SampleUs | None = None
-    device_us: SampleUs | None = None
-    costs: Costs | None = None
     observed: Observed | None = None
     measured_at: AwareDatetime
 

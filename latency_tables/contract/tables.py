@@ -14,30 +14,27 @@ from latency_tables.contract.base import (
     Count,
     Digest,
     Name,
-    SampleUs,
     Text,
     canonical_json,
 )
 from latency_tables.contract.devices import Device, Environment, Runtime
-from latency_tables.contract.measurements import Costs, Latency, Quality
+from latency_tables.contract.measurements import Costs, Figures, Latency, Quality
 from latency_tables.contract.specs import OperationSpec
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class TableRow(Contract):
-    """One operation's latency, as measured alone, and where the samples are.
+FIGURES = tuple(name for name in Figures.model_fields if name != "costs")
+"""The columns of a row's figures; costs have one for each of their fields."""
 
-    `normalized_us`, `device_us` and `costs` are the measurement's.
-    """
+
+class TableRow(Figures):
+    """One operation's latency, as measured alone, with the figures of its measurement, and where the samples are."""
 
     operation: OperationSpec
     latency: Latency
     quality: Quality
-    normalized_us: SampleUs | None = None
-    device_us: SampleUs | None = None
-    costs: Costs | None = None
     measurement_id: UUID
 
 
@@ -77,8 +74,7 @@ class LatencyTable(Contract):
                 "key": spec.digest,
                 **row.latency.model_dump(),
                 **row.quality.model_dump(),
-                "normalized_us": row.normalized_us,
-                "device_us": row.device_us,
+                **row.model_dump(include=set(FIGURES)),
                 **(row.costs.model_dump() if row.costs else dict.fromkeys(Costs.model_fields)),
                 "measurement_id": str(row.measurement_id),
             }

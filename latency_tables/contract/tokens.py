@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from latency_tables.contract.base import Contract, DeviceUuid, Text
 
 Role = Literal["read", "search", "agent", "admin"]
+"""Each role may also do what the roles before it may."""
 
 
 class TokenRequest(Contract):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from uuid import UUID
 
 from anyio import CapacityLimiter
@@ -30,8 +30,7 @@ CACHE_S = 5.0  # a revoked token may still work, and a server with its first tok
 REFRESH_S = 2.5  # a token in use is looked up again this early, in the background
 MAX_CACHED = 10_000
 LOOK_UP_THREADS = 2
-# Each role may also do what the roles before it may.
-_RANK: Mapping[Role, int] = {"read": 0, "search": 1, "agent": 2, "admin": 3}
+_RANK: Mapping[Role, int] = {role: rank for rank, role in enumerate(get_args(Role))}
 _CREATE = "`lut-server token create` on the server's machine makes one"
 
 log = logging.getLogger(__name__)

@@ -38,7 +38,7 @@ TokenId = Annotated[UUID, typer.Argument(help="`id` in `lut-server token list`."
 
 @cli.command()
 def create(
-    role: Annotated[Role, typer.Option(help="read, search (and post jobs and networks), agent (and measure), admin.")],
+    role: Annotated[Role, typer.Option(help="Each role may also do what the roles before it may.")],
     name: Annotated[str, typer.Option(help="Its owner or purpose.")] = "made on the command line",
     device: Annotated[str | None, typer.Option(help="An agent's only device, by uuid. Default: any.")] = None,
     expires: Expires = None,

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError
 
 from latency_tables.contract import Calibration, Costs, Latency, LatencyTable, Quality, TableRow, canonical_json
+from latency_tables.contract.tables import FIGURES
 from latency_tables.validation import first_error
 from lut_server.errors import Unprocessable
 
@@ -26,7 +27,7 @@ COLUMNS = (
     *("space", "name", "input_shapes", "params", "key"),
     *STATISTICS,
     *DOUBTS,
-    *("normalized_us", "device_us", *COSTS, "measurement_id"),
+    *(*FIGURES, *COSTS, "measurement_id"),
 )
 IN_NETWORK_COLUMNS = ("space", "name", "input_shapes", "params", "key", "isolated_us", "latency_us")
 _HEADER = b"lut_table"
@@ -123,8 +124,7 @@ def _row(record: Mapping[str, Any], space_digest: str) -> TableRow:
             "operation": operation,
             "latency": {name: values[name] for name in STATISTICS},
             "quality": {name: values[name] for name in DOUBTS},
-            "normalized_us": values["normalized_us"],
-            "device_us": values.get("device_us"),
+            **{name: values.get(name) for name in FIGURES},
             "costs": costs if any(value is not None for value in costs.values()) else None,
             "measurement_id": record["measurement_id"],
         }
@@ -147,11 +147,9 @@ def _to_parquet(table: LatencyTable) -> bytes:
     arrow, parquet = _pyarrow()
     kinds = {
         **dict.fromkeys(COLUMNS, arrow.string()),
-        **dict.fromkeys(STATISTICS, arrow.float64()),
+        **dict.fromkeys((*STATISTICS, *FIGURES), arrow.float64()),
         **dict.fromkeys(DOUBTS, arrow.bool_()),
         **dict.fromkeys((*COSTS, "count", "rejected_blocks"), arrow.int64()),
-        "normalized_us": arrow.float64(),
-        "device_us": arrow.float64(),
     }
     schema = arrow.schema(
         [(name, kinds[name]) for name in COLUMNS], metadata={_HEADER: canonical_json(header(table)).encode()}

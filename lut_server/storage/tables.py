@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from latency_tables.contract import (
     MAX_OPERATIONS,
     MAX_WARNINGS,
+    Figures,
     JobRequest,
     LatencyTable,
     Measurement,
@@ -87,9 +88,7 @@ def draft(session: Session, request: JobRequest, lease: LeaseRow, now: datetime)
             operation=specs[key],
             latency=measurement.latency,
             quality=measurement.quality,
-            normalized_us=measurement.normalized_us,
-            device_us=measurement.device_us,
-            costs=measurement.costs,
+            **{name: getattr(measurement, name) for name in Figures.model_fields},
             measurement_id=measurement.id,
         )
         for key, measurement in measured
