@@ -180,6 +180,7 @@ def _draw_all(pictures: list[_Picture], workers: int) -> Iterator[None]:
         return
     # Spawned, not forked: the caller may have torch threads running.
     spawn = multiprocessing.get_context("spawn")
+    workers = min(workers, len(pictures) // _PICTURES_PER_TASK)
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent)
     try:
         yield from pool.map(_draw, pictures, chunksize=_PICTURES_PER_TASK)
