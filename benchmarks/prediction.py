@@ -38,7 +38,7 @@ from latency_tables.contract import (
     PredictionFigures,
     Runtime,
 )
-from latency_tables.latencies import network_us
+from latency_tables.latencies import latency_us, network_us
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.search import SearchSettings, search
 from lgcnet_search.space import REQUIREMENT as LGCNET_REQUIREMENT
@@ -159,7 +159,7 @@ def _measured(subject: Subject, mode: Mode, options: argparse.Namespace, folder:
 
     def observed(networks: Sequence[NetworkSpec]) -> list[TimedNetwork]:
         pairs = ((network, measurements.by_key[network.digest]) for network in networks)
-        return [TimedNetwork(network, taken.normalized_us or taken.latency.median_us) for network, taken in pairs]
+        return [TimedNetwork(network, latency_us(taken, BASIS)) for network, taken in pairs]
 
     return table, Networks(observed(calibration), observed(spread), observed(found))
 

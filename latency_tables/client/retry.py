@@ -3,7 +3,6 @@
 A function and no transport: given a transport, httpx ignores the proxies of the environment.
 """
 
-import itertools
 import random
 import time
 from contextlib import suppress
@@ -26,8 +25,9 @@ def send(http: httpx.Client, request: httpx.Request, retry_for_s: float) -> http
         ServerUnavailable: there was none for `retry_for_s`.
     """
     give_up_at = time.monotonic() + retry_for_s
-    for attempt in itertools.count():
-        wait_s = random.uniform(0, min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(attempt, 20)))
+    delay_s = FIRST_DELAY_S
+    while True:
+        wait_s = random.uniform(0, delay_s)
         try:
             response = http.send(request)
         except httpx.RequestError as error:  # no connection, a timeout, a body that breaks off or cannot be decoded
@@ -40,7 +40,7 @@ def send(http: httpx.Client, request: httpx.Request, retry_for_s: float) -> http
         if time.monotonic() + wait_s > give_up_at:
             raise unavailable
         time.sleep(wait_s)
-    raise AssertionError("unreachable")
+        delay_s = min(MAX_DELAY_S, delay_s * 2)
 
 
 def _asks_to_wait(response: httpx.Response) -> bool:

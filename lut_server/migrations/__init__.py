@@ -1,5 +1,6 @@
 """Schema versions of the database, for Alembic; run from code, so that they work from an installed wheel."""
 
+from argparse import Namespace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,7 +50,7 @@ def write_new(name: str, folder: Path = FOLDER) -> Path:
 
 
 def _config(connection: Connection | None = None, folder: Path = FOLDER) -> Config:
-    config = Config()
+    config = Config(cmd_opts=Namespace(quiet=True))
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.set_main_option("file_template", "m%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection

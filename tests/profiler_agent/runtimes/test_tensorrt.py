@@ -104,6 +104,9 @@ def test_a_quantized_model_has_int8_nodes_and_stays_near() -> None:
     model = quantize(exported)
     assert b"QuantizeLinear" in model
     assert b"DequantizeLinear" in model
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    # As the nodes say: fused int8 kernels saturate on CPUs without VNNI.
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     output = session.run(None, {session.get_inputs()[0].name: exported.inputs[0].numpy()})[0]
     assert 0 < error_rel(torch.from_numpy(output), exported.expected[0]) < 0.1
