@@ -27,6 +27,7 @@ def genotype_of(outcome: Outcome) -> Genotype:
     return Genotype.from_json(canonical_json(outcome.genotype))
 
 
+@pytest.mark.process
 def test_an_ablation_writes_its_table(study: Study) -> None:
     ablation = ABLATIONS["table-6"]
     outcomes = make_all(study, trials_of(ablation, 1))
@@ -102,6 +103,7 @@ def test_spread_is_over_seeds(study: Study) -> None:
     assert row.miou_percent is None
 
 
+@pytest.mark.process
 def test_what_is_done_is_not_done_again(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while training: the search's result and the finished networks stay."""
     own = ABLATIONS["table-9"].arms[1]
@@ -184,6 +186,7 @@ def test_a_floor_that_no_network_reaches_is_said(study: Study) -> None:
         make(study, Trial(ABLATIONS["table-7"].arms[1], 0), 1.0)
 
 
+@pytest.mark.process
 def test_several_at_once_give_the_same(study: Study, tmp_path: Path) -> None:
     arms = (untrained(ABLATIONS["table-6"].arms[0]), untrained(ABLATIONS["table-7"].arms[0]))
     trials = trials_of(Ablation("two", "Two", "Methods", arms, 1), 2)

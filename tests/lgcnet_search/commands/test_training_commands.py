@@ -153,7 +153,7 @@ def test_processes_share_training_and_evaluation(
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     arguments = ["lgcnet_search", "finetune", genotype, "--data", data, *LIGHT, "--batch", 4, "--epochs", 4]
     command = [*torchrun, *map(str, arguments), "--out", str(out)]
-    subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=120, capture_output=True)
+    subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=600, capture_output=True)
     scores = json.loads((out / "scores.json").read_text())
     assert scores["images"] == 5
     assert len(json.loads((out / "history.json").read_text())["finetuning"]) == 5
