@@ -7,10 +7,12 @@ import pytest
 import uuid6
 
 from latency_tables.contract import Latency, NetworkResult, Quality, Runtime
+from lgcnet_search.commands.evaluation import show_scores
 from lgcnet_search.commands.measuring import show
 from lgcnet_search.space import plugin
 from lgcnet_search.space.genotype import Genotype, random_genotype, typical_genotype
 from lgcnet_search.space.space import Space
+from lgcnet_search.training.evaluate import Scores
 from tests.support.commands import AGENT, SIZE, SPACE, run
 
 
@@ -121,3 +123,12 @@ def test_what_is_measured_stands_beside_what_it_is_compared_with(capsys: pytest.
     assert ran == "as it ran    12.50 ms, the median (95 %: 12.50 to 12.50)"
     assert raw.startswith("raw sum       9.00 ms")
     assert raw.endswith("(-10.0%)")
+
+
+def test_a_class_that_is_nowhere_is_absent_and_not_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    show_scores(Scores(miou=0.5, pixel_accuracy=0.5, iou={"road": 0.5, "bicycle": None, "train": 0.0}, images=1))
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["road", "50.0"],
+        ["bicycle", "absent"],
+        ["train", "0.0"],
+    ]
