@@ -99,7 +99,7 @@ def settings_of(
         **rule.settings,
         "seed": seed,
         "processes": len(workers),
-        "warm_up": "until as fast as recent blocks, at most six times a tenth of a block",
+        "warm_up": "until as fast as recent blocks, at most six times a tenth of a block, at most 0.3 s",
         "allocator": machine.environment.allocator or "system",
     }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from latency_tables.contract import Effort
 from profiler_agent.measuring.policy import StoppingRule
 
-METHOD_VERSION = "warm-5"
+METHOD_VERSION = "warm-6"
 """Steady state, warm caches, interleaved; ONNX Runtime's operations on a CPU as they stand between convolutions.
 
 Whoever changes what is timed, or how, changes this name.

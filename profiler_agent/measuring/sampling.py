@@ -11,6 +11,9 @@ WARM_SHARE = 0.1
 """The share of a block's executions that warm it up at a time."""
 
 WARM_MOST = 6
+WARM_MOST_S = 0.3
+"""Warming up ends with the execution that reaches this: a network of a second is executed once, not six times."""
+
 STEADY = 1.1
 """An operation is warm when it takes at most this factor of the fastest recent block; those follow the machine."""
 
@@ -48,6 +51,9 @@ class Sampler:
         """A last-level cache may keep buffers of megabytes only at the third or fourth time that they are touched."""
         recent_s = self._recent_s[name]
         steady_s = STEADY * min(recent_s) if recent_s else 0.0
+        spent_s = 0.0
         for _ in range(WARM_MOST):
-            if self._clock.time_s(execute, executions) / executions <= steady_s:
+            duration_s = self._clock.time_s(execute, executions)
+            spent_s += duration_s
+            if duration_s / executions <= steady_s or spent_s >= WARM_MOST_S:
                 return

@@ -98,6 +98,13 @@ def test_warming_up_is_bounded_and_follows_the_machine() -> None:
         assert clock.executed - before == warm_ups + 1
 
 
+def test_what_takes_long_is_warmed_up_once() -> None:
+    clock = CoolingClock()
+    clock.slowness = 1000.0
+    Sampler(clock, HostMonitor(), None).take("a", lambda: None, 1)
+    assert clock.executed == 2
+
+
 def test_the_host_clock_times_all_executions() -> None:
     calls: list[float] = []
 
