@@ -32,7 +32,10 @@ def executions_per_block(execution_s: float, block_s: float) -> int:
 def settle(clock: Clock, execute: Execute) -> int:
     """Warm up until blocks get no faster (bounded), and return the executions per block."""
     clock.time_s(execute, 1)  # lazy initialization and the choice of algorithms
-    executions = executions_per_block(clock.time_s(execute, 1), clock.block_s)
+    execution_s = clock.time_s(execute, 1)
+    if execution_s >= MAX_WARM_UP_S:
+        return 1
+    executions = executions_per_block(execution_s, clock.block_s)
     give_up_at = time.monotonic() + MAX_WARM_UP_S
     fastest_s = math.inf
     while True:
