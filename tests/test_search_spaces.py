@@ -175,6 +175,7 @@ def test_the_installed_space_is_the_one_here(site: Path, monkeypatch: pytest.Mon
     assert (space.name, space.digest, space.requirement) == (plugin.name, plugin.digest, plugin.requirement)
 
 
+@pytest.mark.process
 def test_a_second_space_goes_the_whole_way(server: Server, client: LutClient, agents: Agents) -> None:
     space = Space(side=64, classes=10, depth=2, widths=(1.0,))
     networks = [network_spec(random_genotype(space, seed)) for seed in range(6)]
@@ -231,6 +232,7 @@ def _sum_us(table: LatencyTable, network: NetworkSpec) -> float:
     )
 
 
+@pytest.mark.process
 def test_the_example_of_the_document_goes_the_whole_way(
     server: Server, client: LutClient, agents: Agents, site: Path
 ) -> None:

