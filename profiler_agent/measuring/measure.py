@@ -99,7 +99,7 @@ def settings_of(
         **rule.settings,
         "seed": seed,
         "processes": len(workers),
-        "warm_up": "until as fast as recent blocks, at most six times a tenth of a block, at most 0.3 s",
+        "warm_up": "until as fast as recent blocks, at most six times a tenth of a block, at most 0.3 s; longer ones at first",
         "allocator": machine.environment.allocator or "system",
     }
 

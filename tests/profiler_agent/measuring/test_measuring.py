@@ -102,8 +102,10 @@ def test_what_takes_long_is_warmed_up_once() -> None:
     clock = CoolingClock()
     clock.slowness = 1000.0
     assert settle(clock, lambda: None) == 1
-    Sampler(clock, HostMonitor(), None).take("a", lambda: None, 1)
-    assert clock.executed == 4
+    sampler = Sampler(clock, HostMonitor(), None)
+    for executed in (4, 5, 6):
+        sampler.take("a", lambda: None, 1)
+        assert clock.executed == executed
 
 
 def test_the_host_clock_times_all_executions() -> None:
