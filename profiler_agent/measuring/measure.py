@@ -99,7 +99,7 @@ def settings_of(
         **rule.settings,
         "seed": seed,
         "processes": len(workers),
-        "warm_up": "until as fast as recent blocks, at most six times a tenth of a block, at most 0.3 s; longer ones at first",
+        "warm_up": "until as fast as recent blocks: six times a tenth of a block, or 0.3 s, at most",
         "allocator": machine.environment.allocator or "system",
     }
 
