@@ -60,15 +60,19 @@ def test_a_driver_without_any_query_gives_no_doubt_and_no_guess(driver: Driver) 
 
 
 def test_counters_see_what_happened_between_the_readings(driver: Driver) -> None:
-    ns = {74: 5, 269: 7, 270: 0, 271: 0}
+    cap, *thermal = (
+        getattr(pynvml, f"NVML_FI_DEV_CLOCKS_EVENT_REASON_{reason}")
+        for reason in ("SW_POWER_CAP", "SW_THERM_SLOWDOWN", "HW_THERM_SLOWDOWN", "HW_POWER_BRAKE_SLOWDOWN")
+    )
+    ns = {cap: 5, thermal[0]: 7, thermal[1]: 0, thermal[2]: 0}
     driver.has(nvmlDeviceGetFieldValues=counters(ns))
     monitor = GpuMonitor("GPU-1")
     before = monitor.read()
     assert monitor.doubt(before, monitor.read()).value == "none"
-    ns[74] += 1
+    ns[cap] += 1
     assert monitor.doubt(before, monitor.read()).value == "none"
     assert monitor.observed("conv").power_capped is True
-    ns[270] += 1
+    ns[thermal[1]] += 1
     assert monitor.doubt(before, monitor.read()).value == "throttled"
 
 
