@@ -201,7 +201,7 @@ def test_the_python_example(stack: Stack) -> None:
 def test_ctrl_c_leaves_nothing_running_and_a_second_run_measures_nothing_again(stack: Stack, tmp_path: Path) -> None:
     first = stack.summary
     stack.stop()
-    assert _processes_of(stack.folder) == []
+    _assert_all_end(stack.folder)
     path = tmp_path / "second.json"
     done = _run(stack.folder / "quickstart", "--json", str(path))
     assert done.returncode == 0, done.stderr
