@@ -16,6 +16,7 @@ from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
 from profiler_agent.machine.environment import Machine
 from profiler_agent.measuring.costs import costs_of
 from profiler_agent.measuring.estimate import Normalized, normalize, standard_of
+from profiler_agent.measuring.guard import settings_kept
 from profiler_agent.measuring.noise import noise_rel
 from profiler_agent.measuring.pipe import Send
 from profiler_agent.measuring.policy import Policy, Result, StoppingRule, is_converged
@@ -24,7 +25,7 @@ from profiler_agent.measuring.references import WATCHED, references
 from profiler_agent.measuring.rounds import RoundReport, Rounds
 from profiler_agent.measuring.trace import Trace
 from profiler_agent.measuring.worker import Worker, open_workers, takes_of
-from profiler_agent.measuring.workload import Workload, workloads_of
+from profiler_agent.measuring.workload import Workload, say_on_stderr, workloads_of
 from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard, RoundDone
 from profiler_agent.orders import WorkTask
 from profiler_agent.runtimes.pytorch import DTYPES
@@ -193,7 +194,8 @@ def _costs(workloads: Sequence[Workload], dtype: torch.dtype) -> dict[str, Costs
     costs = {}
     for workload in workloads:
         # The space's code is not ours; what it raises when it is measured is the answer to the job.
-        with suppress(Exception), torch.inference_mode():
+        building = settings_kept(f"building {workload.label}", say_on_stderr)
+        with suppress(Exception, SystemExit), torch.inference_mode(), building:
             costs[workload.key] = costs_of(workload.build(), workload.input_shapes, dtype)
     return costs
 

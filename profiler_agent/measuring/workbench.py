@@ -13,15 +13,20 @@ from profiler_agent.doubt import Block
 from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
 from profiler_agent.machine.gpu_monitor import GpuMonitor
 from profiler_agent.machine.host_monitor import HostMonitor, HostReading
+from profiler_agent.measuring.guard import SettingsChanged, read_settings, require_settings, settings_kept
 from profiler_agent.measuring.placement import Placement
 from profiler_agent.measuring.references import references
 from profiler_agent.measuring.sampling import Sampler
 from profiler_agent.measuring.workload import Workload
 from profiler_agent.runtimes.exports import Exports, ShareExport, alone
+from profiler_agent.runtimes.inputs import WritesToInput
 from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Execute, settle
 from profiler_agent.timing.cuda import CudaEventClock
+
+WORKLOADS_OWN = (SettingsChanged, WritesToInput)
+"""Failures of a workload that say nothing of the device."""
 
 
 class Workbench:
@@ -50,6 +55,7 @@ class Workbench:
         self._mode = open_mode(runtime, device)
         self._sampler = Sampler(self._mode.clock, self._host, gpu)
         self._exports = exports
+        self._process_settings = read_settings()
         self._executes: dict[str, Execute] = {}
         self._labels: dict[str, str] = {}
         by_name = list(references(device).items())
@@ -74,11 +80,15 @@ class Workbench:
             AgentMustStop: the GPU is gone.
         """
         try:
-            subject = Subject(workload.build(), workload.input_shapes, workload.is_part, self._share(workload.key))
-            execute = self._mode.prepare(subject)
+            # Said by the process that the workers belong to, which builds everything too.
+            with settings_kept(f"building {workload.label}", lambda _: None):
+                subject = Subject(workload.build(), workload.input_shapes, workload.is_part, self._share(workload.key))
+                execute = self._mode.prepare(subject)
             if workload.is_part:  # a network takes long, and its first block shows as well whether it runs
+                before = read_settings()
                 self._mode.clock.time_s(execute, 1)
-        except Exception as error:
+                require_settings(before)
+        except (Exception, SystemExit) as error:
             # The space's code is not ours: whatever it raises is an answer to the job, not a crash of the agent.
             reason = f"{workload.label}: {type(error).__name__}: {error}"
             if self._device.type == "cuda":
@@ -91,6 +101,7 @@ class Workbench:
         """Keep to the cores that are measured on, where that is a CPU; before, several may build beside each other."""
         if self._device.type == "cpu":
             self._cores = pin(self._threads)
+        self._process_settings = read_settings()
 
     def settle(self, name: str) -> int:
         """Warm up a workload or reference; the executions that make a block of it.
@@ -100,14 +111,18 @@ class Workbench:
             AgentMustStop: the GPU is gone or fails.
         """
         with self._failures_of(name):
-            return settle(self._mode.clock, self._executes[name])
+            executions = settle(self._mode.clock, self._executes[name])
+            require_settings(self._process_settings)
+            return executions
 
     def take(self, name: str, executions: int) -> Block:
         """One block. Raises as `settle`."""
         if self._placement:
             self._placement.move()
         with self._failures_of(name):
-            return self._sampler.take(name, self._executes[name], executions)
+            block = self._sampler.take(name, self._executes[name], executions)
+            require_settings(self._process_settings)
+            return block
 
     def device_us(self, name: str, executions: int) -> float | None:
         """The device's own time of an execution, where the clock's includes the host's launching.
@@ -138,9 +153,9 @@ class Workbench:
             yield
         except AgentMustStop:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{self._labels.get(name, name)}: {type(error).__name__}: {error}"
-            if self._device.type == "cpu" or isinstance(error, torch.cuda.OutOfMemoryError):
+            if self._device.type == "cpu" or isinstance(error, (torch.cuda.OutOfMemoryError, *WORKLOADS_OWN)):
                 raise Unmeasurable(reason) from error
             if self._gpu:
                 self._gpu.read()  # a GPU that is gone is named as such

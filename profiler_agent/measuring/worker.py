@@ -78,7 +78,7 @@ class LocalWorker:
         exports = Exports(Path(task.exports)) if task.exports else None
         self._bench = Workbench(task.runtime, torch.device(task.device), gpu, exports, task.turn)
         failures: dict[str, str] = {}
-        workloads = workloads_of(task.request, task.keys) if task.request else []
+        workloads = workloads_of(task.request, task.keys, lambda _: None) if task.request else []
         first = task.turn * len(workloads) // task.turns
         for done, workload in enumerate(workloads[first:] + workloads[:first]):
             on_build(Preparing(key=workload.key, done=done, total=len(task.keys)))

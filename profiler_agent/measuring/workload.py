@@ -1,6 +1,7 @@
 """From a job to what is executed: search spaces found through entry points, specs built into modules."""
 
-from collections.abc import Callable, Collection
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -10,8 +11,11 @@ import torch
 
 from latency_tables.contract import JobRequest, NetworkSpec, OperationSpec
 from profiler_agent.errors import JobFailed
+from profiler_agent.measuring.guard import Say, SettingsChanged, settings_kept
 
 ENTRY_POINT_GROUP = "profiler_agent.spaces"
+SPACE_MEMBERS = ("digest", "build_operation", "build_network")
+"""What is used of a space here; its name and requirement are in the job."""
 
 
 class SearchSpace(Protocol):
@@ -51,16 +55,27 @@ class Workload:
     is_part: bool
 
 
-def installed_spaces() -> dict[str, EntryPoint]:
-    """The search spaces installed here, not loaded yet."""
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+def installed_spaces() -> dict[str, list[EntryPoint]]:
+    """The search spaces installed here by name, not loaded yet; several distributions may have one of a name."""
+    spaces: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        spaces.setdefault(entry.name, []).append(entry)
+    return spaces
 
 
-def load_space(name: str, digest: str, requirement: str) -> SearchSpace:
+def say_on_stderr(line: str) -> None:
+    """To whoever reads the agent's log."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def load_space(name: str, digest: str, requirement: str, say: Say = say_on_stderr) -> SearchSpace:
     """The installed space of this name and exactly these operation definitions.
 
+    What its import changed in this process is put back, and `say` hears of it.
+
     Raises:
-        JobFailed: it is not installed, does not load, or defines its operations differently; it says what to install.
+        JobFailed: it is not installed, does not load, is no search space, or defines its operations differently; it
+            says what to install.
     """
     installed = installed_spaces()
     if name not in installed:
@@ -69,21 +84,52 @@ def load_space(name: str, digest: str, requirement: str) -> SearchSpace:
             f"space {name!r} is not installed on this agent (installed: {names}); install it there: "
             f"pip install '{requirement}'"
         )
-    entry = installed[name]
-    try:
-        space = cast(SearchSpace, entry.load())
-    except Exception as error:  # the space's code is not ours
-        raise JobFailed(
-            f"space {name!r} does not load ({error}); install it whole: pip install '{requirement}'"
-        ) from error
-    if space.digest != digest:
-        source = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
-        raise JobFailed(
-            f"space {name!r} of the job has digest {digest[:12]}…, the one on this agent ({source}) has "
-            f"{space.digest[:12]}…: its operations are defined differently; install the job's version on the "
-            f"agent: pip install --upgrade '{requirement}'"
+    failures, digests = [], []
+    for entry in installed[name]:
+        try:
+            with settings_kept(f"importing space {name!r}", say):
+                space, its_digest = _loaded(entry)
+        except SettingsChanged:
+            raise
+        except (Exception, SystemExit) as error:  # the space's code is not ours
+            failures.append(f"{_source(entry)}: {type(error).__name__}: {error}")
+            continue
+        if its_digest == digest:
+            return space
+        digests.append(f"{_source(entry)} has {its_digest[:12]}…")
+    raise JobFailed(_why_none(name, digest, requirement, failures, digests))
+
+
+def _loaded(entry: EntryPoint) -> tuple[SearchSpace, str]:
+    """A space and its digest. Raises ValueError if it lacks something, and whatever its code raises."""
+    space = entry.load()
+    missing = [member for member in SPACE_MEMBERS if not hasattr(space, member)]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}; see docs/search-spaces.md")
+    digest = space.digest
+    if not isinstance(digest, str):
+        raise ValueError(f"digest: {digest!r} is {type(digest).__name__}; give a string, see docs/search-spaces.md")
+    return cast(SearchSpace, space), digest
+
+
+def _why_none(name: str, digest: str, requirement: str, failures: Sequence[str], digests: Sequence[str]) -> str:
+    """Why none of the installed spaces of a name is the job's."""
+    if not digests:
+        return (
+            f"space {name!r} does not load ({'; '.join(failures)}); mend it, or install it whole: "
+            f"pip install '{requirement}'"
         )
-    return space
+    several = "" if len(failures) + len(digests) == 1 else f"; {len(failures) + len(digests)} distributions have it"
+    broken = f"; of those {'; '.join(failures)}" if failures else ""
+    return (
+        f"space {name!r} of the job has digest {digest[:12]}…, on this agent {', '.join(digests)}{several}{broken}: "
+        "its operations are defined differently; install the job's version on the agent: "
+        f"pip install --upgrade '{requirement}'"
+    )
+
+
+def _source(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
 
 
 def labels_of(request: JobRequest) -> dict[str, str]:
@@ -92,13 +138,13 @@ def labels_of(request: JobRequest) -> dict[str, str]:
     return operations | {network.digest: f"network {network.digest[:12]}" for network in request.networks}
 
 
-def workloads_of(request: JobRequest, keys: Collection[str]) -> list[Workload]:
-    """The workloads of those keys of a job.
+def workloads_of(request: JobRequest, keys: Collection[str], say: Say = say_on_stderr) -> list[Workload]:
+    """The workloads of those keys of a job; `say` as for load_space.
 
     Raises:
         JobFailed: as load_space.
     """
-    space = load_space(request.space, request.space_digest, request.requirement)
+    space = load_space(request.space, request.space_digest, request.requirement, say)
     batch = request.runtime.batch_size
     labels = labels_of(request)
     networks = [

@@ -1,4 +1,7 @@
-"""Random inputs, shared by position and shape."""
+"""Random inputs, shared by position and shape, and intact for every operation."""
+
+from collections.abc import Callable
+from hashlib import sha256
 
 import torch
 
@@ -6,6 +9,10 @@ Shapes = tuple[tuple[int, ...], ...]
 """One shape per input, with the batch dimension."""
 
 INPUT_SEED = 0
+
+
+class WritesToInput(ValueError):
+    """A module computes in place on its input, and another result each time; the message has the way out."""
 
 
 class RandomInputs:
@@ -17,14 +24,44 @@ class RandomInputs:
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self._device = device
         self._dtype = dtype
-        self._random = torch.Generator().manual_seed(INPUT_SEED)
         self._tensors: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
 
     def __call__(self, shapes: Shapes) -> tuple[torch.Tensor, ...]:
+        """The shared buffers; whoever might write to one asks `intact_for`."""
         return tuple(self._input(position, shape) for position, shape in enumerate(shapes))
+
+    def intact_for(self, module: Callable[..., object], shapes: Shapes) -> tuple[object, tuple[torch.Tensor, ...]]:
+        """Execute a module once: what it returned, and the inputs that it may be executed on again.
+
+        They are the shared buffers unless it writes to its inputs. One that leaves in them what it would leave there
+        again, as a rectifier in place does, gets buffers of its own.
+
+        Raises:
+            WritesToInput: every execution would meet another input, until all of it is zero, infinite or denormal.
+        """
+        shared = self(shapes)
+        pristine = tuple(tensor.clone() for tensor in shared)
+        try:
+            outputs = module(*shared)
+            if all(map(torch.equal, shared, pristine)):
+                return outputs, shared
+            own = tuple(tensor.clone() for tensor in shared)
+        finally:
+            for tensor, values in zip(shared, pristine, strict=True):
+                tensor.copy_(values)
+        written = tuple(tensor.clone() for tensor in own)
+        module(*own)
+        if not all(map(torch.equal, own, written)):
+            raise WritesToInput(
+                "it writes to its input, so every execution meets another one, and its latency is of numbers that no "
+                "network has; return a new tensor instead (inplace=False, x * y in place of x.mul_(y))"
+            )
+        return outputs, own
 
     def _input(self, position: int, shape: tuple[int, ...]) -> torch.Tensor:
         if (position, shape) not in self._tensors:
-            values = torch.randn(shape, generator=self._random)
+            # Its own seed: the values do not depend on what else was made.
+            seed = int.from_bytes(sha256(f"{INPUT_SEED} {position} {shape}".encode()).digest()[:7], "big")
+            values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
             self._tensors[position, shape] = values.to(device=self._device, dtype=self._dtype)
         return self._tensors[position, shape]

@@ -38,7 +38,8 @@ def export(
     """
     module = subject.module.eval()
     with torch.inference_mode():
-        expected = outputs_of(module(*inputs))
+        # On copies: the inputs are shared, and a module may write to its own.
+        expected = outputs_of(module(*(tensor.clone() for tensor in inputs)))
     arguments = tuple(tensor.to(dtype) for tensor in inputs)
     model = subject.share(lambda: finish(_model(module, arguments, dtype)))
     return Exported(model, arguments, expected)

@@ -1,5 +1,8 @@
 """Mode `pytorch`: the module called eagerly, on CPU or CUDA."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 
 from latency_tables.contract import Runtime, Scalar
@@ -39,7 +42,29 @@ class PyTorchMode:
             self.clock = HostClock()
 
     def prepare(self, subject: Subject) -> Execute:
-        """Move a module here and bind random inputs."""
+        """Move a module here and bind random inputs.
+
+        Raises:
+            WritesToInput: it computes in place on its input. A network, which takes long, says so when it is executed
+                for the first time.
+        """
         module = subject.module.to(device=self._device, dtype=self._dtype).eval()
-        inputs = self._inputs(subject.input_shapes)
-        return lambda: module(*inputs)
+        if subject.is_part:
+            _, inputs = self._inputs.intact_for(module, subject.input_shapes)
+            return lambda: module(*inputs)
+        return _OnceChecked(module, partial(self._inputs.intact_for, module, subject.input_shapes))
+
+
+class _OnceChecked:
+    """A network whose first execution is the one that shows which inputs it may have."""
+
+    def __init__(self, module: torch.nn.Module, first: Callable[[], tuple[object, tuple[torch.Tensor, ...]]]) -> None:
+        self._module = module
+        self._first = first
+        self._inputs: tuple[torch.Tensor, ...] | None = None
+
+    def __call__(self) -> object:
+        if self._inputs is None:
+            outputs, self._inputs = self._first()
+            return outputs
+        return self._module(*self._inputs)
