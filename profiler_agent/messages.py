@@ -28,7 +28,7 @@ class InspectTask(Contract):
 
 
 class MeasureTask(Contract):
-    """Measure `keys` of a job; `threads` is for jobs that leave it open.
+    """Measure `keys` of a job; `threads` is for jobs that leave it open, `environment` is that of the job's mode.
 
     `standard` has the references' readings (µs) in the machine's standard state, as an earlier NewStandard had them.
     `trace` is a folder to write every block to, for those who study the measuring itself.

@@ -1,5 +1,6 @@
 """Devices, their environments, and how they execute."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -36,8 +37,18 @@ class Device(Contract):
     cpu_flags: Annotated[tuple[Remark, ...], Field(max_length=1000)] = ()
 
 
+LIBRARIES: Mapping[str, frozenset[Mode]] = {
+    "tensorrt": frozenset({"tensorrt"}),
+    "onnxruntime": frozenset({"onnxruntime"}),
+}
+"""Fields of Environment that name a library, with the modes that load it. No other mode's latencies depend on it."""
+
+
 class Environment(Contract):
-    """Software and state of a device while it measured; hashed apart from the device."""
+    """Software and state of a device while it measured; hashed apart from the device.
+
+    A device has one with every library that is installed. Measurements and tables have the one `of_mode`.
+    """
 
     os: Text
     python: Text
@@ -50,6 +61,11 @@ class Environment(Contract):
     power_limit_w: Positive | None = None
     clock_policy: Remark | None = None
     allocator: Remark | None = None
+
+    def of_mode(self, mode: Mode) -> "Environment":
+        """Without the libraries that a mode does not load: installing one makes no table of another mode old."""
+        unused = {field: None for field, modes in LIBRARIES.items() if mode not in modes}
+        return self.model_copy(update=unused)
 
 
 class DeviceReport(Contract):

@@ -28,7 +28,7 @@ def register(session: Session, report: DeviceReport, now: datetime) -> DeviceRec
 def add_missing(session: Session, report: DeviceReport, first_seen: datetime, heartbeat_at: datetime) -> dict[str, Any]:
     """Store a device and its environment if they are not known yet; the columns that a new report may change."""
     device, environment = report.device, report.environment
-    insert_missing(session, EnvironmentRow, [{"digest": environment.digest, "body": environment.canonical}])
+    add_environment(session, environment)
     columns = {
         "name": device.name,
         "folded_name": device.name.casefold(),
@@ -79,6 +79,12 @@ def environment(session: Session, digest: str) -> Environment:
     if row is None:
         raise unknown_environment(digest)
     return Environment.model_validate_json(row.body)
+
+
+def add_environment(session: Session, environment: Environment) -> str:
+    """Store an environment if it is not known yet; its digest."""
+    insert_missing(session, EnvironmentRow, [{"digest": environment.digest, "body": environment.canonical}])
+    return environment.digest
 
 
 def page(session: Session, after: str | None, limit: int) -> Page[DeviceRecord]:

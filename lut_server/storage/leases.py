@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from latency_tables.contract import (
     Completion,
+    Environment,
     Job,
     JobRequest,
     LatencyTable,
@@ -48,13 +49,15 @@ def claim(session: Session, request: LeaseRequest, now: datetime) -> Lease | Non
     device = session.get(DeviceRow, request.device, with_for_update=True)
     if device is None:
         raise devices.unknown(session, "device", request.device)
-    devices.environment(session, request.environment)
+    environment = devices.environment(session, request.environment)
     device.heartbeat_at = now
     expire(session, now)
     lease = session.get(LeaseRow, request.id)
     if lease is not None:
-        _require_same(lease, request)
-        return _hand_out(session, lease, jobs.load(session, lease.job_id))
+        leased = jobs.load(session, lease.job_id)
+        asked = JobRequest.model_validate_json(leased.body)
+        _require_same(lease, request, environment.of_mode(asked.runtime.mode))
+        return _hand_out(session, lease, leased, asked)
     if session.scalar(_active_on(device.uuid)) is not None:
         return None
     job = session.scalars(
@@ -65,17 +68,18 @@ def claim(session: Session, request: LeaseRequest, now: datetime) -> Lease | Non
     job.state = "leased"
     job.attempts += 1
     job.updated_at = now
+    asked = JobRequest.model_validate_json(job.body)
     lease = LeaseRow(
         id=request.id,
         job_id=job.id,
         device=device.uuid,
-        environment=request.environment,
+        environment=devices.add_environment(session, environment.of_mode(asked.runtime.mode)),
         method_version=request.method_version,
         state="active",
         created_at=now,
         expires_at=now + LEASE,
     )
-    answer = _hand_out(session, lease, job)
+    answer = _hand_out(session, lease, job, asked)
     session.add(lease)
     return answer
 
@@ -232,10 +236,10 @@ def _end_others(session: Session, lease: LeaseRow) -> None:
         other.state = "superseded"
 
 
-def _hand_out(session: Session, lease: LeaseRow, job: JobRow) -> Lease:
+def _hand_out(session: Session, lease: LeaseRow, job: JobRow, request: JobRequest) -> Lease:
     token = secrets.token_urlsafe(32)
     lease.token_digest = sha256(token)
-    leased = jobs.read(job)
+    leased = jobs.read(job, request)
     return Lease(
         id=lease.id,
         token=token,
@@ -265,9 +269,9 @@ def _require_active(lease: LeaseRow, now: datetime) -> None:
         raise LeaseEnded(f"lease {lease.id} is {state}; stop working on its job and claim another one")
 
 
-def _require_same(lease: LeaseRow, request: LeaseRequest) -> None:
+def _require_same(lease: LeaseRow, request: LeaseRequest, environment: Environment) -> None:
     same = (lease.device, lease.environment, lease.method_version)
-    if lease.state != "active" or same != (request.device, request.environment, request.method_version):
+    if lease.state != "active" or same != (request.device, environment.digest, request.method_version):
         raise Conflict(
             f"id={lease.id}: this id was used for another claim; make a new one (UUIDv7)",
             field="id",

@@ -125,7 +125,8 @@ class Agent:
         )
 
     def _work(self, lease: Lease) -> None:
-        environment = self._inspected.environment.digest
+        # The server leases a job in the environment of its mode.
+        environment = self._inspected.environment.of_mode(lease.job.request.runtime.mode).digest
         conditions = (METHOD_VERSION, environment, lease.job.request.runtime.digest, str(self._threads))
         task = MeasureTask(
             device=self._inspected.torch_device,

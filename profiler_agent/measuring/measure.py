@@ -39,9 +39,9 @@ def measure(task: MeasureTask, machine: Machine, send: Send) -> None:
         JobFailed: the job cannot be done here, or some of its keys cannot be measured; it names them.
     """
     began_s = time.monotonic()
-    if machine.environment.digest != task.environment:
-        raise AgentMustStop("the device's software or settings changed while the agent ran")
     request = task.job.request
+    if machine.environment.of_mode(request.runtime.mode).digest != task.environment:
+        raise AgentMustStop("the device's software or settings changed while the agent ran")
     runtime = _with_threads(request.runtime, task.threads) if machine.device.kind == "cpu" else request.runtime
     workloads = workloads_of(request, task.keys)
     work_task = WorkTask(device=task.device, request=request, runtime=runtime, keys=task.keys)

@@ -5,7 +5,7 @@ import pytest
 import uuid6
 
 from latency_tables.client import Conflict, JobFailed, LeaseLost, NotFound
-from latency_tables.contract import Completion, DeviceReport, DeviceSelector, Lease, NetworkRecord, Progress
+from latency_tables.contract import Completion, DeviceReport, DeviceSelector, Lease, NetworkRecord, Progress, Runtime
 from lut_server import app
 from lut_server.storage import predictions
 from tests.support.factories import (
@@ -69,6 +69,28 @@ def test_measured_keys_are_never_asked_for_again(lut: Lut, device: DeviceReport)
     assert lut.finish(again, device).table_id == first.table_id, "same content, same table"
     lut.client.submit_job(profile(A, B))
     assert lut.claim(device).remaining == (B.digest,)
+
+
+def test_a_library_that_a_mode_does_not_load_makes_no_table_of_it_old(lut: Lut, device: DeviceReport) -> None:
+    """run, `make test` (which installs ONNX Runtime), run: nothing is measured twice, and the table is the same."""
+    before = lut.build_table(profile(A), device)
+    more = device.environment.model_copy(update={"onnxruntime": "1.31.1", "tensorrt": "10.13"})
+    installed = device.model_copy(update={"environment": more})
+    lut.client.register_device(installed)
+    lut.client.submit_job(profile(A))
+    lease = lut.claim(installed)
+    assert not lease.remaining
+    assert lut.client.complete(lease.id, lease.token, Completion()).table_id == before.id
+    assert before.environment == device.environment
+
+    lut.client.submit_job(profile(A, runtime=Runtime(mode="onnxruntime", threads=1)))
+    lease = lut.claim(installed)
+    assert lease.remaining, "the mode that loads it measures anew"
+    by = installed.model_copy(update={"environment": more.of_mode("onnxruntime")})
+    table_id = lut.finish(lease, by).table_id
+    assert table_id is not None
+    environment = lut.client.table(table_id).environment
+    assert (environment.onnxruntime, environment.tensorrt) == ("1.31.1", None)
 
 
 def test_another_environment_or_method_is_measured_anew(lut: Lut, device: DeviceReport) -> None:

@@ -31,7 +31,7 @@ CONV, POOL, EXHAUSTED = map(toy_space.operation, ("conv", "pool", "exhausted"))
 
 @pytest.fixture(scope="module")
 def environment() -> str:
-    return inspect_device("cpu").environment.digest
+    return inspect_device("cpu").environment.of_mode("pytorch").digest
 
 
 @pytest.fixture(scope="module", autouse=True)

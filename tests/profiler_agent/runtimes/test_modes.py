@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from latency_tables.contract import Environment, Mode, Precision, Runtime
+from latency_tables.contract.devices import LIBRARIES
 from profiler_agent.errors import JobFailed
 from profiler_agent.runtimes import mode as modes
 from profiler_agent.runtimes.mode import MODES, ModeEntry, library_versions, open_mode
@@ -26,6 +27,7 @@ def test_an_entry_names_kinds_precisions_and_fields_that_exist(mode: Mode) -> No
         get_args(Precision)
     )
     assert entry.libraries.keys() <= Environment.model_fields.keys()
+    assert entry.libraries.keys() == {field for field, modes in LIBRARIES.items() if mode in modes}
 
 
 def test_a_mode_is_refused_by_what_its_entry_says(monkeypatch: pytest.MonkeyPatch) -> None:
