@@ -1,7 +1,8 @@
 """The whole loop on one machine: profile, search with the table, derive, measure what was found.
 
 Starts a server and an agent of its own, as `make run` (deploy/quickstart.py) does. Everything it makes lies in one
-folder; what that folder's database holds is not measured again.
+folder, which one run at a time uses, each run's results in a folder of their own there; what the database holds is not
+measured again.
 """
 
 import argparse
@@ -10,13 +11,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from types import FrameType
 
 import torch
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from deploy.services import Service, ServiceDied, service, wait_for_file
@@ -24,6 +27,7 @@ from deploy.stages import Advance, Stages
 from deploy.summary import Summary, show
 from latency_tables.client import LutClient, LutError, ServerUnavailable
 from latency_tables.contract import Device, Effort, Job, LatencyTable, MissingRows, NetworkResult, Runtime
+from latency_tables.plain_text import plain
 from lgcnet_search import jobs
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.errors import DataError
@@ -95,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit("quickstart: stopped; what was measured is kept and not measured again")
     except REFUSALS as error:
-        sys.exit(f"quickstart: {error}")
+        sys.exit(plain(f"quickstart: {error}", lines=True))
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
@@ -105,6 +109,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stages = Stages(console)
     with ExitStack() as running:
+        running.enter_context(_sole_in(folder))
+        results = _new_folder(folder / "results")
         with stages("starting", "starting server and agent"):
             url, services = _start(running, folder, options.device, options.port)
             client = running.enter_context(LutClient(url, retry_for_s=SERVER_S))
@@ -116,8 +122,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
         latencies = _calibrate(target, plan, table, stages)
         result = _search(target, plan, latencies, stages)
         with stages("pictures", "drawing the network and the search"):
-            genotype = write_result(result, latencies, folder)
-            pictures = draw_result(result, table, folder)
+            genotype = write_result(result, latencies, results)
+            pictures = draw_result(result, table, results)
         network = _measure(target, plan, result, stages)
         assert network.raw_us is not None, "the table that was just searched with has every row"
         summary = Summary(
@@ -133,9 +139,11 @@ def run(options: argparse.Namespace, console: Console) -> None:
             low_us=network.low_us,
             high_us=network.high_us,
             measured_us=network.measured_us,
+            ran_us=network.measured.median_us,
+            measured_doubts=list(network.quality.doubts),
             raw_error_rel=network.raw_us / network.measured_us - 1,
             error_rel=None if network.predicted_us is None else network.predicted_us / network.measured_us - 1,
-            fps=1e6 / network.measured_us,
+            fps=1e6 / network.measured.median_us,
             genotype=str(genotype),
             pictures=[str(picture) for picture in pictures],
             database=str(folder / "data"),
@@ -147,10 +155,16 @@ def run(options: argparse.Namespace, console: Console) -> None:
         if options.json:
             options.json.write_text(json.dumps(asdict(summary), indent=1) + "\n")
         if options.keep:
-            console.print("server and agent stay up; Ctrl-C stops them")
-            while True:
-                _check(services)
-                time.sleep(1)
+            _keep_up(services, console)
+
+
+def _keep_up(services: Sequence[Service], console: Console) -> None:
+    """Until Ctrl-C, which is how it is to end and no failure."""
+    console.print("server and agent stay up; Ctrl-C stops them")
+    with suppress(KeyboardInterrupt):
+        while True:
+            _check(services)
+            time.sleep(1)
 
 
 def _plan(options: argparse.Namespace) -> "_Plan":
@@ -270,6 +284,35 @@ def _measure(target: _Target, plan: _Plan, result: SearchResult, stages: Stages)
             target.client, job, [result.genotype], target.device, target.runtime, target.following(advance)
         )
     return network
+
+
+@contextmanager
+def _sole_in(folder: Path) -> Iterator[None]:
+    """For the time that a run uses its folder. Raises UsageError where another run does."""
+    lock = FileLock(folder / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        url = folder / "server.url"
+        where = f", at {url.read_text().strip()}" if url.exists() else ""
+        raise UsageError(
+            f"folder: a quickstart already runs in {folder}{where}; use it, end it, or name another --folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _new_folder(parent: Path) -> Path:
+    """A folder of this run's own, named after the time: results of earlier runs stay as they are."""
+    name = f"{datetime.now():%Y-%m-%dT%H-%M-%S}"
+    for number in count(1):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError("count() does not end")
 
 
 def _start(running: ExitStack, folder: Path, device: str, port: int) -> tuple[str, list[Service]]:

@@ -1,5 +1,6 @@
 """The server and the agent as child processes that never outlive their parent."""
 
+import os
 import signal
 import subprocess
 import time
@@ -10,8 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from latency_tables.children import signal_with_parent
+from latency_tables.plain_text import plain
 
 STOP_S = 15.0
+TAIL_LINES = 15
+TAIL_BYTES = 8000
 
 
 class ServiceDied(Exception):
@@ -20,19 +24,27 @@ class ServiceDied(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A running command, its output in `log`."""
+    """A running command, its output in `log` from `log_start` on."""
 
     name: str
     process: "subprocess.Popen[bytes]"
     log: Path
+    log_start: int = 0
 
     def check(self) -> None:
         """Raise ServiceDied when the process has ended."""
         code = self.process.poll()
         if code is not None:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
             cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            raise ServiceDied(f"the {self.name} ended ({cause}); the end of {self.log}:\n{tail}")
+            raise ServiceDied(f"the {self.name} ended ({cause}); the end of {self.log}:\n{self._tail()}")
+
+    def _tail(self) -> str:
+        """The last lines that this run wrote, for people."""
+        with self.log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(self.log_start, size - TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+        return plain("\n".join(text.splitlines()[-TAIL_LINES:]), lines=True)
 
     def stop(self) -> None:
         """Ask the process to end, and insist after 15 s."""
@@ -47,8 +59,9 @@ class Service:
 
 @contextmanager
 def service(name: str, command: Sequence[str], log: Path) -> Iterator[Service]:
-    """Run a command for the length of a `with` block."""
-    with log.open("wb") as output:
+    """Run a command for the length of a `with` block; what earlier ones wrote to `log` stays."""
+    with log.open("ab") as output:
+        log_start = output.tell()
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -56,7 +69,7 @@ def service(name: str, command: Sequence[str], log: Path) -> Iterator[Service]:
             stderr=subprocess.STDOUT,
             preexec_fn=partial(signal_with_parent, signal.SIGTERM),
         )
-    running = Service(name, process, log)
+    running = Service(name, process, log, log_start)
     try:
         yield running
     finally:

@@ -8,7 +8,11 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Summary:
-    """What `--json` writes; `stages_s` are seconds by stage, `total_s` those of the whole run without installing."""
+    """What `--json` writes; `stages_s` are seconds by stage, `total_s` those of the whole run without installing.
+
+    `ran_us` is the network's median as it ran, `measured_us` that at the machine's quiet speed, which predictions and
+    errors are of.
+    """
 
     device: str
     mode: str
@@ -22,6 +26,8 @@ class Summary:
     low_us: float | None
     high_us: float | None
     measured_us: float
+    ran_us: float
+    measured_doubts: list[str]
     raw_error_rel: float
     error_rel: float | None
     fps: float
@@ -49,8 +55,10 @@ def show(summary: Summary, keep: bool) -> None:
             f"{summary.predicted_us / 1000:.2f} ms ({interval}, calibrated by {summary.networks} networks)",
         )
         errors.append(f"predicted {summary.predicted_us / summary.measured_us - 1:+.1%}")
-    rows.add_row("measured", f"{summary.measured_us / 1000:.2f} ms end to end, {summary.fps:.1f} FPS")
-    rows.add_row("difference", ", ".join(errors))
+    doubts = f"; doubtful: {', '.join(summary.measured_doubts)}" if summary.measured_doubts else ""
+    rows.add_row("measured", f"{summary.ran_us / 1000:.2f} ms end to end as it ran, {summary.fps:.1f} FPS{doubts}")
+    rows.add_row("quiet", f"{summary.measured_us / 1000:.2f} ms at this machine's quiet speed, by its references")
+    rows.add_row("difference", f"{', '.join(errors)} of the quiet speed")
     stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in summary.stages_s.items())
     rows.add_row("time", f"{summary.total_s:.0f} s: {stages}")
     rows.add_row("genotype", summary.genotype)

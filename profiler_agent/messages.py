@@ -62,12 +62,13 @@ class Capability(Contract):
 
 
 class Inspected(Contract):
-    """The first message of every task that inspects or watches."""
+    """The first message of every task that inspects or watches; `remarks` are for people who look at the machine."""
 
     message: Literal["inspected"] = "inspected"
     torch_device: str
     device: Device
     environment: Environment
+    remarks: tuple[str, ...] = ()
 
 
 class Checked(Contract):
@@ -108,7 +109,8 @@ class Noise(Contract):
 
     `clock_step_s`: the smallest step of the clock that times blocks, `clock_cost_s` what it reads for an empty block,
     `block_s` how long a block is. `steal_share` and `wait_share`: time that the worker's cores were stolen, and that it
-    waited for them. `others_cores`: how many of the machine's `cores` others kept busy. None: not known.
+    waited for them. `others_cores`: how many of the machine's `cores` others kept busy. `quota_cores`: the CPU quota of
+    the container, and `throttled_share`: the time that it was stopped for that. None: not known, or no quota.
     """
 
     message: Literal["noise"] = "noise"
@@ -123,6 +125,8 @@ class Noise(Contract):
     involuntary_switches: Count
     others_cores: float | None
     cores: Size | None
+    quota_cores: float | None = None
+    throttled_share: float | None = None
     observed: Observed
 
 

@@ -42,8 +42,8 @@ def _blocks(language: str) -> list[str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """With a TMPDIR of its own, because agents of one machine lock their devices there."""
-    return {**os.environ, "TMPDIR": str(folder)}
+    """With a folder for locks of its own: agents of one machine lock their devices in one place."""
+    return {**os.environ, "LUT_LOCK_DIR": str(folder)}
 
 
 def _command(folder: Path, *more: str) -> list[str]:
@@ -128,7 +128,7 @@ def test_the_derived_network_is_measured_beside_its_prediction(stack: Stack) -> 
     # Predictions and the network are of one unit; how near they come is a matter of the benchmarks.
     for predicted in ("raw_us", "predicted_us"):
         assert 1e-2 < summary[predicted] / summary["measured_us"] < 1e2
-    assert summary["fps"] == pytest.approx(1e6 / summary["measured_us"])
+    assert summary["fps"] == pytest.approx(1e6 / summary["ran_us"])
 
 
 def test_every_stage_has_its_time(stack: Stack) -> None:

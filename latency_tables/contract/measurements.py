@@ -80,7 +80,13 @@ class Quality(Contract):
 
     @property
     def sound(self) -> bool:
-        return self.converged and not self.throttled and not self.noisy
+        return not self.doubts
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why it is doubtful, in words; empty if it is sound. Whatever speaks of doubt means this."""
+        reasons = {"not converged": not self.converged, "throttled": self.throttled, "noisy": self.noisy}
+        return tuple(reason for reason, holds in reasons.items() if holds)
 
 
 class Costs(Contract):

@@ -35,24 +35,35 @@ def measure(
 
 
 def show(result: NetworkResult) -> None:
-    """A network's latency and, below it, the predictions. The median is of the state that the machine was in."""
-    latency = result.measured
+    """What the clock said of a network first; below it the machine's quiet speed, which is what predictions are of."""
+    ran, quiet_us = result.measured, result.measured_us
     typer.echo(
-        f"measured  {result.measured_us / 1000:8.2f} ms on {result.device.name}, "
-        f"{1e6 * result.runtime.batch_size / result.measured_us:.1f} FPS"
+        f"measured  {ran.median_us / 1000:8.2f} ms on {result.device.name}, "
+        f"{1e6 * result.runtime.batch_size / ran.median_us:.1f} FPS "
+        f"(the median as it ran, 95 %: {ran.low_us / 1000:.2f} to {ran.high_us / 1000:.2f})"
     )
-    typer.echo(
-        f"as it ran {latency.median_us / 1000:8.2f} ms, the median "
-        f"(95 %: {latency.low_us / 1000:.2f} to {latency.high_us / 1000:.2f})"
-    )
+    if quiet_us != ran.median_us:
+        slow = ran.median_us / quiet_us - 1
+        typer.echo(
+            f"quiet     {quiet_us / 1000:8.2f} ms at this machine's quiet speed, by its references: it ran "
+            f"{abs(slow):.1%} {'slower' if slow > 0 else 'faster'}"
+        )
+    if not result.quality.sound:
+        typer.echo(f"doubtful: {', '.join(result.quality.doubts)}; measure it again on a quieter machine")
     if result.raw_us is None:
         typer.echo("predicted: no table of this device and runtime has all its operations; run lgcnet-search profile")
     else:
-        error = result.raw_us / result.measured_us - 1
-        typer.echo(f"raw sum   {result.raw_us / 1000:8.2f} ms by table {result.table_id} ({error:+.1%})")
+        typer.echo(
+            f"raw sum   {result.raw_us / 1000:8.2f} ms by table {result.table_id} ({_error(result.raw_us, quiet_us)})"
+        )
     if result.predicted_us is not None and result.low_us is not None and result.high_us is not None:
-        error = result.predicted_us / result.measured_us - 1
         typer.echo(
             f"predicted {result.predicted_us / 1000:8.2f} ms inside a network "
-            f"(90 %: {result.low_us / 1000:.2f} to {result.high_us / 1000:.2f}) ({error:+.1%})"
+            f"(90 %: {result.low_us / 1000:.2f} to {result.high_us / 1000:.2f}) "
+            f"({_error(result.predicted_us, quiet_us)})"
         )
+
+
+def _error(predicted_us: float, quiet_us: float) -> str:
+    """Tables are of the quiet speed too, so a prediction is compared with that."""
+    return f"{predicted_us / quiet_us - 1:+.1%} of the quiet speed"

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from latency_tables.client import Conflict, LutClient, LutError, NotFound
 from latency_tables.contract import Completion, DeviceReport, Lease, LeaseRequest
+from latency_tables.plain_text import plain
 from profiler_agent.agent.job import JobDropped, JobRun
 from profiler_agent.agent.lease import Renewal
 from profiler_agent.agent.outbox import Courier, Outbox
@@ -92,6 +93,8 @@ class Agent:
         )
         self._ask(lambda: self._client.register_device(report))
         self._reporter.say(f"{device.name} ({device.uuid}) is registered at {self._url}")
+        for remark in self._inspected.remarks:
+            self._reporter.say(f"note: {remark}")
 
     def _empty_outbox(self) -> None:
         with self._stop.interrupts():
@@ -171,7 +174,7 @@ class Agent:
             if error is not None:
                 raise
             reason = f"{conflict} (results that the server refused are kept in {self._outbox.rejected} on the agent)"
-            self._end(lease, reason[:MAX_ERROR])
+            self._end(lease, plain(reason)[:MAX_ERROR])
             raise JobDropped(reason) from conflict
 
     def _end(self, lease: Lease, failure: str | None) -> None:

@@ -23,7 +23,7 @@ _HOW_TO_LOCK = {
 
 def show_noise(console: Console, device: Device, environment: Environment, noise: Noise) -> None:
     """Print all that is known."""
-    console.print(f"{device.name} ({device.uuid}), {noise.seconds:.0f} s in {noise.processes} processes")
+    console.print(f"{device.name} ({device.uuid}), {noise.seconds:.0f} s in {noise.processes} processes", markup=False)
     table = Table("reference", "median, µs", "between blocks", "over processes", "disturbed blocks")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -37,10 +37,10 @@ def show_noise(console: Console, device: Device, environment: Environment, noise
         )
     console.print(table)
     for name, value in _facts(device, environment, noise).items():
-        console.print(f"{name}: {value}")
-    console.print(f"\n{verdict(noise)}", style="bold")
+        console.print(f"{name}: {value}", markup=False)
+    console.print(f"\n{verdict(noise)}", style="bold", markup=False)
     for finding in findings(noise, device.kind):
-        console.print(f"- {finding}")
+        console.print(f"- {finding}", markup=False)
 
 
 def verdict(noise: Noise) -> str:
@@ -67,7 +67,13 @@ def findings(noise: Noise, kind: str) -> Iterator[str]:
             f"The hypervisor took {noise.steal_share:.1%} of the measuring cores' time: use a machine whose cores are "
             "not shared, or measure when its neighbours rest."
         )
-    if noise.wait_share is not None and noise.wait_share > STOLEN_SHARE:
+    throttled = noise.throttled_share or 0.0
+    if throttled > STOLEN_SHARE:
+        yield (
+            f"The CPU quota of {noise.quota_cores:g} cores stopped the measuring for {throttled:.1%} of the time: give "
+            "this container whole cores instead (docker run --cpuset-cpus in place of --cpus)."
+        )
+    if noise.wait_share is not None and noise.wait_share - throttled > max(STOLEN_SHARE, throttled):
         yield (
             f"Other programs kept the measuring cores for {noise.wait_share:.1%} of the time: end them, or keep them "
             "off the last cores (taskset)."
@@ -82,8 +88,20 @@ def findings(noise: Noise, kind: str) -> Iterator[str]:
             "Processes disagree with each other: memory lands differently in each. Rounds take turns over processes "
             "for that; do not compare with a single process's timing."
         )
+    if _scatter_rel(max(noise.references, key=_scatter_rel)) > NOISY_REL and not _has_cause(noise):
+        yield (
+            "Nothing that can be seen from here used the measuring cores: it is the machine itself, shared caches or "
+            "memory of neighbours that a virtual machine does not show. Doubtful rows stay so; the error card of a "
+            "table says whether networks are predicted well all the same."
+        )
     if max(noise.clock_step_s, noise.clock_cost_s) > CLOCK_SHARE * noise.block_s:
         yield "The clock is coarse or slow beside a block; on Linux, /sys/devices/system/clocksource names it."
+
+
+def _has_cause(noise: Noise) -> bool:
+    shares = (noise.steal_share, noise.wait_share or 0.0, noise.throttled_share or 0.0)
+    is_busy = noise.others_cores is not None and noise.others_cores > OTHERS_CORES
+    return max(shares) > STOLEN_SHARE or is_busy or noise.observed.clocks == "not locked"
 
 
 def _facts(device: Device, environment: Environment, noise: Noise) -> dict[str, str]:
@@ -97,6 +115,9 @@ def _facts(device: Device, environment: Environment, noise: Noise) -> dict[str, 
         "involuntary switches": f"{noise.involuntary_switches / noise.seconds:.1f} a second",
         "others' load": NOT_KNOWN if noise.others_cores is None else f"{noise.others_cores:.1f} of {noise.cores} cores",
     }
+    if noise.quota_cores is not None:
+        share = NOT_KNOWN if noise.throttled_share is None else f"stopped for {noise.throttled_share:.1%} of the time"
+        facts["CPU quota"] = f"{noise.quota_cores:g} cores, {share}"
     if device.kind == "cpu":
         return facts
     return facts | {

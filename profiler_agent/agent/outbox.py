@@ -1,6 +1,7 @@
 """Results survive a crash and an absent server: on disk before they are sent, deleted after the receipt."""
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,8 @@ class Outbox:
     """
 
     def __init__(self, folder: Path, server: str) -> None:
-        self._folder = folder / quote(server.rstrip("/"), safe="")
+        # A password in the server's URL is not for the names of folders.
+        self._folder = folder / quote(re.sub(r"(?<=://)[^/?#]*@", "", server.strip().rstrip("/")), safe="")
         self.rejected = self._folder / "rejected"
         self.rejected.mkdir(parents=True, exist_ok=True)
 

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from tempfile import TemporaryDirectory
 
@@ -39,7 +39,7 @@ class MeasuringProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # PYTHONSAFEPATH, from Python 3.11: spaces come from what is installed, not from the working directory.
-            env={**KEEP_BUFFERS, **os.environ, "PYTHONSAFEPATH": "1", "TMPDIR": self._scratch.name},
+            env={**KEEP_BUFFERS, **_without_token(os.environ), "PYTHONSAFEPATH": "1", "TMPDIR": self._scratch.name},
             bufsize=0,
             start_new_session=True,
         )
@@ -76,6 +76,11 @@ class MeasuringProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._scratch.cleanup()
+
+
+def _without_token(environment: Mapping[str, str]) -> dict[str, str]:
+    """A search space's code runs there: it has no business with the server."""
+    return {name: value for name, value in environment.items() if name not in ("LUT_TOKEN", "LUT_TOKEN_FILE")}
 
 
 def messages_of(task: InspectTask | NoiseTask) -> Iterator[Message]:

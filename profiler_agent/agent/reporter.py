@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBar
 
+from latency_tables.plain_text import plain
+
 
 class Reporter:
     """Writes to stderr, so that stdout holds only the output of a command."""
@@ -17,7 +19,8 @@ class Reporter:
         self._task: TaskID | None = None
 
     def say(self, line: str) -> None:
-        """Print a line, with the time of day where stderr is no terminal."""
+        """Print a line, without secrets and control characters, with the time of day where stderr is no terminal."""
+        line = plain(line)
         if self._console.is_terminal:
             self._console.print(line, markup=False)
         else:

@@ -1,6 +1,6 @@
 """The agent's state folder: what outlives it, and the lock that keeps a device to one agent."""
 
-import tempfile
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from latency_tables.whole_files import write_whole
 from profiler_agent.errors import AgentMustStop
+from profiler_agent.machine.cpu import known_machine_id
 
 _READINGS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 
@@ -21,13 +22,40 @@ class DeviceInUse(AgentMustStop):
     """Another agent has the device; the message says where."""
 
 
+_HELD: list[FileLock] = []
+
+LOCK_DIR = "LUT_LOCK_DIR"
+"""The variable of the environment that names another folder for locks, for all agents of a machine alike."""
+
+
 def lock_folder() -> Path:
-    """Where all agents of this machine lock their devices. Raises OSError."""
-    folder = Path(tempfile.gettempdir()) / "profiler-agent"
+    """Where all agents of this machine lock their devices: one place, whatever TMPDIR a user or job has.
+
+    Raises OSError.
+    """
+    places = [Path(name) for name in ("/run/lock", "/var/lock", "/dev/shm", "/tmp")]
+    # The first that everybody may write to, so that root takes the same one as others.
+    place = next((place for place in places if place.is_dir() and place.stat().st_mode & 0o002), Path("/tmp"))
+    folder = Path(os.environ.get(LOCK_DIR) or place) / "profiler-agent"
     with suppress(FileExistsError):
         folder.mkdir()
         folder.chmod(0o1777)  # as the folder around it: anyone adds, nobody deletes another's
     return folder
+
+
+def keep_device_id(state_dir: Path, given: str | None) -> str | None:
+    """The identity of this machine's CPU as a device: the given one, else that of `state_dir`, else None.
+
+    A given one is kept in `state_dir` for the next start. Where the system has nothing that tells it from others for
+    good, as most containers, one is made and kept. Raises OSError.
+    """
+    path = state_dir / "device-id"
+    kept = path.read_text().strip() if path.is_file() else None
+    id = given or kept or (None if known_machine_id() else f"CPU-{uuid6.uuid7().hex}")
+    if id is not None and id != kept:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        write_whole(path, f"{id}\n".encode())
+    return id
 
 
 def lock_device(uuid: str) -> FileLock:
@@ -48,6 +76,7 @@ def lock_device(uuid: str) -> FileLock:
             f"another agent measures on device {uuid} (it holds {path}); "
             "stop it first: two agents on one device disturb each other"
         ) from error
+    _HELD.append(lock)  # whoever forgets it keeps it all the same
     return lock
 
 

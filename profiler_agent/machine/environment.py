@@ -1,30 +1,34 @@
 """What this machine is: a device, and the environment that it measures in."""
 
-import os
 import platform
-import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import pynvml
 import torch
 
-from latency_tables.contract import Device, Environment, Observed, sha256
+from latency_tables.contract import Device, Environment, Observed
 from profiler_agent.errors import AgentMustStop
 from profiler_agent.machine.allocator import allocator
 from profiler_agent.machine.clocks import read_cpu_clocks
+from profiler_agent.machine.cores import ranges, read_cores
+from profiler_agent.machine.cpu import given_id, known_machine_id, read_cpu
 from profiler_agent.machine.gpu_monitor import GpuMonitor
+from profiler_agent.machine.quota import read_quota
 
 
 class Machine(NamedTuple):
-    """The device that a task names. `gpu` is None on a CPU, and where the driver has no NVML for the GPU."""
+    """The device that a task names. `gpu` is None on a CPU, and where the driver has no NVML for the GPU.
+
+    `remarks` are for people: what about this machine spoils latencies, whatever is measured.
+    """
 
     torch_device: torch.device
     device: Device
     environment: Environment
     gpu: GpuMonitor | None
+    remarks: tuple[str, ...] = ()
 
     def observed(self, name: str) -> Observed:
         """The state of the device over the blocks of a workload or reference."""
@@ -46,23 +50,23 @@ def inspect(device: str, libraries: Mapping[str, str | None]) -> Machine:
     }
     if torch_device.type == "cpu":
         software |= {"allocator": allocator(), "clock_policy": read_cpu_clocks().policy}
-        return Machine(torch_device, _cpu(), Environment.model_validate(software), None)
-    gpu = _gpu(torch_device)
+        cpu = read_cpu()
+        return Machine(torch_device, cpu, Environment.model_validate(software), None, _remarks(cpu, None))
+    gpu, monitor = _monitored(_gpu(torch_device))
     cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     software |= {
         "allocator": "torch caching",
         "cuda": torch.version.cuda,
         "cudnn": None if cudnn is None else str(cudnn),
     }
-    monitor = None
-    with suppress(pynvml.NVMLError):
-        monitor = GpuMonitor(gpu.uuid)
-        software |= {
-            "driver": monitor.driver(),
-            "power_limit_w": monitor.power_limit_w(),
-            "clock_policy": monitor.clock_policy(),
-        }
-    return Machine(torch_device, gpu, Environment.model_validate(software), monitor)
+    if monitor:
+        with suppress(pynvml.NVMLError):
+            software |= {
+                "driver": monitor.driver(),
+                "power_limit_w": monitor.power_limit_w(),
+                "clock_policy": monitor.clock_policy(),
+            }
+    return Machine(torch_device, gpu, Environment.model_validate(software), monitor, _remarks(gpu, monitor))
 
 
 def find_device(name: str) -> torch.device:
@@ -103,34 +107,35 @@ def _gpu(device: torch.device) -> Device:
     )
 
 
-def _cpu() -> Device:
-    facts = _cpu_facts()
-    name = facts.get("model name") or facts.get("Model") or platform.processor() or platform.machine()
-    return Device(
-        uuid=f"CPU-{sha256(f'{_machine_id()} {name}')[:32]}",
-        kind="cpu",
-        vendor=facts.get("vendor_id") or facts.get("CPU implementer") or "unknown",
-        name=name,
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        cores=os.cpu_count() or 1,
-        cpu_flags=tuple(sorted((facts.get("flags") or facts.get("Features") or "").split())),
-    )
+def _monitored(gpu: Device) -> tuple[Device, GpuMonitor | None]:
+    """A GPU by NVML's name for it, MIG-… for a slice, with its monitor; without one where NVML does not know it."""
+    for prefix in ("GPU", "MIG"):
+        uuid = f"{prefix}-{gpu.uuid.removeprefix('GPU-')}"
+        with suppress(pynvml.NVMLError):
+            return gpu.model_copy(update={"uuid": uuid}), GpuMonitor(uuid)
+    return gpu, None
 
 
-def _cpu_facts() -> dict[str, str]:
-    """The first processor's entries of /proc/cpuinfo; empty where there is none."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return {}
-    lines = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in lines}
-
-
-def _machine_id() -> str:
-    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        with suppress(OSError):
-            text = Path(path).read_text().strip()
-            if text:
-                return text
-    return f"{platform.node()} {uuid.getnode():x}"
+def _remarks(device: Device, monitor: GpuMonitor | None) -> tuple[str, ...]:
+    """What whoever looks at this machine should know of it before it measures."""
+    if device.kind == "cuda":
+        not_monitored = (
+            "NVML does not know this GPU, so throttling, clocks, power and other processes on it are not monitored"
+        )
+        return () if monitor else (not_monitored,)
+    remarks = []
+    cores, quota = read_cores(), read_quota()
+    if cores.slow:
+        fast, slow = (",".join(ranges(kind)) for kind in (cores.fast, cores.slow))
+        remarks.append(f"cores of two kinds: {fast} are fast and measured on, {slow} are slower (--cores takes others)")
+    if quota and quota.cores < len(cores.fast) + len(cores.slow):
+        remarks.append(
+            f"a CPU quota of {quota.cores:g} cores stops this process in the middle of what it measures; give it whole "
+            "cores instead (docker run --cpuset-cpus in place of --cpus, AllowedCPUs= in place of CPUQuota=)"
+        )
+    if known_machine_id() is None and given_id() is None:
+        remarks.append(
+            "this system has no /etc/machine-id, as most containers: after a restart it would be a new device; keep "
+            "the folder of --state-dir, or give --device-id"
+        )
+    return tuple(remarks)

@@ -6,7 +6,6 @@ Written against nvidia-ml-py; where a driver lacks a query, its value is missing
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +17,10 @@ from profiler_agent.doubt import Doubt
 from profiler_agent.errors import AgentMustStop
 
 STEADY_CLOCK_REL = 0.01
+LEAST = 1e-3
+MAX_MHZ = 1e5
+MAX_W = 1e5
+"""No GPU has more, or less than LEAST of either."""
 
 
 class GpuReading(NamedTuple):
@@ -36,7 +39,7 @@ class GpuReading(NamedTuple):
 
 
 class GpuMonitor:
-    """NVML of one GPU, by its UUID (`GPU-…`).
+    """NVML of one GPU, by its UUID (`GPU-…`), or of a slice of one (`MIG-…`).
 
     Raises:
         pynvml.NVMLError: no NVIDIA driver, or it does not know the GPU.
@@ -54,24 +57,30 @@ class GpuMonitor:
     def __init__(self, uuid: str) -> None:
         pynvml.nvmlInit()
         self._uuid = uuid
-        self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        self._handles = [handle]
+        if uuid.startswith("MIG-"):
+            with suppress(pynvml.NVMLError):
+                self._handles.append(pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))
         self._power_capped = False
         self._readings: dict[str, list[GpuReading]] = {}
 
     def read(self) -> GpuReading:
         """To be called before and after a block. Raises AgentMustStop if the GPU is gone."""
-        handle = self._handle
-        milliwatts = self._ask(lambda: pynvml.nvmlDeviceGetPowerUsage(handle))
         return GpuReading(
             throttled_ns=self._total_ns(
                 ("SW_THERM_SLOWDOWN", "HW_THERM_SLOWDOWN", "HW_POWER_BRAKE_SLOWDOWN"), pynvml.NVML_PERF_POLICY_THERMAL
             ),
             power_capped_ns=self._total_ns(("SW_POWER_CAP",), pynvml.NVML_PERF_POLICY_POWER),
             mask=self._mask(),
-            sm_mhz=self._ask(lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
-            memory_mhz=self._ask(lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM)),
-            temperature_c=self._ask(lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
-            power_w=None if milliwatts is None else milliwatts / 1000,
+            sm_mhz=self._clock_mhz(pynvml.NVML_CLOCK_SM),
+            memory_mhz=self._clock_mhz(pynvml.NVML_CLOCK_MEM),
+            temperature_c=_between(
+                -100,
+                self._ask(lambda handle: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
+                1000,
+            ),
+            power_w=_between(0, self._watts(pynvml.nvmlDeviceGetPowerUsage), MAX_W),
         )
 
     def doubt(self, before: GpuReading, after: GpuReading) -> Doubt:
@@ -98,7 +107,7 @@ class GpuMonitor:
             temperature_c=max(_known(reading.temperature_c for reading in mine), default=None),
             power_w=_median(reading.power_w for reading in mine),
             power_capped=self._power_capped,
-            foreign_processes=self._ask(self._foreign_processes),
+            foreign_processes=self._ask_one(self._handles[0], self._foreign_processes),
         )
 
     def _clocks(self, readings: list[GpuReading]) -> Literal["locked", "not locked"] | None:
@@ -114,19 +123,25 @@ class GpuMonitor:
         return str(pynvml.nvmlSystemGetDriverVersion())
 
     def power_limit_w(self) -> float | None:
-        milliwatts = self._ask(lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(self._handle))
-        return None if milliwatts is None else milliwatts / 1000
+        return _between(LEAST, self._watts(pynvml.nvmlDeviceGetEnforcedPowerLimit), MAX_W)
 
     def clock_policy(self) -> str | None:
         """The application clock that is set, where the GPU has that setting."""
-        mhz = self._ask(lambda: pynvml.nvmlDeviceGetApplicationsClock(self._handle, pynvml.NVML_CLOCK_SM))
-        return None if mhz is None else f"SM application clock {mhz} MHz"
+        mhz = self._ask(lambda handle: pynvml.nvmlDeviceGetApplicationsClock(handle, pynvml.NVML_CLOCK_SM))
+        return None if _between(LEAST, mhz, MAX_MHZ) is None else f"SM application clock {mhz} MHz"
+
+    def _clock_mhz(self, kind: int) -> float | None:
+        return _between(LEAST, self._ask(lambda handle: pynvml.nvmlDeviceGetClockInfo(handle, kind)), MAX_MHZ)
+
+    def _watts(self, query: Callable[[Any], Any]) -> float | None:
+        milliwatts = self._ask(query)
+        return None if milliwatts is None else milliwatts / 1000
 
     def _mask(self) -> int:
         # Drivers before 535 know only the older name, and so do older bindings.
         for name in ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"):
             query = getattr(pynvml, name, None)
-            mask = self._ask(partial(query, self._handle)) if query else None
+            mask = self._ask(query) if query else None
             if mask is not None:
                 return int(mask)
         return 0
@@ -135,26 +150,35 @@ class GpuMonitor:
         """Counters by reason, which newer drivers have, else the older one of a whole policy."""
         ids = [getattr(pynvml, f"NVML_FI_DEV_CLOCKS_EVENT_REASON_{reason}", None) for reason in reasons]
         if None not in ids:
-            values = self._ask(lambda: pynvml.nvmlDeviceGetFieldValues(self._handle, ids))
+            values = self._ask(lambda handle: pynvml.nvmlDeviceGetFieldValues(handle, ids))
             if values is not None and all(value.nvmlReturn == pynvml.NVML_SUCCESS for value in values):
                 return sum(int(value.value.ullVal) for value in values)
-        status = self._ask(lambda: pynvml.nvmlDeviceGetViolationStatus(self._handle, policy))
+        status = self._ask(lambda handle: pynvml.nvmlDeviceGetViolationStatus(handle, policy))
         return None if status is None else int(status.violationTime)
 
-    def _foreign_processes(self) -> int:
-        pids = {process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle)}
+    def _foreign_processes(self, handle: Any) -> int:
+        pids = {process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
         ours = _family(os.getpid())
         # In a container NVML has the host's process ids: ours is then one of them under another number.
         return len(pids - ours) if pids & ours else max(0, len(pids) - 1)
 
-    def _ask(self, query: Callable[[], Any]) -> Any:
-        """None where this driver or GPU does not have the query."""
+    def _ask(self, query: Callable[[Any], Any]) -> Any:
+        """None where this driver or GPU does not have the query; what a slice cannot tell, the whole GPU is asked."""
+        answers = (self._ask_one(handle, query) for handle in self._handles)
+        return next((answer for answer in answers if answer is not None), None)
+
+    def _ask_one(self, handle: Any, query: Callable[[Any], Any]) -> Any:
         try:
-            return query()
+            return query(handle)
         except pynvml.NVMLError as error:
             if error.value in (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED):
                 raise AgentMustStop(f"GPU {self._uuid} is gone ({error}); nvidia-smi and dmesg say more") from error
             return None
+
+
+def _between(low: float, value: float | None, high: float) -> float | None:
+    """A value that can be; drivers tell 0 MHz or 2**32 - 1 mW for what they do not know."""
+    return value if value is not None and low <= value <= high else None
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -17,7 +17,7 @@ BUSY_FIELDS = (1, 2, 3, 6, 7)  # user (with guests), nice, system, irq, softirq
 class HostReading(NamedTuple):
     """Running totals: steal of this process's cores; waiting for one, involuntary switches and CPU time of its threads.
 
-    `wait_s` is None where the kernel has no schedstat.
+    `wait_s` is None where the kernel has no schedstat; it includes the time that a CPU quota stopped them.
     """
 
     steal_s: float

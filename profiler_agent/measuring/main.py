@@ -10,7 +10,9 @@ import threading
 from typing import TextIO
 
 from latency_tables.contract import Contract
+from latency_tables.plain_text import plain
 from profiler_agent.errors import AgentMustStop, JobFailed
+from profiler_agent.machine.cores import CORES, keep_to
 from profiler_agent.machine.environment import Machine, inspect
 from profiler_agent.measuring.measure import measure
 from profiler_agent.measuring.noise import watch_references
@@ -42,12 +44,22 @@ def main() -> None:
 
     threading.Thread(target=_end_with, args=(sys.stdin,), daemon=True).start()
     try:
+        _keep_to_cores()
         _do(task, send)
     except AgentMustStop as error:
-        send(MustStop(error=str(error)[:MAX_ERROR]))
+        send(MustStop(error=plain(str(error))[:MAX_ERROR]))
     except JobFailed as error:
-        send(Failed(error=str(error)[:MAX_ERROR]))
+        send(Failed(error=plain(str(error))[:MAX_ERROR]))
     send(Finished())
+
+
+def _keep_to_cores() -> None:
+    """To those that the agent was given. Raises AgentMustStop."""
+    if os.environ.get(CORES):
+        try:
+            keep_to(os.environ[CORES])
+        except ValueError as error:
+            raise AgentMustStop(str(error)) from error
 
 
 def _do(task: Task, send: Send) -> None:
@@ -55,7 +67,14 @@ def _do(task: Task, send: Send) -> None:
     if isinstance(task, MeasureTask):
         measure(task, machine, send)
         return
-    send(Inspected(torch_device=str(machine.torch_device), device=machine.device, environment=machine.environment))
+    send(
+        Inspected(
+            torch_device=str(machine.torch_device),
+            device=machine.device,
+            environment=machine.environment,
+            remarks=machine.remarks,
+        )
+    )
     if not isinstance(task, InspectTask):
         send(watch_references(task, machine))
     elif task.check:

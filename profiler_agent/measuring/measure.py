@@ -21,6 +21,7 @@ from profiler_agent.measuring.noise import noise_rel
 from profiler_agent.measuring.pipe import Send
 from profiler_agent.measuring.policy import Policy, Result, StoppingRule, is_converged
 from profiler_agent.measuring.procedure import METHOD_VERSION, READINGS_PER_BLOCK, rule_for
+from profiler_agent.measuring.reasons import summary
 from profiler_agent.measuring.references import WATCHED, references
 from profiler_agent.measuring.rounds import RoundReport, Rounds
 from profiler_agent.measuring.trace import Trace
@@ -61,7 +62,7 @@ def _measure_with(
 ) -> None:
     executions, failures = _settle(workers, task.keys)
     if not executions:
-        raise JobFailed(_summary(failures, len(task.keys)))
+        raise JobFailed(summary(failures, len(task.keys)))
     effort, is_network = task.job.request.effort, bool(task.job.request.networks)
     rule = rule_for(effort, machine.device.kind, is_network=is_network, keys=len(task.keys))
     settings = settings_of(workers, machine, rule, seed=secrets.randbits(32), is_network=is_network)
@@ -86,7 +87,7 @@ def _measure_with(
         rounds.trace().save(Path(task.trace) / f"{task.job.id}.npz")
     failures |= rounds.failures
     if failures:
-        raise JobFailed(_summary(failures, len(task.keys)))
+        raise JobFailed(summary(failures, len(task.keys)))
 
 
 def settings_of(
@@ -198,10 +199,6 @@ def _costs(workloads: Sequence[Workload], dtype: torch.dtype) -> dict[str, Costs
         with suppress(Exception, SystemExit), torch.inference_mode(), building:
             costs[workload.key] = costs_of(workload.build(), workload.input_shapes, dtype)
     return costs
-
-
-def _summary(failures: Mapping[str, str], total: int) -> str:
-    return f"{len(failures)} of {total} keys cannot be measured: " + "; ".join(failures.values())
 
 
 def _with_threads(runtime: Runtime, threads: int | None) -> Runtime:

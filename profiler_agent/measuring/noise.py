@@ -9,6 +9,7 @@ import numpy as np
 from latency_tables.contract import Runtime
 from profiler_agent.machine.environment import Machine
 from profiler_agent.machine.host_monitor import HostMonitor, HostReading
+from profiler_agent.machine.quota import Quota, read_quota
 from profiler_agent.measuring.references import references
 from profiler_agent.measuring.rounds import Take
 from profiler_agent.measuring.trace import Entry, Flags, Floats, Trace
@@ -36,11 +37,13 @@ def watch_references(task: NoiseTask, machine: Machine) -> Noise:
         takes = takes_of(workers, {name: workers[0].settle(name) for name in names})
         clock = open_mode(runtime, machine.torch_device).clock
         host = HostMonitor()
+        quota_before = read_quota()
         machine_before, before = host.read_machine(), [worker.read_host() for worker in workers]
         started_s = time.monotonic()
         trace = take_rounds(takes, len(workers), task.seconds)
         duration_s = time.monotonic() - started_s
         after, machine_after = [worker.read_host() for worker in workers], host.read_machine()
+        quota = read_quota()
         step_s, cost_s = clock_step_and_cost_s(clock)
 
     def spent(total: Callable[[HostReading], float]) -> float:
@@ -62,10 +65,19 @@ def watch_references(task: NoiseTask, machine: Machine) -> Noise:
         steal_share=(after[0].steal_s - before[0].steal_s) / duration_s / task.threads,
         wait_share=spent(lambda reading: reading.wait_s or 0.0) / duration_s / task.threads if is_wait_known else None,
         involuntary_switches=int(spent(lambda reading: reading.involuntary_switches)),
+        quota_cores=quota.cores if quota else None,
+        throttled_share=_throttled_share(quota_before, quota, duration_s),
         others_cores=others_cores,
         cores=machine_after.cores if machine_after else None,
         observed=machine.observed("reference-arithmetic"),
     )
+
+
+def _throttled_share(before: Quota | None, after: Quota | None, duration_s: float) -> float | None:
+    """The share of the time that a quota stopped this group of processes; None where that is not known."""
+    if before is None or after is None or before.throttled_s is None or after.throttled_s is None:
+        return None
+    return min(1.0, (after.throttled_s - before.throttled_s) / duration_s)
 
 
 def take_rounds(takes: Mapping[str, Take], processes: int, seconds: float) -> Trace:

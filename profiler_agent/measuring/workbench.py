@@ -1,20 +1,22 @@
 """Workloads built, warm and ready, in this process: takes a block of any of them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import groupby
+from pathlib import Path
 
 import torch
 
 from latency_tables.contract import Runtime, Scalar
 from profiler_agent.doubt import Block
 from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
+from profiler_agent.machine.cores import ranges, read_cores
 from profiler_agent.machine.gpu_monitor import GpuMonitor
 from profiler_agent.machine.host_monitor import HostMonitor, HostReading
 from profiler_agent.measuring.guard import SettingsChanged, read_settings, require_settings, settings_kept
 from profiler_agent.measuring.placement import Placement
+from profiler_agent.measuring.reasons import reason_of
 from profiler_agent.measuring.references import references
 from profiler_agent.measuring.sampling import Sampler
 from profiler_agent.measuring.workload import Workload
@@ -55,7 +57,6 @@ class Workbench:
         self._mode = open_mode(runtime, device)
         self._sampler = Sampler(self._mode.clock, self._host, gpu)
         self._exports = exports
-        self._process_settings = read_settings()
         self._executes: dict[str, Execute] = {}
         self._labels: dict[str, str] = {}
         by_name = list(references(device).items())
@@ -90,7 +91,7 @@ class Workbench:
                 require_settings(before)
         except (Exception, SystemExit) as error:
             # The space's code is not ours: whatever it raises is an answer to the job, not a crash of the agent.
-            reason = f"{workload.label}: {type(error).__name__}: {error}"
+            reason = f"{workload.label}: {reason_of(error)}"
             if self._device.type == "cuda":
                 self._require_gpu(reason)
             raise Unmeasurable(reason) from error
@@ -101,7 +102,6 @@ class Workbench:
         """Keep to the cores that are measured on, where that is a CPU; before, several may build beside each other."""
         if self._device.type == "cpu":
             self._cores = pin(self._threads)
-        self._process_settings = read_settings()
 
     def settle(self, name: str) -> int:
         """Warm up a workload or reference; the executions that make a block of it.
@@ -111,8 +111,9 @@ class Workbench:
             AgentMustStop: the GPU is gone or fails.
         """
         with self._failures_of(name):
+            before = read_settings()
             executions = settle(self._mode.clock, self._executes[name])
-            require_settings(self._process_settings)
+            require_settings(before)
             return executions
 
     def take(self, name: str, executions: int) -> Block:
@@ -120,8 +121,9 @@ class Workbench:
         if self._placement:
             self._placement.move()
         with self._failures_of(name):
+            before = read_settings()
             block = self._sampler.take(name, self._executes[name], executions)
-            require_settings(self._process_settings)
+            require_settings(before)
             return block
 
     def device_us(self, name: str, executions: int) -> float | None:
@@ -154,12 +156,12 @@ class Workbench:
         except AgentMustStop:
             raise
         except (Exception, SystemExit) as error:
-            reason = f"{self._labels.get(name, name)}: {type(error).__name__}: {error}"
+            reason = f"{self._labels.get(name, name)}: {reason_of(error)}"
             if self._device.type == "cpu" or isinstance(error, (torch.cuda.OutOfMemoryError, *WORKLOADS_OWN)):
                 raise Unmeasurable(reason) from error
             if self._gpu:
                 self._gpu.read()  # a GPU that is gone is named as such
-            raise AgentMustStop(f"the GPU failed while measuring: {str(error).splitlines()[0]}") from error
+            raise AgentMustStop(f"the GPU failed while measuring: {reason_of(error)}") from error
 
     def _require_gpu(self, reason: str) -> None:
         if self._gpu:
@@ -170,21 +172,17 @@ class Workbench:
             raise JobFailed(reason) from error
 
 
-def pin(threads: int | None) -> str:
-    """Keep this process to the last `threads` of its cores (interrupts favour the first); name its cores."""
+def pin(threads: int | None, sys: Path = Path("/sys")) -> str:
+    """Keep this process to as many cores as it has `threads`, of the fast kind and no two threads of one core.
+
+    All cores where it has no fewer. `sys` is Linux' folder that says what kinds there are. Returns their names.
+    """
     if not hasattr(os, "sched_setaffinity"):
         return "not pinned"
-    cores = sorted(os.sched_getaffinity(0))
-    if threads and threads < len(cores):
-        cores = cores[-threads:]
+    available = sorted(os.sched_getaffinity(0))
+    cores = read_cores(sys).choose(threads or len(available))
+    if len(cores) < len(available):
         for thread in os.listdir("/proc/self/task"):
             with suppress(ProcessLookupError):  # it has ended meanwhile
                 os.sched_setaffinity(int(thread), cores)
     return ",".join(ranges(cores))
-
-
-def ranges(cores: Sequence[int]) -> Iterator[str]:
-    """As Linux writes them: 0-3,8."""
-    for _, group in groupby(enumerate(cores), lambda pair: pair[1] - pair[0]):
-        first, *others = (core for _, core in group)
-        yield f"{first}-{others[-1]}" if others else f"{first}"

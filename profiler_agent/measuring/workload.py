@@ -10,8 +10,10 @@ from typing import Protocol, cast
 import torch
 
 from latency_tables.contract import JobRequest, NetworkSpec, OperationSpec
+from latency_tables.plain_text import plain
 from profiler_agent.errors import JobFailed
 from profiler_agent.measuring.guard import Say, SettingsChanged, settings_kept
+from profiler_agent.measuring.reasons import reason_of
 
 ENTRY_POINT_GROUP = "profiler_agent.spaces"
 SPACE_MEMBERS = ("digest", "build_operation", "build_network")
@@ -65,7 +67,7 @@ def installed_spaces() -> dict[str, list[EntryPoint]]:
 
 def say_on_stderr(line: str) -> None:
     """To whoever reads the agent's log."""
-    print(line, file=sys.stderr, flush=True)
+    print(plain(line), file=sys.stderr, flush=True)
 
 
 def load_space(name: str, digest: str, requirement: str, say: Say = say_on_stderr) -> SearchSpace:
@@ -92,7 +94,7 @@ def load_space(name: str, digest: str, requirement: str, say: Say = say_on_stder
         except SettingsChanged:
             raise
         except (Exception, SystemExit) as error:  # the space's code is not ours
-            failures.append(f"{_source(entry)}: {type(error).__name__}: {error}")
+            failures.append(f"{_source(entry)}: {reason_of(error)}")
             continue
         if its_digest == digest:
             return space

@@ -31,7 +31,12 @@ class Agents:
 
     def __init__(self, folder: Path, site: Path) -> None:
         self.folder = folder
-        self._environment = {**os.environ, "PYTHONPATH": on_path(site), "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": on_path(site),
+            "OMP_NUM_THREADS": "1",
+            "LUT_LOCK_DIR": str(folder),
+        }
         self.started: list[subprocess.Popen[str]] = []
 
     def start(self, url: str, state: str = "", *more: str) -> subprocess.Popen[str]:

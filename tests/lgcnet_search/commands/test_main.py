@@ -103,26 +103,42 @@ def test_a_malformed_genotype_is_refused_before_the_server_is_asked(
     assert f"{path} is no text" in capsys.readouterr().err
 
 
-def test_what_is_measured_stands_beside_what_it_is_compared_with(capsys: pytest.CaptureFixture[str]) -> None:
-    """The percentages are of the standard state, not of the median."""
-    result = NetworkResult(
-        device=AGENT.device,
-        environment=AGENT.environment.digest,
-        runtime=Runtime(threads=1),
-        measured=Latency.of([12_500.0] * 6),
-        measured_us=10_000.0,
-        quality=Quality(converged=True),
-        measurement_id=uuid6.uuid7(),
-        measured_at=datetime.now(timezone.utc),
-        table_id=uuid6.uuid7(),
-        raw_us=9_000.0,
+def result(**changes: object) -> NetworkResult:
+    return NetworkResult.model_validate(
+        {
+            "device": AGENT.device,
+            "environment": AGENT.environment.digest,
+            "runtime": Runtime(threads=1),
+            "measured": Latency.of([12_500.0] * 6),
+            "measured_us": 10_000.0,
+            "quality": Quality(converged=True),
+            "measurement_id": uuid6.uuid7(),
+            "measured_at": datetime.now(timezone.utc),
+            "table_id": uuid6.uuid7(),
+            "raw_us": 9_000.0,
+            **changes,
+        }
     )
-    show(result)
-    measured, ran, raw = capsys.readouterr().out.splitlines()
-    assert measured == "measured     10.00 ms on Test CPU, 100.0 FPS"
-    assert ran == "as it ran    12.50 ms, the median (95 %: 12.50 to 12.50)"
+
+
+def test_what_the_clock_said_comes_first_and_the_quiet_speed_with_its_meaning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Predictions are of the quiet speed, and compared with it."""
+    show(result())
+    measured, quiet, raw = capsys.readouterr().out.splitlines()
+    assert measured == "measured     12.50 ms on Test CPU, 80.0 FPS (the median as it ran, 95 %: 12.50 to 12.50)"
+    assert quiet == "quiet        10.00 ms at this machine's quiet speed, by its references: it ran 25.0% slower"
     assert raw.startswith("raw sum       9.00 ms")
-    assert raw.endswith("(-10.0%)")
+    assert raw.endswith("(-10.0% of the quiet speed)")
+
+
+def test_a_network_without_a_quiet_speed_has_one_latency_and_its_doubts(capsys: pytest.CaptureFixture[str]) -> None:
+    show(result(measured_us=12_500.0, quality=Quality(converged=False, noisy=True), raw_us=None, table_id=None))
+    measured, doubtful, predicted = capsys.readouterr().out.splitlines()
+    assert measured.startswith("measured     12.50 ms")
+    assert doubtful == "doubtful: not converged, noisy; measure it again on a quieter machine"
+    assert predicted.startswith("predicted: no table")
 
 
 def test_a_class_that_is_nowhere_is_absent_and_not_zero(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ class Machine:
     def run(self, point: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tests.support.killed_agent", point, str(self._log), "run", "--once"]
         options = ["--server", self._url, "--device", "cpu", "--state-dir", str(self._folder / "state")]
-        environment = {**os.environ, "TMPDIR": str(self._folder)}
+        environment = {**os.environ, "LUT_LOCK_DIR": str(self._folder)}
         return subprocess.run(
             [*command, *options], env=environment, stderr=subprocess.PIPE, text=True, check=False, timeout=WAIT_S
         )

@@ -145,3 +145,33 @@ def test_a_steady_clock_is_no_lock_unless_a_setting_holds_it(driver: Driver) -> 
     held = GpuMonitor("GPU-1")
     held.keep("conv", held.read())
     assert held.observed("conv").clocks == "locked"
+
+
+def test_values_that_cannot_be_count_as_not_told(driver: Driver) -> None:
+    """0 MHz, 2**32 - 1 mW: a whole job failed by them, after everything was measured."""
+    driver.has(
+        nvmlDeviceGetClockInfo=lambda *_: 0,
+        nvmlDeviceGetPowerUsage=lambda _: 2**32 - 1,
+        nvmlDeviceGetEnforcedPowerLimit=lambda _: 0,
+        nvmlDeviceGetApplicationsClock=lambda *_: 0,
+        nvmlDeviceGetTemperature=lambda *_: 2**31,
+    )
+    monitor = GpuMonitor("GPU-1")
+    monitor.keep("conv", monitor.read())
+    assert monitor.observed("conv") == Observed(power_capped=False)
+    assert (monitor.power_limit_w(), monitor.clock_policy()) == (None, None)
+
+
+def test_what_a_slice_cannot_tell_its_gpu_is_asked(driver: Driver) -> None:
+    def of_whole(value: int) -> Callable[..., Any]:
+        return lambda handle, *_: value if handle == "whole" else fails(pynvml.NVML_ERROR_NOT_SUPPORTED)()
+
+    driver.has(
+        nvmlDeviceGetDeviceHandleFromMigDeviceHandle=lambda _: "whole",
+        nvmlDeviceGetClockInfo=of_whole(1410),
+        nvmlDeviceGetPowerUsage=of_whole(250_000),
+    )
+    monitor = GpuMonitor("MIG-1")
+    monitor.keep("conv", monitor.read())
+    observed = monitor.observed("conv")
+    assert (observed.sm_mhz, observed.power_w, observed.foreign_processes) == (1410, 250, None)

@@ -13,11 +13,11 @@ from profiler_agent.agent.process import inspect_device, messages_of
 from profiler_agent.doubt import Doubt
 from profiler_agent.errors import AgentMustStop, JobFailed
 from profiler_agent.machine.allocator import KEEP_BUFFERS
+from profiler_agent.machine.cores import ranges
 from profiler_agent.machine.environment import find_device, inspect
 from profiler_agent.machine.host_monitor import HostMonitor, HostReading
 from profiler_agent.measuring.references import references
 from profiler_agent.measuring.sampling import RECENT_BLOCKS, WARM_MOST, Sampler
-from profiler_agent.measuring.workbench import ranges
 from profiler_agent.messages import Checked, Inspected, InspectTask
 from profiler_agent.runtimes.mode import MODES, library_versions, open_mode
 from profiler_agent.runtimes.subject import Subject

@@ -192,7 +192,7 @@ def run_noise(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.process
 def test_the_command_measures_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("LUT_LOCK_DIR", str(tmp_path))
     ended = run_noise("--device", "cpu")
     assert ended.returncode == 0, ended.stderr
     for line in ("bandwidth", "clock: steps of", "steal: ", "others' load: "):
@@ -204,7 +204,7 @@ def test_the_command_measures_this_machine(tmp_path: Path, monkeypatch: pytest.M
 def test_the_command_fails_only_where_nothing_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = run_noise("--device", "cuda:99")
     assert (absent.returncode, "cuda:99" in absent.stderr) == (1, True)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("LUT_LOCK_DIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     lock = lock_device(inspect_device("cpu").device.uuid)
     busy = run_noise("--device", "cpu")
