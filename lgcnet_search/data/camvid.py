@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lgcnet_search.computing.batches import IGNORE
 from lgcnet_search.data.labels import Label, LabelTable
-from lgcnet_search.data.segmentation import Files, folder, labelled
+from lgcnet_search.data.segmentation import Files, folder, labelled, pictures_in
 
 # The 11 classes and the void of the SegNet tutorial's CamVid; there the id is the train id.
 LABELS = LabelTable(
@@ -23,12 +23,14 @@ LABELS = LabelTable(
         Label(10, "bicyclist", 10, (0, 128, 192)),
         Label(11, "void", IGNORE, (0, 0, 0)),
     ),
+    void=frozenset({255}),  # of many copies
 )
 
 
 def list_files(root: Path, split: str) -> list[Files]:
     """All image and label files of train, val or test, sorted by name. Raises DataError."""
-    expected = f"{root}/{split}/<name>.png with {root}/{split}annot/<name>.png (ids 0–10, 11 is void)"
+    expected = f"{root}/{split}/<name>.png with {root}/{split}annot/<name>.png (ids 0–10, 11 or 255 is void)"
     images = folder(root / split, root, expected)
     labels = folder(root / f"{split}annot", root, expected)
-    return labelled((Files(image, labels / image.name) for image in sorted(images.glob("*.png"))), images, expected)
+    files = (Files(image, labels / f"{image.stem}.png") for image in pictures_in(images))
+    return labelled(files, images, expected)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lgcnet_search.computing.batches import IGNORE
 from lgcnet_search.data.labels import Label, LabelTable
-from lgcnet_search.data.segmentation import Files, folder, labelled
+from lgcnet_search.data.segmentation import Files, folder, labelled, pictures_in
 
 COARSE = "coarse"
 """The split of the coarsely labelled extra pictures: leftImg8bit/train_extra with gtCoarse."""
@@ -66,6 +66,6 @@ def list_files(root: Path, split: str) -> list[Files]:
     labels = folder(root / annotation / split, root, expected)
     files = (
         Files(image, labels / image.parent.name / (image.name.removesuffix(IMAGE_SUFFIX) + suffix))
-        for image in sorted(images.glob(f"*/*{IMAGE_SUFFIX}"))
+        for image in pictures_in(images, f"*/*{IMAGE_SUFFIX}")
     )
     return labelled(files, images, expected)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from latency_tables.whole_files import write_whole
 from lgcnet_search.data.cityscapes import LABELS, list_files
-from lgcnet_search.data.segmentation import open_picture, open_rgb
+from lgcnet_search.data.segmentation import label_ids, open_rgb
 from street_scenes.files import MANIFEST
 
 SIDE = 96
@@ -37,7 +37,7 @@ def cut(scenes: Path, root: Path, seed: int = 0) -> Path:
             for name in names.values():
                 (root / split / name).mkdir(parents=True, exist_ok=True)
             for index, files in enumerate(list_files(scenes, split)):
-                labels = np.asarray(open_picture(files.label))
+                labels = label_ids(files.label, LABELS)
                 _cut_scene(open_rgb(files.image), labels, names, root / split, seed, index)
     return root
 

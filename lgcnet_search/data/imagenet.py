@@ -8,27 +8,31 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lgcnet_search.data.errors import DataError
-from lgcnet_search.data.segmentation import Key, folder, open_rgb
+from lgcnet_search.data.segmentation import Key, folder, is_visible, open_rgb, pictures_in
 from lgcnet_search.data.views import ViewRule, normalized
-
-SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
 
 
 class ImageNet(Dataset[tuple[Tensor, int]]):
     """Images as normalized float32 (3, h, w) with the index of their class folder, in sorted order.
 
-    Chance is seeded by (seed, epoch, index). Raises DataError when a folder is missing or has no classes or images.
+    Chance is seeded by (seed, epoch, index). Hidden folders are no classes, nor those with files but no pictures (of
+    checkpoints, say). Raises DataError when a folder is missing, has no classes or images, or train and val differ.
     """
 
     def __init__(self, root: Path, split: Literal["train", "val"], views: ViewRule, *, seed: int = 0) -> None:
         expected = f"{root}/{split}/<class>/<name>.JPEG (sort val into class folders too)"
         base = folder(root / split, root, expected)
-        self.classes = tuple(sorted(entry.name for entry in base.iterdir() if entry.is_dir()))
+        self.classes = _classes(base)
+        other = root / ("val" if split == "train" else "train")
+        differing = set(self.classes) ^ set(_classes(other)) if other.is_dir() else set()
+        if differing:
+            shown = ", ".join(sorted(differing)[:5])
+            raise DataError(
+                f"train and val under {root} have different class folders, so their numbers would differ: {shown} "
+                f"is only in one of them. Expected layout: {expected}"
+            )
         self.files = tuple(
-            (path, target)
-            for target, name in enumerate(self.classes)
-            for path in sorted((base / name).iterdir())
-            if path.suffix.lower() in SUFFIXES
+            (path, target) for target, name in enumerate(self.classes) for path in pictures_in(base / name)
         )
         if not self.files:
             raise DataError(f"no class folders with images under {base}. Expected layout: {expected}")
@@ -44,3 +48,9 @@ class ImageNet(Dataset[tuple[Tensor, int]]):
         image = open_rgb(path)
         view = self.views.view((image.height, image.width), np.random.default_rng((self.seed, epoch, index)))
         return normalized(view.image(image)), target
+
+
+def _classes(base: Path) -> tuple[str, ...]:
+    """The names of its class folders, sorted: of pictures, or empty."""
+    folders = (entry for entry in base.iterdir() if entry.is_dir() and is_visible(entry))
+    return tuple(sorted(entry.name for entry in folders if pictures_in(entry) or not any(entry.iterdir())))

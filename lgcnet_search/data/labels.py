@@ -22,10 +22,11 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelTable:
-    """All classes of a data set; ids that are not here are wrong."""
+    """All classes of a data set; ids that are not here are wrong. `void` has more ids that stand for no class."""
 
     dataset: str
     labels: tuple[Label, ...]
+    void: frozenset[int] = frozenset()
 
     @cached_property
     def evaluated(self) -> tuple[Label, ...]:
@@ -50,8 +51,14 @@ class LabelTable:
 
     def unknown(self, histogram: Sequence[int]) -> list[int]:
         """The ids that occur in a 256-entry histogram but not in this table."""
-        ids = {label.id for label in self.labels}
+        ids = {label.id for label in self.labels} | self.void
         return [value for value, count in enumerate(histogram) if count and value not in ids]
+
+    def hint(self, unknown: Sequence[int]) -> str:
+        """What unknown ids may come from, and the way out; may be empty."""
+        if any(label.id != label.train_id != IGNORE for label in self.labels) and list(unknown) == [IGNORE]:
+            return f"; ids 0–{self.classes - 1} with 255 are train ids, the labelIds files are needed"
+        return f"; files with the {len(self.labels)} ids {self.labels[0].id}–{self.labels[-1].id} are needed"
 
     def colored(self, train_ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """Train ids of shape (...) as RGB of shape (..., 3); ignored pixels are black."""

@@ -115,6 +115,19 @@ def _batches(dataset: Dataset[Any], workers: int, **batches: Any) -> Iterator[tu
     )
     try:
         yield from ((images, targets) for images, targets in loader)
+    except RuntimeError as error:
+        if workers and _is_out_of_shared_memory(error):
+            raise DataError(
+                f"workers: {workers} processes read batches ahead into /dev/shm, which is too small for them; take "
+                "--workers 0, a smaller --batch, or a larger /dev/shm (docker run --shm-size 2g)"
+            ) from error
+        raise
     except DataError as error:
         # A worker's error arrives with its traceback in the message; the last line is the one to read.
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
+
+
+def _is_out_of_shared_memory(error: BaseException) -> bool:
+    """Workers fail at it in several ways: PyTorch's message, the system's, or a signal in the middle of writing."""
+    text = str(error)
+    return any(sign in text for sign in ("shared memory", "Bus error", "No space left on device", "unable to write"))

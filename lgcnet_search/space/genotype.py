@@ -78,9 +78,9 @@ class Genotype:
     def load(cls, path: Path) -> "Genotype":
         """Read a file of `to_json`'s form. Raises GenotypeError naming the file, OSError."""
         try:
-            return cls.from_json(path.read_text("utf-8"))
+            return cls.from_json(path.read_text("utf-8-sig"))  # some editors begin with a mark
         except UnicodeDecodeError as error:
-            raise GenotypeError(f"{path} is no text; give a genotype.json") from error
+            raise GenotypeError(f"{path} is no text (weights?); give a genotype.json") from error
         except GenotypeError as error:
             raise GenotypeError(f"{path}: {error}") from error
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -61,6 +62,10 @@ class Weights:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+            if _is_genotype(path):
+                raise WeightsError(
+                    f"{path} is a genotype, which has no weights; give the weights.pt that finetune makes of it"
+                ) from error
             raise WeightsError(f"{path} is damaged or holds no weights; copy it again or train again") from error
         if not isinstance(content, dict) or content.keys() != _MEMBERS or content["part"] not in get_args(Extent):
             raise WeightsError(f"{path} is no weights file of lgcnet-search; give a weights.pt")
@@ -139,3 +144,10 @@ def _sha256(genotype: str, state: Mapping[str, Any]) -> str:
         digest.update(f"\0{name} {value.dtype} {tuple(value.shape)}\0".encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()
+
+
+def _is_genotype(path: Path) -> bool:
+    with suppress(GenotypeError, OSError):
+        Genotype.load(path)
+        return True
+    return False

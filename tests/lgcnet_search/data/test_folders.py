@@ -10,9 +10,12 @@ from PIL import Image
 
 from lgcnet_search.commands.options import SpaceOptions
 from lgcnet_search.computing.batches import IGNORE
+from lgcnet_search.computing.how import ALONE
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.imagenet import ImageNet
 from lgcnet_search.data.layouts import LAYOUTS
+from lgcnet_search.data.loading import endless, in_order
+from lgcnet_search.data.segmentation import open_rgb
 from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.data.views import CenterCrop, RandomCrop, RandomResizedCrop, Resized
 from lgcnet_search.space.space import Space
@@ -108,6 +111,115 @@ def test_camvid(tmp_path: Path) -> None:
     assert (data[0][1] == IGNORE).all()
     with pytest.raises(DataError, match="testannot"):
         CAMVID.open(tmp_path, "test", Resized((8, 8)))
+
+
+def save(path: Path, picture: Image.Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+def litter(folder: Path, *names: str) -> None:
+    """What systems, archives and notebooks leave beside files."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"\0\5\x16\7")
+
+
+def test_what_systems_leave_beside_pictures_is_passed_over(tmp_path: Path, cityscapes_root: Path) -> None:
+    litter(camvid(tmp_path), "train/._0001TP_000000.png", "train/.DS_Store", "train/Thumbs.db", "train/notes.txt")
+    litter(tmp_path, "train/.ipynb_checkpoints/0001TP_000000-checkpoint.png", "trainannot/._0001TP_000000.png")
+    assert len(CAMVID.open(tmp_path, "train", Resized((8, 8)))) == 4
+    city = cityscapes_root / "leftImg8bit/train"
+    name = "aa_000000_000019_leftImg8bit.png"
+    litter(city, f"aa/._{name}", f".ipynb_checkpoints/{name}", f"__MACOSX/{name}", f"@eaDir/{name}")
+    data = CITYSCAPES.open(cityscapes_root, "train", Resized((8, 8)))
+    assert len([data[index] for index in range(len(data))]) == 6
+
+
+def test_folders_of_checkpoints_are_no_classes(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for name in ("n01", "n02"):
+            save(tmp_path / split / name / "1.JPEG", Image.new("RGB", (50, 40)))
+    litter(tmp_path / "train", ".ipynb_checkpoints/1-checkpoint.JPEG", "checkpoints/last.pt", "n01/._1.JPEG", "log.png")
+    (tmp_path / "train" / "a_link").symlink_to(tmp_path / "train" / "checkpoints")
+    data = ImageNet(tmp_path, "train", CenterCrop((24, 24)))
+    assert (data.classes, len(data)) == (("n01", "n02"), 2)
+    save(tmp_path / "val" / "n00" / "1.JPEG", Image.new("RGB", (50, 40)))
+    for split in ("train", "val"):
+        with pytest.raises(DataError, match=r"have different class folders, .*: n00 is only in one"):
+            ImageNet(tmp_path, split, CenterCrop((24, 24)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_pictures_of_16_bits_are_scaled_by_their_range(tmp_path: Path, mode: str) -> None:
+    values = np.linspace(0, 65535, 4096).reshape(64, 64)
+    picture = Image.fromarray(values.astype(np.uint16 if mode == "I;16" else np.int32))
+    save(tmp_path / "p.tif", picture)
+    pixels = np.asarray(open_rgb(tmp_path / "p.tif"))
+    assert pixels.shape == (64, 64, 3)
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    assert pixels.mean() == pytest.approx(127, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.arange(4096, dtype=np.uint16).reshape(64, 64), "values up to 4095 only.*convert it to 8 bits"),
+        (np.full((8, 8), 0.5, dtype=np.float32), "mode F, whose range is not known"),
+        (np.full((8, 8), 70_000, dtype=np.int32), "mode I, whose range is not known"),
+    ],
+)
+def test_pictures_of_an_unknown_range_are_refused(tmp_path: Path, values: np.ndarray, reason: str) -> None:
+    save(tmp_path / "p.tif", Image.fromarray(values))
+    with pytest.raises(DataError, match=f"p.tif has .*{reason}"):
+        open_rgb(tmp_path / "p.tif")
+
+
+def one_label(root: Path, label: Image.Image) -> torch.Tensor:
+    """The train ids of a CamVid picture of 8×2 with these labels."""
+    save(root / "train" / "a.png", Image.new("RGB", (8, 2)))
+    save(root / "trainannot" / "a.png", label)
+    ids: torch.Tensor = CAMVID.open(root, "train", Resized((2, 8)))[0][1]
+    return ids[0]
+
+
+ROW = [0, 3, 8, 10, 11, 255, 3, 0]
+TRAIN_IDS = [0, 3, 8, 10, IGNORE, IGNORE, 3, 0]
+
+
+def test_both_ids_for_void_are_void(tmp_path: Path) -> None:
+    assert one_label(tmp_path, Image.fromarray(np.array([ROW] * 2, dtype=np.uint8))).tolist() == TRAIN_IDS
+
+
+def test_labels_of_16_bits_are_ids_all_the_same(tmp_path: Path) -> None:
+    assert one_label(tmp_path, Image.fromarray(np.array([ROW] * 2, dtype=np.uint16))).tolist() == TRAIN_IDS
+    with pytest.raises(DataError, match=r"ids up to 24003.*instanceIds"):
+        one_label(tmp_path, Image.fromarray(np.full((2, 8), 24003, dtype=np.uint16)))
+    with pytest.raises(DataError, match="does not know: 31; files with the 12 ids 0–11 are needed"):
+        one_label(tmp_path, Image.new("L", (8, 2), 31))
+
+
+def test_a_palette_of_the_data_sets_colours_says_what_indices_mean(tmp_path: Path) -> None:
+    """Editors sort a palette by use: index 0 is then whatever there is most of."""
+    used = [3, 0, 11, 8]  # road, sky, void, car
+    label = Image.fromarray(np.array([[0, 1, 2, 3, 0, 0, 0, 1]] * 2, dtype=np.uint8))
+    label.putpalette([value for id in used for value in CAMVID.labels.labels[id].color])
+    assert one_label(tmp_path, label).tolist() == [3, 0, IGNORE, 8, 3, 3, 3, 0]
+    label.putpalette([7, 7, 7, 1, 2, 3, 9, 9, 9, 200, 0, 0])  # for looking at
+    assert one_label(tmp_path, label).tolist() == [0, 1, 2, 3, 0, 0, 0, 1]
+
+
+def test_big_and_small_pictures_are_mixed(tmp_path: Path) -> None:
+    for number, size in enumerate([(8, 6), (300, 200), (40, 700)]):
+        save(tmp_path / "train" / f"{number}.png", Image.new("RGB", size))
+        save(tmp_path / "trainannot" / f"{number}.png", Image.new("L", size, 3))
+    folder = DataFolder(tmp_path, CAMVID)
+    batches = endless(folder.crops("train", (32, 64), (64, 128)), 3, seed=0, workers=0)
+    images, labels = next(batches)
+    assert images.shape == (3, 3, 32, 64)
+    assert set(labels.unique().tolist()) <= {3, IGNORE}
+    whole = [label.shape for _, label in in_order(folder.whole("train", (16, 32)), 1, replace(ALONE, workers=0))]
+    assert whole == [(1, 6, 8), (1, 200, 300), (1, 700, 40)]
 
 
 def test_a_search_takes_classes_and_size_of_its_layout(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Batches are the same however many workers and processes read them, and a run continues where it stopped."""
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import TensorDataset
 
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.computing.processes import Processes
+from lgcnet_search.data import loading
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.layouts import LAYOUTS
 from lgcnet_search.data.loading import EndlessBatches, endless, in_order
@@ -58,3 +61,25 @@ def test_a_workers_error_reads_like_ones_own(cityscapes_root: Path) -> None:
     data = LAYOUTS["cityscapes"].open(cityscapes_root, "train", Resized((8, 8)))
     with pytest.raises(DataError, match=r"^label .* is 2×2"):
         next(endless(data, 2, seed=0, workers=1))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "unable to allocate shared memory(shm) for file </torch_8_9>: Resource temporarily unavailable (11)",
+        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out of",
+        "unable to write to file </torch_7_8_9>: No space left on device (28)",
+    ],
+)
+def test_a_small_shared_memory_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    class Loader:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __iter__(self) -> Iterator[object]:
+            raise RuntimeError(f"Caught RuntimeError in DataLoader worker process 0.\n{reason}")
+
+    monkeypatch.setattr(loading, "DataLoader", Loader)
+    with pytest.raises(DataError, match=r"workers: 2 processes read .* --workers 0, .*--shm-size"):
+        next(endless(TensorDataset(torch.zeros(3, 1), torch.zeros(3)), 2, seed=0, workers=2))
+    with pytest.raises(RuntimeError, match="Caught"):
+        next(endless(TensorDataset(torch.zeros(3, 1), torch.zeros(3)), 2, seed=0, workers=0))
