@@ -9,6 +9,7 @@ from rich.console import Console
 
 from latency_tables.client import LutError
 from latency_tables.contract import MissingRows
+from latency_tables.plain_text import plain
 from lgcnet_search import jobs
 from lgcnet_search.commands import (
     ablating,
@@ -18,12 +19,15 @@ from lgcnet_search.commands import (
     genotypes,
     measuring,
     profiling,
+    queue,
     search,
     training,
 )
+from lgcnet_search.commands.following import Interrupted
 from lgcnet_search.errors import Refused
 
 EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
 OPTION_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 """What typer raises for an option that it refuses, whichever version."""
 REFUSALS = (Refused, LutError, MissingRows, jobs.AgentError, OSError)
@@ -48,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     cli.command(name)(command)
+cli.add_typer(queue.cli, name="jobs")
 cli.add_typer(drawing.cli, name="draw")
 
 
@@ -57,14 +62,23 @@ def main() -> None:
         code = cli(standalone_mode=False)
     except OPTION_ERROR as error:
         _refuse(error.format_message())  # type: ignore[attr-defined]
+    except Interrupted as error:
+        _refuse(error, EXIT_INTERRUPTED)
+    except MissingRows as error:
+        _refuse(f"{error} lgcnet-search profile does, with the same --height, --width and --channels")
     except REFUSALS as error:
         _refuse(error)
+    except KeyboardInterrupt:
+        _refuse("stopped", EXIT_INTERRUPTED)
     sys.exit(code or 0)
 
 
-def _refuse(reason: object) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"lgcnet-search: {reason}", markup=False)
-    sys.exit(EXIT_REFUSED)
+def _refuse(reason: object, code: int = EXIT_REFUSED) -> NoReturn:
+    if isinstance(reason, OSError) and reason.filename is not None:
+        missing = isinstance(reason, FileNotFoundError)
+        reason = f"no file {reason.filename}" if missing else f"{reason.filename}: {reason.strerror}"
+    Console(stderr=True, highlight=False, soft_wrap=True).print(plain(f"lgcnet-search: {reason}"), markup=False)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from latency_tables.contract import (
     Job,
     Measurement,
     Observed,
+    Share,
     Size,
 )
 
@@ -53,13 +54,17 @@ class NoiseTask(Contract):
 
 
 class Inspected(Contract):
-    """The first message of every task that inspects or watches; `remarks` are for people who look at the machine."""
+    """The first message of every task that inspects or watches; `remarks` are for people who look at the machine.
+
+    `works`: which modes and precisions can be opened here, None where nobody asked. (The doctor executes each.)
+    """
 
     message: Literal["inspected"] = "inspected"
     torch_device: str
     device: Device
     environment: Environment
     remarks: tuple[str, ...] = ()
+    works: tuple[Capability, ...] | None = None
 
 
 class Checked(Contract):
@@ -131,12 +136,16 @@ class Preparing(Contract):
 
 
 class RoundDone(Contract):
-    """How far the rounds are: rounds so far, how many of them were repeated, and the keys that are still open."""
+    """How far the rounds are: rounds so far, how many of them were repeated, and the keys that are still open.
+
+    `share` of the work is done, with the blocks of open keys.
+    """
 
     message: Literal["round"] = "round"
     number: Count
     repeated: Count
     open: Count
+    share: Share = 0.0
 
 
 class Failed(Contract):

@@ -19,6 +19,7 @@ from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.runner import make_all, trials_of
 from lgcnet_search.ablations.scale import SCALES, Scale
 from lgcnet_search.ablations.tables import markdown, rows_of, write_tables
+from lgcnet_search.commands.access import TokenFile, access_token
 from lgcnet_search.commands.groups import grouped
 from lgcnet_search.commands.options import (
     AblationName,
@@ -63,6 +64,7 @@ class TableOptions:
     precision: PrecisionName = "fp32"
     threads: Threads = None
     token: Token = None
+    token_file: TokenFile = None
 
     def load(self, ablation: Ablation, space: Space) -> LatencyTable:
         """A table that has all rows of all arms. Raises UsageError, LutError, AgentError."""
@@ -79,7 +81,7 @@ class TableOptions:
         if self.server is None:
             raise UsageError("server, table-file: give the URL of a server, or a file with a table")
         with usage():
-            client = LutClient(self.server, self.token)
+            client = LutClient(self.server, access_token(self.token, self.token_file))
         with client:
             if self.table and not self.device:
                 return client.table(self.table)

@@ -7,8 +7,9 @@ import typer
 from latency_tables.calibration import MIN_NETWORKS
 from latency_tables.contract import ErrorCard
 from lgcnet_search import jobs
+from lgcnet_search.commands.following import following_job
 from lgcnet_search.commands.groups import grouped
-from lgcnet_search.commands.options import DeviceOptions, SpaceOptions, following_job, usage
+from lgcnet_search.commands.options import DeviceOptions, SpaceOptions, usage
 
 
 @grouped

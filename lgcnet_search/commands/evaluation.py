@@ -86,8 +86,12 @@ def _at_size(weights: Weights, size: str | None) -> Weights:
 
 
 def show_scores(scores: Scores) -> None:
-    """The per-class table."""
+    """The classes that there are; of the others only the names."""
     table = Table("class", "IoU %", box=None)
     for name, value in scores.iou.items():
-        table.add_row(name, "absent" if value is None else f"{100 * value:.1f}")
+        if value is not None:
+            table.add_row(name, f"{100 * value:.1f}")
+    absent = [name for name, value in scores.iou.items() if value is None]
+    if absent:
+        table.add_row(f"absent: {', '.join(absent)}", "")
     Console(highlight=False).print(table)

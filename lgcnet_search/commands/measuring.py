@@ -7,8 +7,9 @@ import typer
 
 from latency_tables.contract import Effort, NetworkResult
 from lgcnet_search import jobs
+from lgcnet_search.commands.following import following_job
 from lgcnet_search.commands.groups import grouped
-from lgcnet_search.commands.options import DevicesOptions, following_job, usage
+from lgcnet_search.commands.options import DevicesOptions, usage
 from lgcnet_search.space.genotype import Genotype
 
 

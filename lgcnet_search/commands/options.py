@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 import typer
-from pydantic import ValidationError
 
 from latency_tables.client import LutClient
-from latency_tables.contract import Device, Job, LatencyTable, Mode, Precision, Runtime
-from latency_tables.validation import first_error
+from latency_tables.contract import Device, LatencyTable, Mode, Precision, Runtime
 from lgcnet_search import jobs
 from lgcnet_search.ablations.arms import ABLATIONS
 from lgcnet_search.ablations.scale import SCALES
+from lgcnet_search.commands.access import AccessOptions
+from lgcnet_search.commands.access import Server as Server
+from lgcnet_search.commands.access import Token as Token
+from lgcnet_search.commands.usage import UsageError as UsageError
+from lgcnet_search.commands.usage import usage as usage
 from lgcnet_search.computing.how import Amp, Computing
 from lgcnet_search.computing.losses import LOSSES
 from lgcnet_search.computing.processes import Processes, launched
@@ -25,7 +28,6 @@ from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.data.layouts import DEFAULT, LAYOUTS
 from lgcnet_search.data.sources import GENERATED, GENERATED_SIZE, DataFolder, generated_scenes
 from lgcnet_search.data.views import Size
-from lgcnet_search.errors import Refused
 from lgcnet_search.space.space import Space
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ else:
 
     AblationName, LayoutName, LossName, ScaleName = map(_name_of, (ABLATIONS, LAYOUTS, LOSSES, SCALES))
 
-Server = Annotated[str, typer.Option(help="URL of the lookup-table server.", envvar="LUT_SERVER")]
-Token = Annotated[str | None, typer.Option(help="Access token.", envvar="LUT_TOKEN")]
 DeviceName = Annotated[str | None, typer.Option("--device", help="UUID or name; left out: the only one there is.")]
 ModeName = Annotated[Mode, typer.Option("--mode", help="How networks are executed.")]
 PrecisionName = Annotated[Precision, typer.Option("--precision", help="What networks compute in.")]
@@ -54,35 +54,13 @@ GenotypeFile = Annotated[Path, typer.Argument(help="genotype.json of a search.")
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 
 
-class UsageError(Refused):
-    """A value on the command line that cannot be used."""
-
-
-@contextmanager
-def usage(prefix: str = "") -> Iterator[None]:
-    """Turn a refused value into a message about the command line."""
-    try:
-        yield
-    except ValidationError as error:
-        raise UsageError(first_error(error, "options")) from error
-    except ValueError as error:
-        raise UsageError(f"{prefix}{error}") from error
-
-
 @dataclass(frozen=True)
-class ServerOptions:
+class ServerOptions(AccessOptions):
     """The server, and how networks run on a device."""
 
-    server: Server
     mode: ModeName = "pytorch"
     precision: PrecisionName = "fp32"
     threads: Threads = None
-    token: Token = None
-
-    def connected(self) -> LutClient:
-        """A client of the server, to be used as a context."""
-        with usage():
-            return LutClient(self.server, self.token)
 
     def runtime_on(self, client: LutClient, name: str | None) -> tuple[Device, Runtime]:
         """The device of this name, and the runtime on it."""
@@ -247,15 +225,3 @@ def drawn_scenes(images: int, held_out: int = 0, size: Size = GENERATED_SIZE) ->
     """The folder with so many generated street scenes for training, and for evaluation."""
     with progress_bar("drawing street scenes", images + held_out) as show:
         return generated_scenes(images, lambda done, _: show(completed=done), held_out=held_out, size=size)
-
-
-@contextmanager
-def following_job(description: str) -> Iterator[jobs.OnJob]:
-    """A bar of an agent's progress."""
-    with progress_bar(description, None) as show:
-
-        def on_job(job: Job) -> None:
-            note = "waiting for an agent" if job.state == "queued" else ""
-            show(total=job.progress.total, completed=job.progress.done, note=note)
-
-        yield on_job

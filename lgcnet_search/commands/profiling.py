@@ -1,7 +1,6 @@
 """lgcnet-search profile: have agents measure what tables hold, for any number of sizes, modes, precisions, batches."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, cast, get_args
@@ -12,19 +11,18 @@ from latency_tables.client import JobFailed, LutClient
 from latency_tables.contract import Device, Effort, Job, Mode, OperationSpec, Precision, Runtime
 from lgcnet_search import jobs
 from lgcnet_search.ablations.arms import ABLATIONS
+from lgcnet_search.commands.access import AccessOptions
 from lgcnet_search.commands.calibrating import card_line
+from lgcnet_search.commands.following import following, following_job, say
 from lgcnet_search.commands.groups import grouped
 from lgcnet_search.commands.options import (
     AblationName,
-    Server,
     SpaceOptions,
     Threads,
-    Token,
-    following_job,
     size_of,
     usage,
 )
-from lgcnet_search.computing.progress import progress_bar
+from lgcnet_search.known import Known, look_up
 from lgcnet_search.space.space import Space
 
 
@@ -42,10 +40,9 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class SweepOptions:
+class SweepOptions(AccessOptions):
     """What tables are made for: every combination of these."""
 
-    server: Server
     device: Annotated[
         list[str] | None, typer.Option(help="UUID or name; may be repeated; left out: the only one there is.")
     ] = None
@@ -60,7 +57,6 @@ class SweepOptions:
     ] = None
     batch_size: Annotated[list[int] | None, typer.Option(help="Images at once; may be repeated; left out: 1.")] = None
     threads: Threads = None
-    token: Token = None
 
     def spaces(self, options: SpaceOptions) -> list[Space]:
         """One space for each size, in the order given."""
@@ -93,6 +89,9 @@ def profile(
         int, typer.Option(help="Networks to measure end to end, so that the table knows its error; 0: none.", min=0)
     ] = jobs.CALIBRATION_NETWORKS,
     ablation: Annotated[AblationName | None, typer.Option(help="Also what the arms of this one need.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what is known, what is missing, and how long it would take.")
+    ] = False,
 ) -> None:
     """Have agents measure every operation of the space; prints a line for each table, with its id.
 
@@ -105,14 +104,19 @@ def profile(
     operations = [ABLATIONS[ablation].operations(space) if ablation else space.operations for space in spaces]
     with usage():
         effort = Effort(budget_s=budget)
-        client = LutClient(sweep.server, sweep.token)
-    with client:
+    with sweep.connected() as client:
         plans = sweep.plans(client, list(zip(spaces, operations, strict=True)))
+        known = [look_up(client, plan.device, plan.runtime, plan.operations, again=again) for plan in plans]
+        for plan, found in zip(plans, known, strict=True):
+            _show_known(plan, found, calibrate if dry_run else None)
+        if dry_run:
+            return
         queued = [
             (plan, jobs.submit_profile(client, plan.operations, plan.device, plan.runtime, effort, again=again))
             for plan in plans
         ]
-        with _following_all([job for _, job in queued]) as on_job:
+        tables = f"{len(queued)} table{'s' * (len(queued) != 1)}"
+        with following(tables, [job for _, job in queued]) as on_job:
             failures = [failure for plan, job in queued if (failure := _finish(client, plan, job, on_job))]
         for plan in plans if calibrate and not failures else ():
             _calibrate(client, plan, calibrate)
@@ -140,19 +144,16 @@ def _calibrate(client: LutClient, plan: Planned, networks: int) -> None:
     typer.echo(f"{plan}: {card_line(calibration.card)}")
 
 
-@contextmanager
-def _following_all(queued: Sequence[Job]) -> Iterator[jobs.OnJob]:
-    """One bar over all jobs."""
-    latest = {job.id: job for job in queued}
-    with progress_bar(f"{len(queued)} table(s)", None) as show:
-
-        def on_job(job: Job) -> None:
-            latest[job.id] = job
-            waiting = all(other.state == "queued" for other in latest.values() if other.state != "done")
-            show(
-                total=sum(other.progress.total for other in latest.values()),
-                completed=sum(other.progress.done for other in latest.values()),
-                note="waiting for an agent" if waiting and job.state == "queued" else "",
-            )
-
-        yield on_job
+def _show_known(plan: Planned, known: Known, networks: int | None) -> None:
+    """What is known of a table's operations; with `networks` all of it, else only why nothing is used that is near."""
+    if networks is not None:
+        missing = len(plan.operations) - known.usable
+        lines = [f"{plan}: {len(plan.operations)} operations, {known.usable} known, {missing} to measure"]
+        if missing:
+            lines.append(f"  that takes {known.duration(missing)}")
+        if networks:
+            lines.append(f"  then {networks} networks are measured end to end, unless they were before")
+        for line in lines:
+            typer.echo(line)
+    for line in known.not_used:
+        (say if networks is None else typer.echo)(f"  {line}" if networks is not None else f"{plan}: {line}")

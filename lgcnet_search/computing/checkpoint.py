@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,24 @@ class CheckpointError(Refused):
     """A checkpoint that cannot be continued from; the message says why, and the way out."""
 
 
+SHARING = ("processes", "accumulate")
+"""How an update is divided. The images of an update do not depend on it, so a run goes on with another division."""
+
+
 def require_same(path: Path, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises CheckpointError naming what differs between the run that wrote `path` and this one."""
+    """Raises CheckpointError naming what differs between the run that wrote `path` and this one.
+
+    Another division of equal updates is only said: sums round otherwise, and BatchNorm sees parts of another size.
+    """
     differences = [
         f"{name}: {there.get(name, 'absent')} there, {now.get(name, 'absent')} now"
         for name in dict.fromkeys((*there, *now))
         if there.get(name) != now.get(name)
     ]
-    if differences:
+    divided = [difference for difference in differences if difference.startswith(SHARING)]
+    if divided and divided == differences:
+        print(f"{path} goes on with other parts of each update ({'; '.join(divided)})", file=sys.stderr)
+    elif differences:
         raise CheckpointError(
             f"{path} belongs to another run ({'; '.join(differences)}); repeat its options, or take another folder"
         )

@@ -57,7 +57,14 @@ class JobRun:
         """
         total = len(self._lease.job.request.keys)
         before = total - len(self._task.keys)
-        measured = 0
+        measured, share, stage = 0, before / total, "starting"
+
+        def advance(doing: str, part: float) -> None:
+            nonlocal share, stage
+            share, stage = max(share, (before + part * len(self._task.keys)) / total), doing
+            renewal.advance(before + measured, total, share, stage)
+            self._reporter.advance(doing, measured)
+
         process = MeasuringProcess(self._task)
         threading.Thread(target=self._read, args=(process,), name="reader", daemon=True).start()
         try:
@@ -68,14 +75,14 @@ class JobRun:
                     self._outbox.put(event.measurement)
                     self._courier.wake()
                     measured += 1
-                    renewal.advance(before + measured, total)
-                    self._reporter.advance("measuring", measured)
+                    advance(stage, measured / len(self._task.keys))
                 elif isinstance(event, NewStandard):
                     self._keep_standard(event.references)
                 elif isinstance(event, Preparing):
-                    self._reporter.advance(f"building {event.done + 1} of {event.total}", measured)
+                    advance(f"building {event.done + 1} of {event.total}", 0.0)
                 elif isinstance(event, RoundDone):
-                    self._reporter.advance(f"round {event.number} ({event.repeated} repeated)", measured)
+                    repeated = f", {event.repeated} of them repeated" if event.repeated else ""
+                    advance(f"round {event.number}{repeated}, {event.open} keys open", event.share)
         finally:
             process.kill()
             self._reporter.stop()

@@ -29,8 +29,9 @@ class Renewal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._over.set()
 
-    def advance(self, done: int, total: int) -> None:
-        self.progress = Progress(done=done, total=total)
+    def advance(self, done: int, total: int, share: float | None = None, stage: str | None = None) -> None:
+        """What the next renewal tells the server; see Progress."""
+        self.progress = Progress(done=done, total=total, share=share, stage=stage)
 
     def _run(self) -> None:
         while not self._over.wait(self._lease.renew_every_s):

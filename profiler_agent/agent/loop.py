@@ -89,7 +89,10 @@ class Agent:
     def _register(self) -> None:
         device = self._inspected.device
         report = DeviceReport(
-            device=device, environment=self._inspected.environment, agent=f"profiler-agent {version('lgcnet')}"
+            device=device,
+            environment=self._inspected.environment,
+            agent=f"profiler-agent {version('lgcnet')}",
+            works=self._inspected.works,
         )
         self._ask(lambda: self._client.register_device(report))
         self._reporter.say(f"{device.name} ({device.uuid}) is registered at {self._url}")

@@ -7,9 +7,11 @@ job is given back when it ends.
 import os
 import sys
 import threading
-from typing import TextIO
+from typing import TextIO, get_args
 
-from latency_tables.contract import Contract
+import torch
+
+from latency_tables.contract import Capability, Contract, Mode, Precision, Runtime
 from latency_tables.plain_text import plain
 from profiler_agent.errors import AgentMustStop, JobFailed
 from profiler_agent.machine.cores import CORES, keep_to
@@ -17,6 +19,7 @@ from profiler_agent.machine.environment import Machine, inspect
 from profiler_agent.measuring.measure import measure
 from profiler_agent.measuring.noise import watch_references
 from profiler_agent.measuring.pipe import Send, take_stdout
+from profiler_agent.measuring.reasons import MAX_REASON, reason_of
 from profiler_agent.measuring.workload import installed_spaces
 from profiler_agent.messages import (
     TASK,
@@ -29,7 +32,7 @@ from profiler_agent.messages import (
     MustStop,
     Task,
 )
-from profiler_agent.runtimes.mode import capabilities, library_versions
+from profiler_agent.runtimes.mode import MODES, capabilities, library_versions, open_mode
 
 MAX_ERROR = 4000
 
@@ -73,12 +76,32 @@ def _do(task: Task, send: Send) -> None:
             device=machine.device,
             environment=machine.environment,
             remarks=machine.remarks,
+            works=_openable(machine.torch_device) if isinstance(task, InspectTask) else None,
         )
     )
     if not isinstance(task, InspectTask):
         send(watch_references(task, machine))
     elif task.check:
         send(_check(machine))
+
+
+def _openable(device: torch.device) -> tuple[Capability, ...]:
+    """Every mode and precision, and why one cannot be opened; nothing is executed, so this takes no second."""
+    return tuple(
+        Capability(mode=mode, precision=precision, reason=_why_not(mode, precision, device))
+        for mode in MODES
+        for precision in get_args(Precision)
+    )
+
+
+def _why_not(mode: Mode, precision: Precision, device: torch.device) -> str | None:
+    try:
+        open_mode(Runtime(mode=mode, precision=precision, threads=1 if device.type == "cpu" else None), device)
+    except JobFailed as error:
+        return plain(str(error))[:MAX_REASON]
+    except Exception as error:  # of a library that is there and broken
+        return reason_of(error)
+    return None
 
 
 def _check(machine: Machine) -> Checked:

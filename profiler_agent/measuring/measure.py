@@ -75,7 +75,7 @@ def _measure_with(
         if isinstance(news, RoundReport):
             for worker in workers:
                 worker.collect_garbage()
-            send(RoundDone(number=news.number, repeated=news.repeated, open=news.open))
+            send(RoundDone(number=news.number, repeated=news.repeated, open=news.open, share=news.share))
             continue
         trace = rounds.trace()
         if standard is None or set(standard) != set(trace.reference_names):

@@ -153,6 +153,16 @@ class Policy:
             self.open_keys.remove(result.key)
         return results
 
+    def share(self, elapsed_s: float) -> float:
+        """How much of the work is done at least, from 0 to 1: by blocks, or by the budget, which ends it for all."""
+        open_keys = set(self.open_keys)
+        blocks = [
+            1.0 if key not in open_keys else min(1.0, len(state.samples_us) / self._rule.max_blocks)
+            for key, state in self._states.items()
+        ]
+        by_budget = min(1.0, elapsed_s / self._rule.budget_s) if self._rule.budget_s else 0.0
+        return max(sum(blocks) / len(blocks), by_budget if open_keys else 1.0)
+
     def drop(self, key: str) -> None:
         """Close a workload without a result."""
         self.open_keys.remove(key)

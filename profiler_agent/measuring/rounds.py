@@ -16,11 +16,12 @@ Take = Callable[[int], Block]
 
 @dataclass(frozen=True)
 class RoundReport:
-    """How far the rounds are, after each of them."""
+    """How far the rounds are, after each of them; `share` counts the blocks of what is still open too."""
 
     number: int
     repeated: int
     open: int
+    share: float
 
 
 class Rounds:
@@ -76,7 +77,8 @@ class Rounds:
             results = policy.finish()
             if results:
                 yield results
-            yield RoundReport(policy.rounds, policy.repeated, len(policy.open_keys))
+            share = policy.share(self._spent_s + self._clock() - started_s)
+            yield RoundReport(policy.rounds, policy.repeated, len(policy.open_keys), share)
 
     def trace(self) -> Trace:
         """Every block so far, thrown away or kept."""

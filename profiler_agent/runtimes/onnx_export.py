@@ -14,6 +14,9 @@ from profiler_agent.runtimes.subject import Subject
 OPSET = 18
 """The newest opset that ONNX Runtime 1.18 and TensorRT 8.6 both read; the exporter's default since torch 2.6."""
 
+MAX_BYTES = 2**31 - 2**20
+"""A serialized message of protobuf has at most 2 GiB, with the graph."""
+
 
 class Exported(NamedTuple):
     """A serialized ModelProto, with the outputs that PyTorch gives for the inputs, in fp32 on the CPU."""
@@ -37,6 +40,12 @@ def export(
         RuntimeError: PyTorch's exporter cannot.
     """
     module = subject.module.eval()
+    weights_bytes = dtype.itemsize * sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers()))
+    if weights_bytes > MAX_BYTES:
+        raise RuntimeError(
+            f"its weights take {weights_bytes / 2**30:.1f} GiB, an ONNX model in one piece holds 2; mode pytorch has "
+            "no such limit"
+        )
     with torch.inference_mode():
         # On copies: the inputs are shared, and a module may write to its own.
         expected = outputs_of(module(*(tensor.clone() for tensor in inputs)))

@@ -19,8 +19,19 @@ from profiler_agent.timing.cuda import CudaEventClock
 from profiler_agent.timing.host import HostClock
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16}
-ELEMENT_TYPES = {torch.float32: 1, torch.float16: 10}
-"""TensorProto.DataType, which IO binding takes beside NumPy's types."""
+ELEMENT_TYPES = {
+    "tensor(float)": (torch.float32, 1),
+    "tensor(uint8)": (torch.uint8, 2),
+    "tensor(int8)": (torch.int8, 3),
+    "tensor(int16)": (torch.int16, 5),
+    "tensor(int32)": (torch.int32, 6),
+    "tensor(int64)": (torch.int64, 7),
+    "tensor(bool)": (torch.bool, 9),
+    "tensor(float16)": (torch.float16, 10),
+    "tensor(double)": (torch.float64, 11),
+    "tensor(bfloat16)": (torch.bfloat16, 16),
+}
+"""ONNX Runtime's types: PyTorch's, and TensorProto.DataType, which IO binding takes beside NumPy's types."""
 
 
 class OnnxRuntimeMode:
@@ -38,7 +49,7 @@ class OnnxRuntimeMode:
         self._dtype = DTYPES[runtime.precision]
         self._in_blocks = device.type == "cpu" and block_channels() > 1
         self._random = RandomInputs(torch.device("cpu"), torch.float32)
-        self._buffers: dict[tuple[str, int, tuple[int, ...]], torch.Tensor] = {}
+        self._buffers: dict[tuple[str, int, str, tuple[int, ...]], torch.Tensor] = {}
         self._options = quiet_options()
         self._options.inter_op_num_threads = 1
         # Every session has its own threads and all of them are ready at once: they must not spin beside each other.
@@ -109,9 +120,11 @@ class OnnxRuntimeMode:
     def _bind(self, session: ort.InferenceSession, exported: Exported) -> tuple[ort.IOBinding, list[torch.Tensor]]:
         binding = session.io_binding()
         values = self._as_bound(session.get_inputs(), exported.inputs)
-        inputs = [self._buffer("in", number, value).copy_(value) for number, value in enumerate(values)]
+        inputs = self._buffers_of("in", session.get_inputs(), values)
+        for buffer, value in zip(inputs, values, strict=True):
+            buffer.copy_(value)
         expected = self._as_bound(session.get_outputs(), exported.expected)
-        outputs = [self._buffer("out", number, value) for number, value in enumerate(expected)]
+        outputs = self._buffers_of("out", session.get_outputs(), expected)
         for bind, nodes, tensors in (
             (binding.bind_input, session.get_inputs(), inputs),
             (binding.bind_output, session.get_outputs(), outputs),
@@ -121,7 +134,7 @@ class OnnxRuntimeMode:
                     node.name,
                     self._device.type,
                     self._device.index or 0,
-                    ELEMENT_TYPES[self._dtype],
+                    ELEMENT_TYPES[node.type][1],
                     list(tensor.shape),
                     tensor.data_ptr(),
                 )
@@ -132,9 +145,20 @@ class OnnxRuntimeMode:
         pairs = zip(nodes, values, strict=True)
         return [to_blocks(value) if node.name.startswith(BLOCKED) else value for node, value in pairs]
 
-    def _buffer(self, role: str, number: int, like: torch.Tensor) -> torch.Tensor:
-        """Bindings hold addresses only, so the mode owns the buffers; equal role, number and shape share one."""
-        key = (role, number, tuple(like.shape))
-        if key not in self._buffers:
-            self._buffers[key] = torch.empty(like.shape, dtype=self._dtype, device=self._device)
-        return self._buffers[key]
+    def _buffers_of(
+        self, role: str, nodes: Sequence[ort.NodeArg], values: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """Bindings hold addresses only, so the mode owns the buffers; equal role, number, type and shape share one.
+
+        Raises:
+            ValueError: an output is of a type that cannot be bound.
+        """
+        buffers = []
+        for number, (node, value) in enumerate(zip(nodes, values, strict=True)):
+            if node.type not in ELEMENT_TYPES:
+                raise ValueError(f"{role}put {number} ({node.name}) is of type {node.type}, which cannot be bound")
+            key = (role, number, node.type, tuple(value.shape))
+            if key not in self._buffers:
+                self._buffers[key] = torch.empty(value.shape, dtype=ELEMENT_TYPES[node.type][0], device=self._device)
+            buffers.append(self._buffers[key])
+        return buffers

@@ -172,3 +172,30 @@ def test_frozen() -> None:
     device: Device = report().device
     with pytest.raises(ValidationError, match="frozen"):
         device.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "chains",
+        "chains==1.0",
+        "chains[gpu] >=1.0,<2",
+        "ofa @ git+https://github.com/mit-han-lab/once-for-all@v0.1#subdirectory=ofa",
+        "ofa@git+ssh://git@github.com/you/ofa",
+        "ofa @ https://example.org/ofa-1.0-py3-none-any.whl",
+        "ofa @ file:///opt/wheels/ofa-1.0-py3-none-any.whl",
+    ],
+)
+def test_a_requirement_may_be_an_address(requirement: str) -> None:
+    changed = profile(operation()).model_dump() | {"requirement": requirement}
+    assert JobRequest.model_validate(changed).requirement == requirement
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    ["", "chains'; rm -rf /", "ofa @ git+https://you:secret@github.com/ofa", "ofa @ https://x/$(id)", "-r x", "a\nb"],
+)
+def test_what_pip_or_a_shell_would_take_for_more_is_refused_in_words(requirement: str) -> None:
+    changed = profile(operation()).model_dump() | {"requirement": requirement}
+    with pytest.raises(ValidationError, match=r"requirement\n.*give what pip installs"):
+        JobRequest.model_validate(changed)

@@ -145,6 +145,6 @@ def test_a_class_that_is_nowhere_is_absent_and_not_zero(capsys: pytest.CaptureFi
     show_scores(Scores(miou=0.5, pixel_accuracy=0.5, iou={"road": 0.5, "bicycle": None, "train": 0.0}, images=1))
     assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
         ["road", "50.0"],
-        ["bicycle", "absent"],
         ["train", "0.0"],
+        ["absent:", "bicycle"],
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lgcnet_search.computing.checkpoint import Checkpoint, CheckpointError, Checkpoints
+from lgcnet_search.computing.checkpoint import Checkpoint, CheckpointError, Checkpoints, require_same
 from lgcnet_search.search.search import SearchSettings, search
 from lgcnet_search.space.latencies import Latencies
 from tests.support.tiny_search import KEPT, PROXY, TABLE, batches, kept
@@ -84,3 +84,14 @@ def test_a_search_refuses_the_checkpoint_of_another(tmp_path: Path) -> None:
         search(TINY, PROXY, Latencies(make_table(TINY.operations, 1)), batches, settings, checkpoints=at)
     with pytest.raises(CheckpointError, match=r"data:  there, other now"):
         search(TINY, PROXY, Latencies(TABLE), batches, settings, checkpoints=Checkpoints(at.path, 1, "other"))
+
+
+def test_a_run_goes_on_in_other_parts_of_equal_updates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who loses a node does not lose the run; another batch is another run."""
+    there = {"processes": 1, "accumulate": 1, "data": "here, 4 images in an update"}
+    require_same(tmp_path, there, there)
+    assert capsys.readouterr().err == ""
+    require_same(tmp_path, there, {**there, "processes": 2})
+    assert "other parts of each update (processes: 1 there, 2 now)" in capsys.readouterr().err
+    with pytest.raises(CheckpointError, match="8 images"):
+        require_same(tmp_path, there, {**there, "processes": 2, "data": "here, 8 images in an update"})

@@ -186,3 +186,46 @@ def test_an_error_is_relative_to_the_scale_of_the_output() -> None:
 def test_a_cpu_has_fp32_only(precision: str) -> None:
     with pytest.raises(JobFailed, match=precision):
         open_mode(Runtime.model_validate({"mode": "onnxruntime", "precision": precision}), CPU)
+
+
+class Classes(torch.nn.Module):
+    """As deployed segmentation networks end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(16, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.convolution(x).argmax(1), (x > 0).any(1)
+
+
+def test_outputs_are_bound_with_their_own_type() -> None:
+    with torch.inference_mode():
+        mode = open_mode(Runtime(mode="onnxruntime", threads=1), torch.device("cpu"))
+        mode.prepare(Subject(Classes().eval(), ((1, 16, 8, 8),)))()
+
+
+def test_equal_infinities_and_nans_agree() -> None:
+    values = torch.tensor([1.0, math.nan, math.inf, -math.inf])
+    require_agreement([values], [values.clone()], "fp32", "x")
+    require_agreement([torch.full((3,), math.nan)], [torch.full((3,), math.nan)], "fp32", "x")
+    for other in ([1.0, 0.0, math.inf, -math.inf], [1.0, math.nan, -math.inf, -math.inf], [1.1, *values[1:].tolist()]):
+        with pytest.raises(Mismatch):
+            require_agreement([torch.tensor(other)], [values], "fp32", "x")
+
+
+def test_classes_may_differ_where_two_are_nearly_even() -> None:
+    classes = torch.arange(10_000) % 7
+    few, many = classes.clone(), classes.clone()
+    few[:5] += 1
+    many[:50] += 1
+    require_agreement([few], [classes], "fp32", "x")
+    with pytest.raises(Mismatch, match=r"int64.*differs in 0.50% of its elements"):
+        require_agreement([many], [classes], "fp32", "x")
+
+
+def test_weights_that_no_onnx_model_holds_are_refused_at_once() -> None:
+    with torch.device("meta"):
+        module = torch.nn.Linear(24_000, 24_000)
+    with pytest.raises(RuntimeError, match=r"take 2.1 GiB, an ONNX model in one piece holds 2; mode pytorch"):
+        export(Subject(module, ((1, 24_000),)), (), torch.float32)

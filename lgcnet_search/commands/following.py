@@ -1,0 +1,170 @@
+"""What people see while agents measure: a bar that moves, what a job waits for, and how to end it."""
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from types import FrameType
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from latency_tables.contract import Job
+from latency_tables.plain_text import plain
+from lgcnet_search import jobs
+from lgcnet_search.errors import Refused
+
+SILENT_S = 120.0
+"""A device that was not heard of for so long has no agent: agents ask for work every 25 s."""
+
+_ORDINALS = ("next", "second", "third", "fourth", "fifth")
+
+
+class Interrupted(Refused):
+    """The command was stopped while it waited; the message says what goes on without it."""
+
+
+def words(job: Job, now: datetime) -> str:
+    """What a job does, or waits for, in a few words."""
+    if job.state == "leased":
+        return _measuring(job, now)
+    if job.state != "queued":
+        return job.state
+    waiting = job.waiting
+    if waiting is None:
+        return "queued, waiting for an agent"
+    device = waiting.device or "any of several devices"
+    place = _ORDINALS[waiting.position - 1] if waiting.position <= len(_ORDINALS) else f"number {waiting.position}"
+    queue = f"{place} in the queue of {device}"
+    if waiting.seen_at is None:
+        return f"{queue}, from which no agent was ever heard"
+    silent_s = (now - waiting.seen_at).total_seconds()
+    if silent_s > SILENT_S:
+        return f"{queue}, last heard of {age(silent_s)} ago: is its agent running?"
+    if waiting.busy_with is None:
+        return f"{queue}, which is free"
+    since = f" (for {age((now - waiting.busy_since).total_seconds())})" if waiting.busy_since else ""
+    return f"{queue}, which is busy: {waiting.busy_with}{since}"
+
+
+def _measuring(job: Job, now: datetime) -> str:
+    parts = [f"{job.progress.done} of {job.progress.total} measured"]
+    if job.progress.stage:
+        parts.append(job.progress.stage)
+    left_s = remaining_s(job, now)
+    if left_s is not None:
+        parts.append(f"about {age(left_s)} left")
+    return ", ".join(parts)
+
+
+def share(job: Job) -> float:
+    """How much of a job is done, from 0 to 1."""
+    if job.state == "done":
+        return 1.0
+    return max(job.progress.share or 0.0, job.progress.done / max(1, job.progress.total))
+
+
+def remaining_s(job: Job, now: datetime) -> float | None:
+    """Seconds that a running job takes at the pace so far; None at its beginning."""
+    done = share(job)
+    if job.started_at is None or done < 0.05:
+        return None
+    return (now - job.started_at).total_seconds() * (1 - done) / done
+
+
+def age(seconds: float) -> str:
+    """The largest unit that it fills: 40 s, 12 min, 5 h, 3 d."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{max(int(seconds), 0)} s"
+
+
+@contextmanager
+def following_job(description: str) -> Iterator[jobs.OnJob]:
+    """A bar of a job's progress; a line for every change of its state where stderr is no terminal."""
+    with following(description, ()) as on_job:
+        yield on_job
+
+
+@contextmanager
+def following(description: str, queued: Sequence[Job]) -> Iterator[jobs.OnJob]:
+    """One bar over several jobs, those that are `queued` and those that are heard of later.
+
+    At once and whenever it changes, a line says what a job that is not measured waits for. Ctrl-C and SIGTERM end the
+    waiting and name the jobs that stay.
+
+    Raises:
+        Interrupted: by one of them.
+    """
+    latest = {job.id: job for job in queued}
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    said: dict[UUID, str] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task(description, total=1.0, note="")
+
+        def on_job(job: Job) -> None:
+            latest[job.id] = job
+            now = datetime.now(timezone.utc)
+            note = plain(words(job, now))
+            bar.update(task, completed=sum(map(share, latest.values())) / len(latest), note=note)
+            # Ages and progress change all the time: where there is no bar, only what is new is a line.
+            state = f"{job.state} {job.waiting.position if job.waiting else ''}"
+            if said.get(job.id) != state and (not console.is_terminal or job.state == "queued"):
+                console.print(f"job {job.id}: {note}", markup=False)
+            said[job.id] = state
+
+        for job in queued:
+            on_job(job)
+        with _terminated_is_interrupted():
+            try:
+                yield on_job
+            except KeyboardInterrupt as error:
+                raise Interrupted(_what_stays(list(latest.values()))) from error
+
+
+def _what_stays(followed: Sequence[Job]) -> str:
+    open_jobs = [job for job in followed if job.state in ("queued", "leased")]
+    if not open_jobs:
+        return "stopped"
+    ids = " ".join(str(job.id) for job in open_jobs)
+    how = (
+        "stay queued or measured"
+        if len(open_jobs) > 1
+        else "stays queued"
+        if open_jobs[0].state == "queued"
+        else "goes on"
+    )
+    return f"stopped waiting; job {ids} {how}: `lgcnet-search jobs cancel {ids}` ends it"
+
+
+@contextmanager
+def _terminated_is_interrupted() -> Iterator[None]:
+    """SIGTERM as Ctrl-C, in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def say(line: str) -> None:
+    """A line for people, on stderr."""
+    typer.echo(plain(line), err=True)

@@ -1,0 +1,117 @@
+"""What a server knows already of the operations that are to be measured, and why a near table is of no use."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from latency_tables.client import LutClient
+from latency_tables.contract import (
+    Device,
+    Environment,
+    Job,
+    LatencyTable,
+    OperationSpec,
+    Runtime,
+    TableSummary,
+)
+from lgcnet_search.space import SPACE
+from lgcnet_search.space.digest import space_digest
+
+SECONDS = {"cpu": 1.6, "cuda": 0.5}
+"""What measuring an operation takes at most, where no budget is given: the agents' default (measuring/procedure.py)."""
+BUILDING_S = 30.0
+NOT_USED_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Known:
+    """Of the operations, how many are measured under equal conditions; `not_used` says of near tables why not.
+
+    `before` jobs are queued or measured on the device.
+    """
+
+    device: Device
+    usable: int
+    not_used: tuple[str, ...]
+    before: int
+
+    def duration(self, missing: int) -> str:
+        """How long measuring so many operations takes, in words."""
+        seconds = BUILDING_S + missing * SECONDS[self.device.kind]
+        text = f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
+        if not self.before:
+            return text
+        return f"{text}, after {self.before} job{'s' * (self.before != 1)} that {self.device.name} has before it"
+
+
+def look_up(
+    client: LutClient, device: Device, runtime: Runtime, operations: Sequence[OperationSpec], *, again: bool = False
+) -> Known:
+    """Ask the server; nothing is queued. With `again`, doubtful rows count as missing."""
+    environment = client.device(device.uuid).environment.of_mode(runtime.mode)
+    summaries = client.tables(device=device.uuid, space=SPACE)[::-1]
+    fitting = [summary for summary in summaries if _differences(summary, environment, runtime) == []]
+    usable: set[str] = set()
+    if fitting:
+        usable = {
+            row.operation.digest for row in client.table(fitting[0].id).rows if row.quality.sound or not again
+        } & {operation.digest for operation in operations}
+    not_used: tuple[str, ...] = ()
+    if len(usable) < len(operations):
+        near = [summary for summary in summaries if summary not in fitting]
+        not_used = tuple(_why_not(client, near, environment, runtime))
+    return Known(device, len(usable), not_used, len(_before(client, device)))
+
+
+def _differences(summary: TableSummary, environment: Environment, runtime: Runtime) -> list[str]:
+    """In what a table is of other conditions, in words; the environment's own differences take the whole table."""
+    differences = []
+    if summary.space_digest != space_digest():
+        differences.append("another definition of the space's operations")
+    for name in Runtime.model_fields:
+        there, here = getattr(summary.runtime, name), getattr(runtime, name)
+        if there != here:
+            differences.append(f"{name.replace('_', ' ')} {there}, not {here}")
+    if summary.environment != environment.digest:
+        differences.append("environment")
+    return differences
+
+
+def _why_not(
+    client: LutClient, near: Collection[TableSummary], environment: Environment, runtime: Runtime
+) -> Iterator[str]:
+    """A line for the newest table of each kind of difference, nearest first."""
+    kinds: dict[tuple[str, ...], TableSummary] = {}
+    for summary in near:
+        kinds.setdefault(tuple(_differences(summary, environment, runtime)), summary)
+    for differences, summary in sorted(kinds.items(), key=lambda kind: len(kind[0]))[:NOT_USED_SHOWN]:
+        shown = [difference for difference in differences if difference != "environment"]
+        if "environment" in differences:
+            shown += _changed(client.table(summary.id), environment)
+        made = f"{summary.created_at:%Y-%m-%d %H:%M} UTC"
+        yield f"the table of {made} ({summary.rows} rows) is not used: {'; '.join(shown)}"
+
+
+def _changed(table: LatencyTable, environment: Environment) -> list[str]:
+    return [
+        f"{name.replace('_', ' ')} {_shown(getattr(table.environment, name))} → {_shown(getattr(environment, name))}"
+        for name in Environment.model_fields
+        if getattr(table.environment, name) != getattr(environment, name)
+    ]
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _before(client: LutClient, device: Device) -> list[Job]:
+    """The jobs that this device measures, or may take before a new one."""
+    return [job for state in ("leased", "queued") for job in client.jobs(state) if _is_for(job, device)]  # type: ignore[arg-type]
+
+
+def _is_for(job: Job, device: Device) -> bool:
+    selector = job.request.device
+    return (
+        selector.uuid in (None, device.uuid)
+        and selector.kind in (None, device.kind)
+        and (selector.name is None or selector.name.casefold() == device.name.casefold())
+    )
