@@ -8,10 +8,13 @@ LOWEST := .venv-lowest
 # tests/conftest.py, long files first.
 PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test quick lowest lint types imports pytest rehearse bench clean
+.PHONY: help run test quick lowest lint types imports pytest rehearse bench clean
 
 run:  ## the whole loop on this machine
 	$(PYTHON) deploy/quickstart.py $(ARGS)
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
 
 test: lint types imports pytest  ## everything that must hold
 

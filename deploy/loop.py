@@ -29,6 +29,7 @@ from latency_tables.client import LutClient, LutError, ServerUnavailable
 from latency_tables.contract import Device, Effort, Job, LatencyTable, MissingRows, NetworkResult, Runtime
 from latency_tables.plain_text import plain
 from lgcnet_search import jobs
+from lgcnet_search.commands.following import share
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.sources import generated_scenes, search_batches
@@ -215,7 +216,7 @@ class _Target:
 
         def on_job(job: Job) -> None:
             _check(self.services)
-            advance(job.progress.done, job.progress.total)
+            advance(round(100 * share(job)), 100)  # per cent, with the blocks of what is not measured whole
 
         return on_job
 

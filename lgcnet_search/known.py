@@ -20,17 +20,20 @@ SECONDS = {"cpu": 1.6, "cuda": 0.5}
 """What measuring an operation takes at most, where no budget is given: the agents' default (measuring/procedure.py)."""
 BUILDING_S = 30.0
 NOT_USED_SHOWN = 3
+ENVIRONMENT = "environment"
 
 
 @dataclass(frozen=True)
 class Known:
     """Of the operations, how many are measured under equal conditions; `not_used` says of near tables why not.
 
+    `outdated` are those of them that only another environment keeps from being used, which nobody may have meant.
     `before` jobs are queued or measured on the device.
     """
 
     device: Device
     usable: int
+    outdated: tuple[str, ...]
     not_used: tuple[str, ...]
     before: int
 
@@ -46,7 +49,10 @@ class Known:
 def look_up(
     client: LutClient, device: Device, runtime: Runtime, operations: Sequence[OperationSpec], *, again: bool = False
 ) -> Known:
-    """Ask the server; nothing is queued. With `again`, doubtful rows count as missing."""
+    """Ask the server; nothing is queued. With `again`, doubtful rows count as missing.
+
+    Of near tables, those that only another environment keeps from being used come first.
+    """
     environment = client.device(device.uuid).environment.of_mode(runtime.mode)
     summaries = client.tables(device=device.uuid, space=SPACE)[::-1]
     fitting = [summary for summary in summaries if _differences(summary, environment, runtime) == []]
@@ -55,11 +61,17 @@ def look_up(
         usable = {
             row.operation.digest for row in client.table(fitting[0].id).rows if row.quality.sound or not again
         } & {operation.digest for operation in operations}
-    not_used: tuple[str, ...] = ()
+    reasons: list[tuple[bool, str]] = []
     if len(usable) < len(operations):
-        near = [summary for summary in summaries if summary not in fitting]
-        not_used = tuple(_why_not(client, near, environment, runtime))
-    return Known(device, len(usable), not_used, len(_before(client, device)))
+        near = [summary for summary in summaries if _differences(summary, environment, runtime)]
+        reasons = list(_why_not(client, near, environment, runtime))
+    return Known(
+        device,
+        len(usable),
+        outdated=tuple(line for is_outdated, line in reasons if is_outdated),
+        not_used=tuple(line for _, line in reasons),
+        before=len(_before(client, device)),
+    )
 
 
 def _differences(summary: TableSummary, environment: Environment, runtime: Runtime) -> list[str]:
@@ -72,23 +84,24 @@ def _differences(summary: TableSummary, environment: Environment, runtime: Runti
         if there != here:
             differences.append(f"{name.replace('_', ' ')} {there}, not {here}")
     if summary.environment != environment.digest:
-        differences.append("environment")
+        differences.append(ENVIRONMENT)
     return differences
 
 
 def _why_not(
     client: LutClient, near: Collection[TableSummary], environment: Environment, runtime: Runtime
-) -> Iterator[str]:
-    """A line for the newest table of each kind of difference, nearest first."""
+) -> Iterator[tuple[bool, str]]:
+    """A line for the newest table of each kind of difference, nearest first, and whether that is the environment."""
     kinds: dict[tuple[str, ...], TableSummary] = {}
     for summary in near:
         kinds.setdefault(tuple(_differences(summary, environment, runtime)), summary)
-    for differences, summary in sorted(kinds.items(), key=lambda kind: len(kind[0]))[:NOT_USED_SHOWN]:
-        shown = [difference for difference in differences if difference != "environment"]
-        if "environment" in differences:
+    nearest = sorted(kinds.items(), key=lambda kind: (kind[0] != (ENVIRONMENT,), len(kind[0])))
+    for differences, summary in nearest[:NOT_USED_SHOWN]:
+        shown = [difference for difference in differences if difference != ENVIRONMENT]
+        if ENVIRONMENT in differences:
             shown += _changed(client.table(summary.id), environment)
-        made = f"{summary.created_at:%Y-%m-%d %H:%M} UTC"
-        yield f"the table of {made} ({summary.rows} rows) is not used: {'; '.join(shown)}"
+        made = f"{summary.created_at:%Y-%m-%d %H:%M} UTC ({summary.rows} rows)"
+        yield differences == (ENVIRONMENT,), f"the table of {made} is not used: {'; '.join(shown)}"
 
 
 def _changed(table: LatencyTable, environment: Environment) -> list[str]:
@@ -105,7 +118,7 @@ def _shown(value: object) -> str:
 
 def _before(client: LutClient, device: Device) -> list[Job]:
     """The jobs that this device measures, or may take before a new one."""
-    return [job for state in ("leased", "queued") for job in client.jobs(state) if _is_for(job, device)]  # type: ignore[arg-type]
+    return [job for job in (*client.jobs("leased"), *client.jobs("queued")) if _is_for(job, device)]
 
 
 def _is_for(job: Job, device: Device) -> bool:

@@ -108,7 +108,10 @@ def profile(
         plans = sweep.plans(client, list(zip(spaces, operations, strict=True)))
         known = [look_up(client, plan.device, plan.runtime, plan.operations, again=again) for plan in plans]
         for plan, found in zip(plans, known, strict=True):
-            _show_known(plan, found, calibrate if dry_run else None)
+            if dry_run:
+                _show_known(plan, found, calibrate)
+            for line in () if dry_run else found.outdated:
+                say(f"{plan}: {line}")
         if dry_run:
             return
         queued = [
@@ -144,16 +147,13 @@ def _calibrate(client: LutClient, plan: Planned, networks: int) -> None:
     typer.echo(f"{plan}: {card_line(calibration.card)}")
 
 
-def _show_known(plan: Planned, known: Known, networks: int | None) -> None:
-    """What is known of a table's operations; with `networks` all of it, else only why nothing is used that is near."""
-    if networks is not None:
-        missing = len(plan.operations) - known.usable
-        lines = [f"{plan}: {len(plan.operations)} operations, {known.usable} known, {missing} to measure"]
-        if missing:
-            lines.append(f"  that takes {known.duration(missing)}")
-        if networks:
-            lines.append(f"  then {networks} networks are measured end to end, unless they were before")
-        for line in lines:
-            typer.echo(line)
+def _show_known(plan: Planned, known: Known, networks: int) -> None:
+    """What is known of a table's operations, what is missing, and how long that takes."""
+    missing = len(plan.operations) - known.usable
+    typer.echo(f"{plan}: {len(plan.operations)} operations, {known.usable} known, {missing} to measure")
+    if missing:
+        typer.echo(f"  that takes {known.duration(missing)}")
+    if networks:
+        typer.echo(f"  then {networks} networks are measured end to end, unless they were before")
     for line in known.not_used:
-        (say if networks is None else typer.echo)(f"  {line}" if networks is not None else f"{plan}: {line}")
+        typer.echo(f"  {line}")

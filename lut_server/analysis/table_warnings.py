@@ -6,7 +6,7 @@ from latency_tables.contract import NOISY_REL, Environment, Measurement, Observe
 
 
 def warnings_of(environment: Environment, measurements: Sequence[Measurement]) -> tuple[str, ...]:
-    """A sentence for each kind of disturbance, with the way out; unknown values raise no warning."""
+    """A sentence for each kind of disturbance, with the way out; unknown values raise none, but a GPU's if all are."""
     observations = [measurement.observed or Observed() for measurement in measurements]
     total = len(observations)
     warnings = []
@@ -31,4 +31,10 @@ def warnings_of(environment: Environment, measurements: Sequence[Measurement]) -
     shared = sum(bool(observed.foreign_processes) for observed in observations)
     if shared:
         warnings.append(f"Other processes were on the GPU with {shared} of {total} operations.")
+    unseen = sum(observed.sm_mhz is None and observed.temperature_c is None for observed in observations)
+    if environment.cuda is not None and unseen:
+        warnings.append(
+            f"The GPU was not monitored with {unseen} of {total} operations: throttling, clocks and other processes on "
+            "it were not seen. On that machine profiler-agent doctor says why."
+        )
     return tuple(warnings)

@@ -1,6 +1,9 @@
 """Pictures are written, and show what they were given."""
 
+import os
 import re
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -131,3 +134,11 @@ def test_operations_with_like_labels_are_two_cells() -> None:
     operation = next(operation for operation in Space().operations if operation.name == "concat")
     wider = operation.model_copy(update={"input_shapes": (*operation.input_shapes, operation.input_shapes[0])})
     assert len(heatmap_cells(make_table((operation, wider)))) == 2
+
+
+@pytest.mark.parametrize("backend", ["module://no_such_notebook.backend", "nothing"])
+def test_a_notebooks_backend_is_no_matter(backend: str) -> None:
+    program = "import lgcnet_search.plots.charts, os; print(os.environ['MPLBACKEND'])"
+    settings = {**os.environ, "MPLBACKEND": backend}
+    done = subprocess.run([sys.executable, "-c", program], env=settings, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == backend

@@ -26,6 +26,12 @@ PLAIN = Environment(os="Linux", python="3.11")
 FREE = Environment(os="Linux", python="3.11", clock_policy="governor powersave, turbo on")
 
 
+def test_a_gpu_that_nobody_monitored_is_no_quiet_one() -> None:
+    gpu = Environment(os="Linux", python="3.11", cuda="13.0")
+    assert "not monitored with 1 of 2" in warnings_of(gpu, [measured(None), measured(Observed(sm_mhz=1410))])[0]
+    assert warnings_of(PLAIN, [measured(None)]) == ()
+
+
 def measured(observed: Observed | None) -> Measurement:
     return Measurement(
         id=uuid6.uuid7(),
