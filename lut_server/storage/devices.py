@@ -42,6 +42,12 @@ def add_missing(session: Session, report: DeviceReport, first_seen: datetime, he
     return columns
 
 
+def add_environment(session: Session, environment: Environment) -> str:
+    """Store an environment if it is not known yet; its digest."""
+    insert_missing(session, EnvironmentRow, [{"digest": environment.digest, "body": environment.canonical}])
+    return environment.digest
+
+
 def get(session: Session, uuid: str) -> DeviceRecord:
     row = session.get(DeviceRow, uuid)
     if row is None:
@@ -79,12 +85,6 @@ def environment(session: Session, digest: str) -> Environment:
     if row is None:
         raise unknown_environment(digest)
     return Environment.model_validate_json(row.body)
-
-
-def add_environment(session: Session, environment: Environment) -> str:
-    """Store an environment if it is not known yet; its digest."""
-    insert_missing(session, EnvironmentRow, [{"digest": environment.digest, "body": environment.canonical}])
-    return environment.digest
 
 
 def page(session: Session, after: str | None, limit: int) -> Page[DeviceRecord]:
