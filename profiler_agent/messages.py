@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from latency_tables.contract import (
+    Capability,
     Contract,
     Count,
     Device,
@@ -12,9 +13,7 @@ from latency_tables.contract import (
     Environment,
     Job,
     Measurement,
-    Mode,
     Observed,
-    Precision,
     Size,
 )
 
@@ -51,14 +50,6 @@ class NoiseTask(Contract):
     device: str
     threads: Size
     seconds: Annotated[float, Field(gt=0, le=3600)]
-
-
-class Capability(Contract):
-    """Whether a mode can execute a precision here; `reason` says why not."""
-
-    mode: Mode
-    precision: Precision
-    reason: str | None
 
 
 class Inspected(Contract):

@@ -1,9 +1,10 @@
 """LutClient: a method for each resource of the lookup-table server."""
 
-import ssl
+import getpass
+import platform
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -15,6 +16,7 @@ import uuid6
 from pydantic import TypeAdapter, ValidationError
 
 from latency_tables.client.cache import Cache, Entry
+from latency_tables.client.connecting import checked_token, open_client, server_url
 from latency_tables.client.errors import JobFailed, LutError, NotAccurate, NotFound, error_of
 from latency_tables.client.retry import send
 from latency_tables.contract import (
@@ -66,7 +68,7 @@ class LutClient:
     folder, a path for that folder, False for none.
 
     Raises:
-        ValueError: `url` is not an http(s) URL.
+        ValueError: `url` is not an http(s) URL, `token` is no token, or a proxy of the environment cannot be used.
     """
 
     def __init__(
@@ -78,23 +80,11 @@ class LutClient:
         retry_for_s: float = 60,
         cache: bool | Path = True,
     ) -> None:
-        try:
-            parsed = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise ValueError(f"url={url!r}: {error}; give it like http://127.0.0.1:8000") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ValueError(f"url={url!r}: not an http(s) URL; give it like http://127.0.0.1:8000")
+        self._http = open_client(server_url(url), checked_token(token))
+        self._has_answered = False
         self._timeout_s = timeout_s
         self._retry_for_s = retry_for_s
         self._cache = Cache(None if cache is True else cache) if cache else None
-        # A proxy from the environment cannot reach this machine's loopback.
-        trust_env = parsed.host not in ("127.0.0.1", "localhost", "::1")
-        self._http = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            trust_env=trust_env,
-            verify=_tls(trust_env),
-        )
 
     def __enter__(self) -> "LutClient":
         return self
@@ -119,8 +109,9 @@ class LutClient:
         return self._call(TypeAdapter(DeviceRecord), "GET", f"/v1/devices/{quote(uuid, safe='')}")
 
     def submit_job(self, request: JobRequest, id: UUID | None = None) -> Job:
-        """Queue a job; the same `id` with the same request is the same job."""
-        return self._call(TypeAdapter(Job), "PUT", f"/v1/jobs/{id or uuid6.uuid7()}", request)
+        """Queue a job; the same `id` with the same request is the same job. It says who asks: user and machine."""
+        headers = {"Requested-By": _who()}
+        return self._call(TypeAdapter(Job), "PUT", f"/v1/jobs/{id or uuid6.uuid7()}", request, headers=headers)
 
     def job(self, id: UUID) -> Job:
         """One job, and how far it is."""
@@ -330,9 +321,11 @@ class LutClient:
         *,
         query: Query | None = None,
         lease_token: str | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        request = self._request(method, path, query, body, lease_token, timeout_s)
+        headers = {**(headers or {}), **({"Lease-Token": lease_token} if lease_token is not None else {})}
+        request = self._request(method, path, query, body, headers, timeout_s)
         response = self._send(request)
         return _parse(answer, request, response.content, response.status_code)
 
@@ -363,7 +356,7 @@ class LutClient:
         path: str,
         query: Query | None = None,
         body: Contract | bytes | None = None,
-        lease_token: str | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> httpx.Request:
         return self._http.build_request(
@@ -371,25 +364,48 @@ class LutClient:
             path,
             params={name: value for name, value in (query or {}).items() if value is not None},
             content=body.model_dump_json(exclude_none=True).encode() if isinstance(body, Contract) else body,
-            headers={
-                **({"Content-Type": "application/json"} if body is not None else {}),
-                **({"Lease-Token": lease_token} if lease_token is not None else {}),
-            },
+            headers={**({"Content-Type": "application/json"} if body is not None else {}), **(headers or {})},
             timeout=timeout_s or self._timeout_s,
         )
 
     def _send(self, request: httpx.Request, *, not_modified: bool = False) -> httpx.Response:
         """A response of success, or 304 if `not_modified`; any other raises the exception of its status."""
-        response = send(self._http, request, self._retry_for_s)
+        response = send(self._http, request, self._retry_for_s, is_first=not self._has_answered)
+        self._has_answered = True
+        secured = _secured(request, response)
+        if secured is not None:
+            # The server is at https://: this request and all later ones go there.
+            self._http.base_url = self._http.base_url.copy_with(scheme="https", port=secured.port)
+            request.url = secured
+            request.headers["Host"] = secured.netloc.decode()
+            response = send(self._http, request, self._retry_for_s)
         if not response.is_success and not (not_modified and response.status_code == 304):
             raise error_of(response)
         return response
 
 
-@lru_cache
-def _tls(trust_env: bool) -> ssl.SSLContext:
-    """As httpx makes one for each of its clients; it takes milliseconds, and a process may have many clients."""
-    return httpx.create_ssl_context(trust_env=trust_env)
+def _secured(request: httpx.Request, response: httpx.Response) -> httpx.URL | None:
+    """Where a response sends its client, if that is the same address by https:// instead of http://.
+
+    Another host or path is not followed: the token would go to whoever the answer names.
+    """
+    if not response.has_redirect_location or request.url.scheme != "http":
+        return None
+    try:
+        target = request.url.join(response.headers["Location"])
+    except httpx.InvalidURL:
+        return None
+    same = (target.host, target.raw_path) == (request.url.host, request.url.raw_path)
+    return target if same and target.scheme == "https" else None
+
+
+def _who() -> str:
+    """The user and the machine that ask, as far as a header can say it."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user in a container
+        user = "somebody"
+    return re.sub(r"[^A-Za-z0-9_.@-]", "", f"{user}@{platform.node()}")[:100]
 
 
 def _batches(measurements: Iterable[Measurement]) -> Iterator[bytes]:

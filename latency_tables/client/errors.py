@@ -6,19 +6,34 @@ import httpx
 from pydantic import ValidationError
 
 from latency_tables.contract import ErrorCard, Job, Problem
+from latency_tables.plain_text import plain
 
 
 class LutError(Exception):
     """The server did not do what was asked; the message says what to do."""
 
     def __init__(self, message: str, *, status: int | None = None, problem: Problem | None = None) -> None:
-        super().__init__(message)
+        super().__init__(plain(message))
         self.status = status
         self.problem = problem
 
 
 class ServerUnavailable(LutError):
-    """No answer, or only the answer that the server is busy, for as long as the client retries."""
+    """No answer, or only the answer that the server is busy, for as long as the client retries; `reason` in short."""
+
+    def __init__(self, message: str, *, reason: str, status: int | None = None, problem: Problem | None = None) -> None:
+        super().__init__(message, status=status, problem=problem)
+        self.reason = plain(reason)
+
+
+class Misdirected(LutError):
+    """No server was reached and none will be: the address, its scheme or a certificate is wrong. Ask no more.
+
+    `status` is 421, as a server answers that is not the one that was meant (RFC 9110, Misdirected Request).
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=421)
 
 
 class NotFound(LutError):
@@ -73,6 +88,7 @@ class UnreadableTable(LutError):
 
 
 _ERRORS: dict[int, type[LutError]] = {404: NotFound, 409: Conflict, 410: LeaseLost}
+_HINTS = {401: ". Give it in LUT_TOKEN, in a file that LUT_TOKEN_FILE names, or with --token-file"}
 
 
 def problem_of(response: httpx.Response) -> Problem | None:
@@ -88,6 +104,14 @@ def error_of(response: httpx.Response) -> LutError:
     status = response.status_code
     problem = problem_of(response)
     kind = _ERRORS.get(status, Rejected if 400 <= status < 500 else LutError)
+    if problem:
+        return kind(f"{problem.title}: {problem.detail}{_HINTS.get(status, '')}", status=status, problem=problem)
     request = response.request
-    message = f"{problem.title}: {problem.detail}" if problem else f"{request.method} {request.url} answered {status}"
-    return kind(message, status=status, problem=problem)
+    answered = f"{request.method} {request.url} answered {status}, not as a lut-server does"
+    if response.has_redirect_location:
+        return Misdirected(f"{answered}: it points to {response.headers['Location']}; give the URL of the server there")
+    if status in (404, 405):
+        return kind(f"{answered}; is the path before /v1 right?", status=status)
+    if status == 407:
+        return Misdirected(f"{answered}: a proxy asks who you are; name and password stand in HTTP_PROXY")
+    return kind(f"{answered}; is the URL right, http or https too?", status=status)

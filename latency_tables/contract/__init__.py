@@ -28,6 +28,7 @@ from latency_tables.contract.base import (
     StatisticUs,
     Text,
     canonical_json,
+    largest_shape,
     sha256,
 )
 from latency_tables.contract.calibrations import (
@@ -49,8 +50,8 @@ from latency_tables.contract.comparisons import (
     Verdict,
     VerdictCounts,
 )
-from latency_tables.contract.devices import Device, DeviceReport, Environment, Mode, Precision, Runtime
-from latency_tables.contract.health import CardState, DeviceRecord, TableHealth
+from latency_tables.contract.devices import Capability, Device, DeviceReport, Environment, Mode, Precision, Runtime
+from latency_tables.contract.health import CardState, DeviceRecord, DeviceVisibility, TableHealth
 from latency_tables.contract.jobs import (
     Completion,
     DeviceSelector,
@@ -62,6 +63,7 @@ from latency_tables.contract.jobs import (
     LeaseRenewal,
     LeaseRequest,
     Progress,
+    Waiting,
 )
 from latency_tables.contract.measurements import (
     NOISY_REL,
@@ -89,6 +91,7 @@ __all__ = [
     "Calibration",
     "CalibrationFile",
     "CalibrationSummary",
+    "Capability",
     "CardState",
     "Coefficient",
     "ComparedOperation",
@@ -104,6 +107,7 @@ __all__ = [
     "DeviceReport",
     "DeviceSelector",
     "DeviceUuid",
+    "DeviceVisibility",
     "Digest",
     "Effort",
     "Environment",
@@ -166,6 +170,8 @@ __all__ = [
     "TokenRotation",
     "Verdict",
     "VerdictCounts",
+    "Waiting",
     "canonical_json",
+    "largest_shape",
     "sha256",
 ]

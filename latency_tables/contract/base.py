@@ -6,7 +6,8 @@ part of the `Runtime`. A digest is the SHA-256 of the canonical JSON of what it 
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -36,7 +37,8 @@ Item = TypeVar("Item")
 Own = TypeVar("Own", bound="Contract")
 
 # Nothing that ends a string or starts a tag in SQL, HTML or a shell, and no control character.
-_PLAIN = r"^[^\x00-\x1f\x7f<>\"'`;\\]*$"
+# Nor one that only displays obey: C1 controls, line separators, and what turns the direction of writing.
+_PLAIN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069<>\"'`;\\]*$"
 _REQUIREMENT = (
     r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?( ?(==|~=|!=|<=|>=|<|>) ?[0-9][A-Za-z0-9.*+!-]*,?)*$"
 )
@@ -47,6 +49,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_l
 Text = Annotated[str, StringConstraints(pattern=_PLAIN, min_length=1, max_length=300)]
 Remark = Annotated[str, StringConstraints(pattern=_PLAIN, max_length=300)]
 Requirement = Annotated[str, StringConstraints(pattern=_REQUIREMENT, max_length=300)]
+Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", min_length=1, max_length=1000)]
 DeviceUuid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Scalar = (
     StrictBool
@@ -98,6 +101,14 @@ Params = Annotated[
     ),
 ]
 """Named scalars, sorted: a JSON object on the wire, a hashable tuple of pairs in memory."""
+
+
+def largest_shape(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """Of shapes without their batch dimension the one with the most pixels; of equal ones that with the most channels.
+
+    A shape of fewer than three axes has no pixels; it counts by its numbers where no other shape has any.
+    """
+    return max(shapes, key=lambda shape: (math.prod(shape[-2:]) if len(shape) > 2 else 0, math.prod(shape)))
 
 
 def canonical_json(value: Any) -> str:

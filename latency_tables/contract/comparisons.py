@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from latency_tables.contract.base import Contract, Count, Positive
+from latency_tables.contract.base import MAX_WARNINGS, Contract, Count, NonNegative, Positive, Text
 from latency_tables.contract.specs import OperationSpec
 from latency_tables.contract.tables import TableSummary
 
@@ -47,7 +47,9 @@ class ComparedTable(Contract):
     `overall` is the geometric mean of the ratios. `tau` is Kendall's τ-b of its latencies with the reference's,
     `tau_same_input` the same over pairs of operations with equal inputs only: those that a search chooses between.
     Both are None where undefined. `proxy` says in words whether this table would do in place of the reference.
-    `missing`: what another compared table holds and this one does not.
+    `missing`: what another compared table holds and this one does not. `warnings` are those of the table: with any, its
+    machine is in doubt. `noise_rel` is by how much that machine's references scattered, so that it may differ from
+    itself by as much: the intervals of such a table are wider by it.
     """
 
     table: TableSummary
@@ -58,6 +60,8 @@ class ComparedTable(Contract):
     tau_same_input: float | None
     proxy: str
     missing: tuple[OperationSpec, ...]
+    warnings: Annotated[tuple[Text, ...], Field(max_length=MAX_WARNINGS)] = ()
+    noise_rel: NonNegative | None = None
 
 
 class Comparison(Contract):
@@ -66,10 +70,12 @@ class Comparison(Contract):
     A verdict is `same` if the whole interval lies within a factor 1 + `margin_rel` of 1, `slower` or `faster` if
     the whole interval lies beyond it, and `ambiguous` otherwise. `unlike` says in which conditions, other than
     device, mode, precision and date, the tables differ; such a comparison is made only if it was asked for. Precisions
-    are meant to be compared: what does fp16 save?
+    are meant to be compared: what does fp16 save? `left_out`: how many shared operations are not compared, because
+    there are too many; those that are compared were picked evenly, by their digests.
     """
 
     margin_rel: Positive
     unlike: tuple[str, ...]
     tables: Annotated[tuple[ComparedTable, ...], Field(min_length=2)]
     operations: tuple[ComparedOperation, ...]
+    left_out: Count = 0

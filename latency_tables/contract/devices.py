@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from latency_tables.contract.base import Contract, DeviceUuid, Exact, Positive, Remark, Size, Text
+from latency_tables.contract.base import Contract, DeviceUuid, Exact, Positive, Reason, Remark, Size, Text
 
 Mode = Literal["pytorch", "pytorch-graph", "tensorrt", "onnxruntime"]
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
@@ -52,9 +52,24 @@ class Environment(Contract):
     allocator: Remark | None = None
 
 
+class Capability(Contract):
+    """Whether a mode can execute a precision on a device; `reason` says why not, None that it can."""
+
+    mode: Mode
+    precision: Precision
+    reason: Reason | None = None
+
+
+Capabilities = Annotated[tuple[Capability, ...], Field(max_length=100)]
+
+
 class DeviceReport(Contract):
-    """What an agent registers: its device, its environment, and its own version."""
+    """What an agent registers: its device, its environment, its own version, and what works there.
+
+    `works` is what `profiler-agent doctor` shows; None where the agent did not look.
+    """
 
     device: Device
     environment: Environment
     agent: Text
+    works: Capabilities | None = None

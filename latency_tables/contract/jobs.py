@@ -15,8 +15,12 @@ from latency_tables.contract.base import (
     Exact,
     Name,
     Positive,
+    Remark,
     Requirement,
+    Shape,
+    Share,
     Text,
+    largest_shape,
 )
 from latency_tables.contract.devices import Runtime
 from latency_tables.contract.specs import NetworkSpec, OperationSpec
@@ -76,6 +80,12 @@ class JobRequest(Exact):
         return self
 
     @property
+    def largest_input(self) -> tuple[int, ...]:
+        """The input with the most pixels (or numbers, without two last axes) among what is to be measured."""
+        networks = [network.input_shape for network in self.networks]
+        return largest_shape([*networks, *(shape for spec in self.operations for shape in spec.input_shapes)])
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """Digests of everything to measure."""
         return tuple(item.digest for item in (*self.operations, *self.networks))
@@ -85,14 +95,38 @@ JobState = Literal["queued", "leased", "done", "failed", "cancelled"]
 
 
 class Progress(Contract):
-    """Progress of a job: keys measured, and keys in all."""
+    """Progress of a job: keys measured, and keys in all.
+
+    `share` counts unfinished keys too: what part of the work is done. `stage` says in words what goes on.
+    """
 
     done: Count
     total: Count
+    share: Share | None = None
+    stage: Remark | None = None
+
+
+class Waiting(Contract):
+    """What a queued job waits for.
+
+    `position` is 1 for the job that is next, counted among those that one of its devices may take. `device` is the name
+    of the device if only one may take the job, `seen_at` when it, or the last of several, was last heard of.
+    `busy_with` says what it measures now (None: nothing), since `busy_since`.
+    """
+
+    position: Annotated[int, Field(ge=1)]
+    device: Text | None
+    seen_at: AwareDatetime | None
+    busy_with: Remark | None = None
+    busy_since: AwareDatetime | None = None
 
 
 class Job(Contract):
-    """A job as the server sees it. `table_id` is set when a profile job is done."""
+    """A job as the server sees it. `table_id` is set when a profile job is done.
+
+    `largest_input` is the input with the most pixels among what it measures. `requested_by` is who asked for it: what
+    the client said, and the name of the token. `waiting` is set only in the answer that has one queued job.
+    """
 
     id: UUID
     request: JobRequest
@@ -103,6 +137,10 @@ class Job(Contract):
     table_id: UUID | None
     created_at: AwareDatetime
     updated_at: AwareDatetime
+    requested_by: Text | None = None
+    largest_input: Shape | None = None
+    started_at: AwareDatetime | None = None
+    waiting: Waiting | None = None
 
 
 class LeaseRequest(Contract):

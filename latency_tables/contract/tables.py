@@ -14,8 +14,10 @@ from latency_tables.contract.base import (
     Count,
     Digest,
     Name,
+    Shape,
     Text,
     canonical_json,
+    largest_shape,
 )
 from latency_tables.contract.devices import Device, Environment, Runtime
 from latency_tables.contract.measurements import Costs, Figures, Latency, Quality
@@ -57,6 +59,11 @@ class LatencyTable(Contract):
     space_digest: Digest
     rows: Annotated[tuple[TableRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
     warnings: Annotated[tuple[Text, ...], Field(max_length=MAX_WARNINGS)] = ()
+
+    @property
+    def largest_input(self) -> tuple[int, ...]:
+        """The input with the most pixels (or numbers, without two last axes) among its operations."""
+        return largest_shape([shape for row in self.rows for shape in row.operation.input_shapes])
 
     @cached_property
     def _by_digest(self) -> dict[str, TableRow]:
@@ -135,7 +142,11 @@ class MissingRows(LookupError):
 
 
 class TableSummary(Contract):
-    """A table without its rows."""
+    """A table without its rows.
+
+    `largest_input` is the input with the most pixels among its operations. `requested_by` asked for the job that built
+    the table.
+    """
 
     id: UUID
     content_digest: Digest
@@ -148,3 +159,5 @@ class TableSummary(Contract):
     space: Name
     space_digest: Digest
     rows: Count
+    largest_input: Shape | None = None
+    requested_by: Text | None = None

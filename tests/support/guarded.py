@@ -51,10 +51,10 @@ class Guarded:
 
 
 @contextmanager
-def guarded_server(database_url: str, *, open_to_local: bool = False) -> Iterator[Guarded]:
+def guarded_server(database_url: str, *, open_to_local: bool = False, root_path: str = "") -> Iterator[Guarded]:
     database = Database(database_url)
     guarded = Guarded(database, open_to_local=open_to_local)
-    with serving(create_app(database, guarded.clock, access=guarded.access)) as url:
+    with serving(create_app(database, guarded.clock, access=guarded.access, root_path=root_path)) as url:
         guarded.url = url
         yield guarded
     database.close()

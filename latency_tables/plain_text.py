@@ -1,0 +1,42 @@
+"""Text for people: no control character that a terminal or a log would obey, and no secret.
+
+Whatever comes from elsewhere (an exception, an agent, a server, a header) passes here before it is printed, logged or
+shown on a page.
+"""
+
+import re
+
+MASK = "…"
+
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours and cursor movements (ECMA-48, CSI)
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles and links (OSC)
+    r"|\x1b[@-Z\\-_]"
+)
+_NOT_PLAIN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+_TOKENS = re.compile(r"\blut_[0-9A-Za-z]{8,}")
+_PASSWORDS = re.compile(r"(?<=://)[^/?#\s]*@")
+_CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[0-9A-Za-z._~+/-]{8,}=*")
+_PARAMETERS = re.compile(r"(?i)\b(password|passwd|pwd|secret|token)=[^\s&;,'\"]+")
+_SUSPECT = re.compile("[^\n\t -~]|lut_|@|(?i:bearer|basic|passw|pwd|secret|token=)")
+
+
+def plain(text: str, *, lines: bool = False) -> str:
+    """The text without control characters and secrets; line breaks and tabs become spaces unless `lines`.
+
+    Access tokens, credentials of an Authorization header, passwords in URLs and in parameters become "…". A control
+    character becomes "�", an escape sequence of a terminal nothing.
+    """
+    if _SUSPECT.search(text):
+        text = _ESCAPES.sub("", text).replace("\r\n", "\n")
+        text = _NOT_PLAIN.sub("\ufffd", text)
+        text = _TOKENS.sub(f"lut_{MASK}", text)
+        text = _CREDENTIALS.sub(rf"\1 {MASK}", text)
+        text = _PASSWORDS.sub(f"{MASK}@", text)
+        text = _PARAMETERS.sub(rf"\1={MASK}", text)
+    return text if lines or not _BREAKS.search(text) else _BREAKS.sub(" ", text)
+
+
+_BREAKS = re.compile(r"\s*\n\s*|\t")

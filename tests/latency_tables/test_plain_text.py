@@ -1,0 +1,36 @@
+"""What people read has no control character that a terminal obeys, and no secret."""
+
+import pytest
+
+from latency_tables.plain_text import plain
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;a title\x07text", "text"),
+        ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("bell\x07 back\x08space", "bell\ufffd back\ufffdspace"),
+        ("\x9b31m", "\ufffd31m"),
+        ("user\u202egpj.exe", "user\ufffdgpj.exe"),
+        ("one\r\nINFO forged line", "one INFO forged line"),
+        ("over\rwritten", "over\ufffdwritten"),
+        ("a\u2028b", "a\ufffdb"),
+        ("half \ud800", "half \ufffd"),
+        ("Bearer lut_SECRETSECRETSECRET", "Bearer lut_…"),
+        ("token lut_SECRETSECRETSECRET\r", "token lut_…\ufffd"),
+        ("Basic dXNlcjpTRUNSRVQ=", "Basic …"),
+        ("postgresql://lut:SE:CR@ET@host/db?password=SECRET&x=1", "postgresql://…@host/db?password=…&x=1"),
+        ("http://me:SECRET@proxy:3128", "http://…@proxy:3128"),
+        ("Überlänge 東京 наука ✓ 3×3", "Überlänge 東京 наука ✓ 3×3"),
+        ("mail anna@example.org", "mail anna@example.org"),
+    ],
+)
+def test_control_characters_and_secrets(hostile: str, shown: str) -> None:
+    assert plain(hostile) == shown
+
+
+def test_lines_stay_where_they_are_asked_for() -> None:
+    assert plain("a\n  b\tc", lines=True) == "a\n  b\tc"
+    assert plain("a\n  b\tc") == "a b c"
