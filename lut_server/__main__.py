@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 import uvicorn
 
+from latency_tables.plain_text import plain
 from latency_tables.whole_files import write_whole
 from lut_server import logs
 from lut_server.access.auth import Access
@@ -61,7 +62,7 @@ def serve(
     database = migrated(settings)
     _require_tokens(settings, database)
     access = Access(database, settings.key.load, utc_now, open_to_local=settings.is_local)
-    app = create_app(database, stopping=lambda: server.should_exit, access=access)
+    app = create_app(database, stopping=lambda: server.should_exit, access=access, root_path=settings.root_path)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -90,7 +91,7 @@ def migrate(
         return
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     migrated(settings).close()
-    print(f"up to date: {settings.database_url.render_as_string(hide_password=True)}")
+    print(f"up to date: {plain(settings.database_url.render_as_string(hide_password=True))}")
 
 
 def _calm_python() -> None:

@@ -2,10 +2,11 @@
 
 import errno
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, SQLAlchemyError
@@ -15,12 +16,17 @@ from starlette.routing import compile_path
 from latency_tables.contract import MissingRows
 from lut_server.errors import ServiceError
 from lut_server.logs import request_id
+from lut_server.pages.templating import page, root_of
 from lut_server.storage.database import unavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 ERRORS_SHOWN = 20
 VALUE_LENGTH = 200
+
+_ASK_THE_API = re.compile(
+    r"[;.,]? (?:GET|PUT) /v1/\S+ (?:lists those there are|lists the existing tables)|\. /docs lists all requests"
+)
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +71,37 @@ def _problem(
     return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def refusal(error: ServiceError) -> JSONResponse:
+def refusal(error: ServiceError, request: Request) -> Response:
     headers = error.headers or ({"Retry-After": str(RETRY_AFTER_S)} if error.status == 503 else None)
+    if is_for_a_page(request):
+        return problem_page(request, error.status, error.title, str(error), headers=headers)
     return _problem(error.status, error.title, str(error), headers, **error.extra)
 
 
-def _service_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+def is_for_a_page(request: Request) -> bool:
+    """Whether somebody reads the answer in a browser."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
+
+
+def problem_page(
+    request: Request,
+    status: int,
+    title: str,
+    detail: str,
+    anyway: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A refusal as a page with links; whoever reads it asks no API."""
+    detail = _ASK_THE_API.sub("", detail)
+    path = request.scope["path"]
+    answer = page("problem.html", root_of(path), status, here="", title=title, detail=detail, anyway=anyway)
+    answer.headers.update(headers or {})
+    return answer
+
+
+def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return refusal(error)
+    return refusal(error, request)
 
 
 def _missing_rows(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
@@ -96,8 +125,10 @@ def _not_unicode(request: Request, error: Exception) -> JSONResponse:  # noqa: A
     return _problem(422, "Not valid", f"{_shown(error.object)}: a text with half a surrogate pair is not Unicode")
 
 
-def _http_exception(request: Request, error: Exception) -> JSONResponse:
+def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if is_for_a_page(request):
+        return problem_page(request, error.status_code, str(error.detail), f"{request.url.path}: no such page")
     headers = error.headers
     allowed = _allowed(request) if error.status_code == 405 else []
     if allowed:  # the router names the methods of one route; a path may have several routes

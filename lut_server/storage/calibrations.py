@@ -78,18 +78,22 @@ def add(session: Session, calibration: Calibration, evidence: str) -> bool:
         return False
     newest = _newest(session, row.id)
     if newest is None or newest.evidence != evidence:
-        session.add(new_row(calibration, evidence))
+        # Never before the one that it follows: the clock may have been put back since.
+        rank = max(tables.microseconds(calibration.created_at), newest.rank + 1 if newest else 0)
+        session.add(new_row(calibration, evidence, rank))
         session.flush()
     return True
 
 
-def new_row(calibration: Calibration, evidence: str) -> CalibrationRow:
+def new_row(calibration: Calibration, evidence: str, rank: int | None = None) -> CalibrationRow:
+    """A row to store; without a rank its date decides which calibration of its table is the newest."""
     return CalibrationRow(
         id=calibration.id,
         table_id=calibration.table_id,
         content_digest=calibration.digest,
         evidence=evidence,
         created_at=calibration.created_at,
+        rank=tables.microseconds(calibration.created_at) if rank is None else rank,
         version=calibration.version,
         card=calibration.card.model_dump_json(),
         content=calibration.model_dump_json().encode(),
@@ -115,7 +119,7 @@ def newest(session: Session, table_id: UUID) -> UUID | None:
 
 def newest_cards(session: Session, table_ids: Sequence[UUID]) -> dict[UUID, ErrorCard]:
     """The error cards of those tables that have one."""
-    order = (CalibrationRow.created_at.desc(), CalibrationRow.sequence.desc())
+    order = (CalibrationRow.rank.desc(), CalibrationRow.sequence.desc())
     rank = func.row_number().over(partition_by=CalibrationRow.table_id, order_by=order).label("rank")
     ranked = select(CalibrationRow.table_id, CalibrationRow.card, rank).subquery()
     query = select(ranked.c.table_id, ranked.c.card).where(ranked.c.rank == 1)
@@ -215,7 +219,7 @@ def _newest(session: Session, table_id: UUID) -> CalibrationRow | None:
 def _newest_first(table_id: UUID) -> Select[CalibrationRow]:
     # One that was imported later may be older.
     query = select(CalibrationRow).where(CalibrationRow.table_id == table_id)
-    return query.order_by(CalibrationRow.created_at.desc(), CalibrationRow.sequence.desc())
+    return query.order_by(CalibrationRow.rank.desc(), CalibrationRow.sequence.desc())
 
 
 def _load_row(session: Session, id: UUID) -> CalibrationRow:

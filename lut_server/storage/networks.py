@@ -52,15 +52,18 @@ def get(session: Session, digest: str) -> NetworkRecord:
             field="digest",
             value=digest,
         )
-    return _record(session, row)
+    return read(session, row)
 
 
 def page(session: Session, after: str | None, limit: int) -> Page[NetworkRecord]:
     query = select(NetworkRow)
-    return paging.page(session, query, NetworkRow.sequence, after, limit, lambda row: _record(session, row))
+    return paging.page(
+        session, query, NetworkRow.sequence, after, limit, lambda row: read(session, row), lambda row: len(row.body)
+    )
 
 
-def _record(session: Session, row: NetworkRow) -> NetworkRecord:
+def read(session: Session, row: NetworkRow) -> NetworkRecord:
+    """A row as a network, with its results."""
     network = NetworkSpec.model_validate_json(row.body)
     query = select(MeasurementRow).where(MeasurementRow.key == row.digest).order_by(*measurements.LAST_COUNTS)
     last = {(row.device, row.environment, row.runtime): row for row in session.scalars(query)}
