@@ -41,7 +41,7 @@ from lut_server.storage.models import (
 )
 
 RUNTIMES = tuple(
-    Runtime(mode=mode, precision=precision)  # type: ignore[arg-type]
+    Runtime(mode=mode, precision=precision)
     for mode, precision in (
         *(("pytorch", precision) for precision in ("fp32", "tf32", "fp16", "bf16")),
         *(("pytorch-graph", precision) for precision in ("fp32", "fp16")),

@@ -163,18 +163,19 @@ def _ask(http: httpx.Client, route: Route) -> float:
 def _routes(
     session: Session, draw: random.Random, devices: int, large: tuple[str, str], examples: Examples
 ) -> list[Route]:
-    some = session.execute(
-        select(LatencyTableRow.id, LatencyTableRow.device).where(LatencyTableRow.rows < LARGE).limit(20_000)
-    ).all()
+    crowd = LatencyTableRow.device.like("GPU-crowd-0%")
+    some = session.scalars(select(LatencyTableRow.id).where(crowd).limit(20_000)).all()
     by_runtime = [
-        session.scalars(select(LatencyTableRow.id).where(LatencyTableRow.runtime == runtime.digest).limit(2000)).all()
+        session.scalars(
+            select(LatencyTableRow.id).where(crowd, LatencyTableRow.runtime == runtime.digest).limit(2000)
+        ).all()
         for runtime in RUNTIMES
     ]
     job_ids = session.scalars(text("SELECT id FROM jobs WHERE state = 'done' ORDER BY sequence DESC LIMIT 500")).all()
     network_of = examples.networks
 
     def table() -> str:
-        return str(draw.choice(some)[0])
+        return str(draw.choice(some))
 
     def device() -> str:
         return f"GPU-crowd-{draw.randrange(devices):04}"

@@ -16,7 +16,7 @@ from latency_tables.whole_files import write_whole
 from lut_server import logs
 from lut_server.access.auth import Access
 from lut_server.app import create_app, utc_now
-from lut_server.commands import data, token
+from lut_server.commands import data, device, token
 from lut_server.commands.common import DatabaseUrl, DataDir, migrated, settings_from, stop
 from lut_server.credentials import KeyUnusable
 from lut_server.migrations import write_new
@@ -33,6 +33,7 @@ cli = typer.Typer(
     help="The lookup-table server: latencies of operations on devices.", no_args_is_help=True, add_completion=False
 )
 cli.add_typer(token.cli, name="token")
+cli.add_typer(device.cli, name="device")
 for command in (data.backup, data.restore, data.export):
     cli.command()(command)
 cli.command(name="import")(data.import_)

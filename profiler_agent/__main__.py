@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from latency_tables.client import LutError
+from latency_tables.contract import Capability
 from profiler_agent.agent.loop import Agent
 from profiler_agent.agent.noise_report import show_noise
 from profiler_agent.agent.process import inspect_device, messages_of
@@ -19,7 +20,7 @@ from profiler_agent.agent.reporter import Reporter
 from profiler_agent.agent.signals import StopSignal
 from profiler_agent.agent.state import DeviceInUse, DeviceState, lock_device
 from profiler_agent.errors import NotMeasured
-from profiler_agent.messages import Capability, Checked, Inspected, InspectTask, Noise, NoiseTask
+from profiler_agent.messages import Checked, Inspected, InspectTask, Noise, NoiseTask
 
 EXIT_FAILED = 1
 EXIT_IN_USE = 2

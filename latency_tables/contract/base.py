@@ -39,8 +39,12 @@ Own = TypeVar("Own", bound="Contract")
 # Nothing that ends a string or starts a tag in SQL, HTML or a shell, and no control character.
 # Nor one that only displays obey: C1 controls, line separators, and what turns the direction of writing.
 _PLAIN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069<>\"'`;\\]*$"
+# As pip takes it: a name with versions, or a direct reference (PEP 508) without user, password or what a shell reads.
 _REQUIREMENT = (
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?( ?(==|~=|!=|<=|>=|<|>) ?[0-9][A-Za-z0-9.*+!-]*,?)*$"
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?"
+    r"(( ?(==|~=|!=|<=|>=|<|>) ?[0-9][A-Za-z0-9.*+!-]*,?)*"
+    r"| @ (git\+)?(https|ssh|file)://(git@)?[A-Za-z0-9._-]*(:[0-9]+)?/[A-Za-z0-9._/~+-]*(@[A-Za-z0-9._/+-]+)?"
+    r"(#[A-Za-z0-9._/=+-]+)?)$"
 )
 _MAX_INTEGER = 2**53  # JSON readers that know only doubles keep it exactly
 _MAX_NUMBER = 1e300
@@ -48,7 +52,11 @@ _MAX_NUMBER = 1e300
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
 Text = Annotated[str, StringConstraints(pattern=_PLAIN, min_length=1, max_length=300)]
 Remark = Annotated[str, StringConstraints(pattern=_PLAIN, max_length=300)]
-Requirement = Annotated[str, StringConstraints(pattern=_REQUIREMENT, max_length=300)]
+Requirement = Annotated[
+    str,
+    StringConstraints(pattern=_REQUIREMENT, max_length=300),
+    Field(description="As pip takes it: name>=1.0, or name @ git+https://host/repository@tag."),
+]
 Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", min_length=1, max_length=1000)]
 DeviceUuid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Scalar = (

@@ -62,10 +62,10 @@ class Principal:
         if writes and self.device is not None and needed != "read" and not noun.of_device:
             raise Forbidden(f"this token is for device {self.device} only; it may not write {noun.name}")
 
-    def require_admin(self, what: str) -> None:
+    def require_admin(self) -> None:
         """Raise Forbidden unless this is an administrator, for what only those may do of a noun that others write."""
         if self.role != "admin":
-            raise Forbidden(f"a token of role {self.role} may not {what}; it takes admin", needed="admin")
+            raise Forbidden(f"a token of role {self.role} may not do this; it takes admin", needed="admin")
 
     def require_device(self, uuid: str) -> None:
         """Raise Forbidden if this token is for another device."""

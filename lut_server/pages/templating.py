@@ -54,7 +54,7 @@ def render(template: str, **context: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _style() -> str:
-    return files("lut_server.pages").joinpath("static", "style.css").read_text()
+    return files("lut_server.pages").joinpath("static").joinpath("style.css").read_text()
 
 
 def _finalize(value: Any) -> Any:

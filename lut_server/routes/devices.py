@@ -8,7 +8,7 @@ from latency_tables.contract import DeviceRecord, DeviceReport, DeviceUuid, Devi
 from lut_server.errors import Unprocessable
 from lut_server.nouns import Noun
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, Caller, Limit, Parts
+from lut_server.routes.state import ADMIN, DEFAULT_LIMIT, Caller, Limit, Parts
 from lut_server.storage import devices, health
 
 NOUN = Noun(
@@ -59,10 +59,10 @@ def register_device(parts: Parts, caller: Caller, uuid: str, report: DeviceRepor
     operation_id="set_device_visibility",
     summary="Hide a device, or show it again (administrators)",
     responses=documented(404),
+    dependencies=[ADMIN],
 )
-def set_device_visibility(parts: Parts, caller: Caller, uuid: str, visibility: DeviceVisibility) -> DeviceRecord:
+def set_device_visibility(parts: Parts, uuid: str, visibility: DeviceVisibility) -> DeviceRecord:
     """A hidden device is in no list, does not make its name ambiguous and takes no jobs; its tables stay readable."""
-    caller.require_admin("hide or show devices")
     with parts.database.write() as session:
         return devices.set_visibility(session, uuid, visibility)
 
@@ -73,9 +73,9 @@ def set_device_visibility(parts: Parts, caller: Caller, uuid: str, visibility: D
     summary="Forget a device that measured nothing (administrators)",
     status_code=204,
     responses=documented(404, 409),
+    dependencies=[ADMIN],
 )
-def remove_device(parts: Parts, caller: Caller, uuid: str) -> None:
+def remove_device(parts: Parts, uuid: str) -> None:
     """A device with tables or measurements is refused: hide it."""
-    caller.require_admin("remove devices")
     with parts.database.write() as session:
         devices.remove(session, uuid)

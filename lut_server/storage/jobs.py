@@ -200,16 +200,14 @@ def _require_device(session: Session, request: JobRequest) -> None:
         raise devices.unknown(session, "device.name", name)
     able = session.scalars(_able(request.device).order_by(DeviceRow.uuid)).all()
     visible = [device for device in able if not device.hidden]
-    if not visible:
-        if uuid is None and name is None:
-            return  # any device, or any of a kind: one may come
+    if able and not visible:
         raise Unprocessable(
-            f"device: {devices.in_words(able) or 'no device fits'}: hidden by an administrator, so it takes no jobs, "
-            "or of another kind. PUT /v1/devices/{uuid}/visibility shows it again",
+            f"device: {devices.in_words(able)}: hidden by an administrator, so no job comes to it. "
+            "`lut-server device show UUID` shows it again",
             field="device",
         )
     reasons = [devices.why_not(device, request.runtime) for device in visible]
-    if all(reasons):
+    if reasons and all(reasons):
         asked = f"{request.runtime.mode} {request.runtime.precision}"
         raise Unprocessable(f"runtime={asked}: {'; '.join(map(str, reasons[:3]))}", field="runtime", value=asked)
 

@@ -86,8 +86,8 @@ def _rank(session: Session, table: LatencyTable, lease: LeaseRow, request: JobRe
         )
     )
     followed = newest_under(session, **conditions_of(lease, request))
-    earlier = [rank for rank in (last, followed and followed.rank) if rank is not None]
-    return max([microseconds(table.created_at), *(rank + 1 for rank in earlier)])
+    earlier = [-1 if last is None else last, -1 if followed is None else followed.rank]
+    return max(microseconds(table.created_at), 1 + max(earlier))
 
 
 def draft(session: Session, request: JobRequest, lease: LeaseRow, now: datetime) -> LatencyTable:

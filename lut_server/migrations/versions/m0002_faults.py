@@ -97,11 +97,11 @@ def _fill() -> None:
         f"UPDATE jobs SET ran_on = (SELECT device {last}), started_at = (SELECT created_at {last})"
     )
     for sequence in connection.scalars(sa.select(_TABLES.c.sequence)).all():
-        content = connection.scalar(sa.select(_TABLES.c.content).where(_TABLES.c.sequence == sequence))
+        content: Any = connection.scalar(sa.select(_TABLES.c.content).where(_TABLES.c.sequence == sequence))
         connection.execute(sa.update(_TABLES).where(_TABLES.c.sequence == sequence).values(_of_table(content)))
     for sequence in connection.scalars(sa.select(_JOBS.c.sequence)).all():
-        body = json.loads(connection.scalar(sa.select(_JOBS.c.body).where(_JOBS.c.sequence == sequence)))
-        brief = json.dumps(_of_job(body))
+        body: Any = connection.scalar(sa.select(_JOBS.c.body).where(_JOBS.c.sequence == sequence))
+        brief = json.dumps(_of_job(json.loads(body)))
         connection.execute(sa.update(_JOBS).where(_JOBS.c.sequence == sequence).values(brief=brief))
     instant = sa.DateTime(timezone=True)
     calibrations = sa.table("calibrations", sa.column("sequence"), sa.column("created_at", instant), sa.column("rank"))
