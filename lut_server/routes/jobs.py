@@ -27,16 +27,19 @@ RequestedBy = Annotated[
 ]
 
 
-@router.get("", operation_id="list_jobs", summary="All jobs, or those in one state, oldest first")
+@router.get(
+    "", operation_id="list_jobs", summary="All jobs, or those in one state, oldest first", response_model=Page[Job]
+)
 def list_jobs(
     parts: Parts,
     state: Annotated[JobState | Literal["running"] | None, Query(description="`running` is `leased`.")] = None,
     after: After = None,
     limit: Limit = DEFAULT_LIMIT,
-) -> Page[Job]:
+) -> Response:
     """Where requests are large a page has fewer than `limit` jobs; `next` goes on."""
     with parts.database.read() as session:
-        return jobs.page(session, "leased" if state == "running" else state, after, limit)
+        page = jobs.page(session, "leased" if state == "running" else state, after, limit)
+    return Response(page, media_type="application/json")
 
 
 @router.get(
@@ -49,7 +52,7 @@ def list_jobs(
 def get_job(parts: Parts, id: UUID) -> Response:
     with parts.database.read() as session:
         job = jobs.get(session, id)
-    return answer(job)
+    return Response(job, media_type="application/json")
 
 
 @router.put(

@@ -1,5 +1,6 @@
 """Calibrations of tables, and the measurements that they are made from. Immutable; the newest of a table counts."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +12,11 @@ from sqlalchemy.orm import Session
 from latency_tables.calibration import MIN_NETWORKS, VERSION
 from latency_tables.contract import (
     MAX_NETWORKS,
+    Basis,
     Calibration,
     CalibrationSummary,
     ErrorCard,
+    Evidence,
     JobRequest,
     LatencyTable,
     Measurement,
@@ -151,6 +154,13 @@ def require_newest(session: Session, table_id: UUID) -> UUID:
 
 def get(session: Session, id: UUID) -> Calibration:
     return Calibration.model_validate_json(content(session, id))
+
+
+def evidence(session: Session, id: UUID) -> tuple[Basis, dict[str, Evidence]]:
+    """Of a calibration the latencies that it compared, and its evidence by network; its rows are not looked at."""
+    stored = json.loads(content(session, id))
+    made = [Evidence.model_validate(item) for item in stored["evidence"]]
+    return stored["basis"], {item.network: item for item in made}
 
 
 def content(session: Session, id: UUID) -> bytes:

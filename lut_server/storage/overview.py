@@ -20,9 +20,9 @@ Item = TypeVar("Item")
 
 ACTIVE_JOBS = 50
 ENDED_JOBS = 20
-DEVICES = 25
+DEVICES = 15
 TABLES = 50
-NETWORKS = 20
+NETWORKS = 10
 
 
 class Queue(NamedTuple):
@@ -98,7 +98,7 @@ def newest_tables(session: Session, part: int = 0, like: Sequence[TableSummary] 
 
 def newest_networks(session: Session, part: int = 0) -> Part[NetworkRecord]:
     rows, has_more = _part(session, select(NetworkRow).order_by(NetworkRow.sequence.desc()), part, NETWORKS)
-    return Part([networks.read(session, row) for row in rows], has_more)
+    return Part(networks.read_all(session, rows), has_more)
 
 
 def _part(session: Session, query: Select[Row], part: int, size: int) -> tuple[Sequence[Row], bool]:

@@ -28,6 +28,19 @@ def page(
 
     With `weigh` (the bytes of a row) the page ends early once it has MAX_PAGE_BYTES, but has one row at least.
     """
+    rows, next = take(session, query, key, after, limit, weigh)
+    return Page(items=tuple(map(read, rows)), next=next)
+
+
+def take(
+    session: Session,
+    query: Select[Row],
+    key: InstrumentedAttribute[Any],
+    after: str | None,
+    limit: int,
+    weigh: Callable[[Row], int] | None = None,
+) -> tuple[Sequence[Row], str | None]:
+    """The rows of a page, and the cursor of the next one: None on the last page."""
     if after is not None:
         query = query.where(key > key.type.python_type(after))
     ordered = query.order_by(key).limit(limit + 1)
@@ -36,8 +49,7 @@ def page(
         taken, has_more = rows[:limit], len(rows) > limit
     else:
         taken, has_more = _take(session, ordered, limit, weigh)
-    next = str(getattr(taken[-1], key.key)) if has_more else None
-    return Page(items=tuple(map(read, taken)), next=next)
+    return taken, str(getattr(taken[-1], key.key)) if has_more else None
 
 
 def _take(session: Session, query: Select[Row], limit: int, weigh: Callable[[Row], int]) -> tuple[list[Row], bool]:
