@@ -77,6 +77,7 @@ def create_app(
         openapi_tags=[{"name": noun.name, "description": noun.tag} for noun in routers if noun.tag],
         lifespan=lifespan,
         docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,  # a redirect would name scheme, host and path as seen behind the proxy
     )
     access = access or Access(database, ServerKey.random, clock, open_to_local=True)

@@ -117,7 +117,7 @@ def _key(environment: Mapping[str, str], database_url: URL, data_dir: str | None
         folder = Path(database_url.database or "").parent
     else:
         folder = Path(data_dir) if data_dir else user_data_path("lut-server", appauthor=False)
-    return KeySource(folder / KEY_FILE, text=environment.get("LUT_SECRET_KEY") or None)
+    return KeySource(folder / KEY_FILE, text=_clean("LUT_SECRET_KEY", environment.get("LUT_SECRET_KEY", "")) or None)
 
 
 def _database_url(value: str) -> URL:

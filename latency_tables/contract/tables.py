@@ -137,8 +137,8 @@ class MissingRows(LookupError):
             hint = " (the table belongs to another definition of the space)"
         super().__init__(
             f"table {table.id} of {table.device.name} has no row for {len(missing)} operation(s){hint}: {shown}. "
-            "Profile them first, at the input size of the network: lgcnet-search profile --size HEIGHTxWIDTH, or a job "
-            "with these operations"
+            "Profile them first, at the input size of the network: lgcnet-search profile --size HEIGHTxWIDTH, or post "
+            "a job with these operations."
         )
 
 

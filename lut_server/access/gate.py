@@ -18,9 +18,7 @@ from lut_server.nouns import Noun
 PRINCIPAL = "lut.principal"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # First parts of paths that need no token: they show nothing of the database.
-PUBLIC = frozenset(
-    {"healthz", "readyz", "docs", "redoc", "openapi.json", "static", "static-offline-docs", "favicon.ico"}
-)
+PUBLIC = frozenset({"healthz", "readyz", "docs", "openapi.json", "static", "static-offline-docs", "favicon.ico"})
 # Open to all; with a token that may read, the answer also has examples from the database.
 FULLER = frozenset({"openapi.json"})
 NOSNIFF = (b"x-content-type-options", b"nosniff")

@@ -49,10 +49,7 @@ def restore(
     database = _sqlite_file(settings, "pg_restore --clean")
     kept = database.with_name(f"{database.stem}-before-{utc_now():%Y%m%dT%H%M%S}{database.suffix}")
     try:
-        has_old = database.exists() and database.stat().st_size > 0
-        if has_old:
-            back_up(database, kept)
-        restore_copy(path, database)
+        has_old = restore_copy(path, database, kept)
     except BackupFailed as error:
         stop(str(error))
     migrated(settings).close()

@@ -5,7 +5,7 @@ import pytest
 import uuid6
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from latency_tables.contract import (
     Device,
@@ -13,13 +13,15 @@ from latency_tables.contract import (
     LatencyTable,
     NetworkSpec,
     OperationSpec,
+    Requirement,
     Runtime,
     canonical_json,
 )
 from tests.support.factories import network, operation, profile, report, table
 from tests.support.lut import Lut
 
-plain = st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters="\x7f<>\"'`;\\")
+controls = "".join(map(chr, (*range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+plain = st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters=f"{controls}<>\"'`;\\")
 scalars = st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300) | st.text(plain, max_size=10)
 names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,10}\Z")
 shapes = st.lists(st.integers(1, 4096), min_size=1, max_size=4).map(tuple)
@@ -172,3 +174,33 @@ def test_frozen() -> None:
     device: Device = report().device
     with pytest.raises(ValidationError, match="frozen"):
         device.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "ofa>=1.0,<2",
+        "ofa[search]==1.2",
+        "ofa @ git+https://github.com/mit-han-lab/once-for-all@v1.2#subdirectory=spaces/ofa",
+        "ofa @ git+ssh://git@github.com/lab/ofa",
+        "ofa @ https://host:8443/ofa-1.0-py3-none-any.whl",
+        "ofa @ file:///srv/spaces/ofa",
+    ],
+)
+def test_a_requirement_is_what_pip_takes(requirement: str) -> None:
+    assert TypeAdapter(Requirement).validate_python(requirement) == requirement
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "ofa; rm -rf /",
+        "ofa @ git+https://me:SECRET@host/x",
+        "ofa @ http://host/x",
+        "ofa @ https://h/$(x)",
+        "o @ https://h/x' y",
+    ],
+)
+def test_a_requirement_has_no_credentials_and_nothing_that_a_shell_reads(requirement: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Requirement).validate_python(requirement)
