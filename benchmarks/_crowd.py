@@ -55,6 +55,8 @@ ROUNDS = 4
 NETWORKS = 20
 BEGIN = datetime(2025, 6, 1, tzinfo=timezone.utc)
 DEVICES_AT_ONCE = 5
+DEVICE = "GPU-crowd-some"
+"""Stands in bodies for the device's own."""
 
 
 @dataclass
@@ -81,6 +83,8 @@ class Crowd:
     size: int = 0
     _ids: Iterator[int] = field(default_factory=lambda: count(0x0196_0000_0000_7000_8000_0000_0000_0000))
     _templates: dict[str, Callable[..., str]] = field(default_factory=dict)
+    _bodies: dict[tuple[str, int], JobRequest] = field(default_factory=dict)
+    _rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def id(self) -> UUID:
         """A UUIDv7 after the one before."""
@@ -97,6 +101,7 @@ class Crowd:
                 for number in numbers:
                     self._add(session, number)
             self.size = numbers.stop
+            self._bodies.clear()
 
     def _add(self, session: Session, number: int) -> None:
         report = device_of(number)
@@ -136,14 +141,17 @@ class Crowd:
     def _networks(
         self, rows: dict[type[Any], list[dict[str, Any]]], report: DeviceReport, runtime: Runtime, at: datetime
     ) -> None:
-        number = int(report.device.uuid.removeprefix("GPU-crowd-"))
-        own = self.examples.networks
-        first = number * NETWORKS % len(own)
-        chosen = (own[first:] + own)[:NETWORKS]
+        chosen = self._own(report)
         request = self.examples.measure.model_copy(update={"networks": tuple(chosen)})
         job_id = self._job(rows, report, request, runtime, at + timedelta(hours=9))
         for network in chosen:
             self._measurement(rows, report, runtime, job_id, network.digest, at)
+
+    def _own(self, report: DeviceReport) -> list[NetworkSpec]:
+        """The networks that a device measured."""
+        some = self.examples.networks
+        first = int(report.device.uuid.removeprefix("GPU-crowd-")) * NETWORKS % len(some)
+        return (some[first:] + some)[:NETWORKS]
 
     def _job(
         self,
@@ -155,8 +163,17 @@ class Crowd:
     ) -> UUID:
         id = self.id()
         uuid = report.device.uuid
-        asked = request.model_copy(update={"device": DeviceSelector(uuid=uuid), "runtime": runtime})
+        # Canonical JSON of a hundred operations takes a while, and differs in device and runtime only.
+        key = (uuid if request.networks else "", len(request.networks))
+        if key not in self._bodies:
+            self._bodies[key] = request.model_copy(
+                update={"device": DeviceSelector(uuid=DEVICE), "runtime": RUNTIMES[0]}
+            )
+        asked = self._bodies[key]
+        body = asked.canonical.replace(DEVICE, uuid).replace(RUNTIMES[0].canonical, runtime.canonical)
         row = jobs._new(id, asked, at, "somebody@crowd")
+        row["brief"] = str(row["brief"]).replace(DEVICE, uuid).replace(RUNTIMES[0].canonical, runtime.canonical)
+        row.update(body=body, digest=sha256(body), device_uuid=uuid, runtime=runtime.digest)
         row.update(state="done", ran_on=uuid, started_at=at, attempts=1, table_id=None, error=None)
         row["progress"] = Progress(done=len(asked.keys), total=len(asked.keys)).model_dump_json()
         rows[JobRow].append(row)
@@ -217,8 +234,11 @@ class Crowd:
         id = self.id()
         fill = self._template(f"table {runtime}", lambda: _of_table(self.examples.table, runtime))
         content = fill(id=id, at=at.isoformat(), device=report.device.canonical, rows=dict(enumerate(measured)))
-        row = tables.new_row(self.examples.table, tables.microseconds(at), "somebody@crowd")
-        columns = _columns(row)
+        if "table" not in self._rows:
+            self._rows["table"] = _columns(tables.new_row(self.examples.table, 0, "somebody@crowd"))
+            made = calibrations.new_row(self.examples.calibration, self.examples.table.digest)
+            self._rows["calibration"] = _columns(made)
+        columns = {**self._rows["table"], "rank": tables.microseconds(at)}
         columns.update(
             id=id,
             created_at=at,
@@ -231,15 +251,16 @@ class Crowd:
             **runtime.model_dump(),
         )
         rows[LatencyTableRow].append(columns)
-        calibration = self.examples.calibration.model_copy(update={"id": self.id(), "table_id": id, "created_at": at})
-        made = calibrations.new_row(self.examples.calibration, self.examples.table.digest)
-        columns = _columns(made)
+        calibration_id = self.id()
         text = self._template("calibration", lambda: _of_calibration(self.examples.calibration))
+        own = {f"network_{number}": network.digest for number, network in enumerate(self._own(report))}
+        columns = dict(self._rows["calibration"])
         columns.update(
-            id=calibration.id,
+            id=calibration_id,
             table_id=id,
             created_at=at,
-            content=text(id=calibration.id, table=id, at=at.isoformat()).encode(),
+            rank=tables.microseconds(at),
+            content=text(id=calibration_id, table=id, at=at.isoformat(), **own).encode(),
         )
         rows[CalibrationRow].append(columns)
         return id
@@ -299,4 +320,6 @@ def _of_table(table: LatencyTable, runtime: Runtime) -> str:
 def _of_calibration(calibration: Calibration) -> str:
     content = json.loads(calibration.model_dump_json())
     content.update(id="$id", table_id="$table", created_at="$at")
+    for number, evidence in enumerate(content["evidence"]):
+        evidence["network"] = f"$network_{number}"
     return json.dumps(content, separators=(",", ":"))
