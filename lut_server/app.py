@@ -23,6 +23,7 @@ from lut_server.access.gate import Gate
 from lut_server.access.openapi import describe_access
 from lut_server.credentials import ServerKey
 from lut_server.nouns import collect
+from lut_server.pages.problem import problem_page
 from lut_server.routes import docs
 from lut_server.routes.state import Clock, State
 from lut_server.service.hot_tables import AnswerHotTables, HotTables
@@ -95,7 +96,7 @@ def create_app(
         read_threads=CapacityLimiter(READ_THREADS),
         waiting_room=WaitingRoom(partial(_with_work, database, clock), stopping),
     )
-    problems.install(app)
+    problems.install(app, problem_page)
     app.add_middleware(AnswerHotTables, tables=hot_tables)
     app.add_middleware(Gate, access=access, nouns={noun.name: noun for noun in routers})
     if root_path:

@@ -2,9 +2,8 @@
 
 import errno
 import logging
-import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,17 +15,12 @@ from starlette.routing import compile_path
 from latency_tables.contract import MissingRows
 from lut_server.errors import ServiceError
 from lut_server.logs import request_id
-from lut_server.pages.templating import page, root_of
 from lut_server.storage.database import unavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 ERRORS_SHOWN = 20
 VALUE_LENGTH = 200
-
-_ASK_THE_API = re.compile(
-    r"[;.,]? (?:GET|PUT) /v1/\S+ (?:lists those there are|lists the existing tables)|\. /docs lists all requests"
-)
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +46,17 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _WHEN[status], "content": content} for status in statuses}
 
 
-def install(app: FastAPI) -> None:
-    """Answer with problem documents, whatever goes wrong."""
+class ShowProblem(Protocol):
+    """A refusal as a page."""
+
+    def __call__(
+        self, request: Request, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None
+    ) -> Response: ...
+
+
+def install(app: FastAPI, show: ShowProblem) -> None:
+    """Answer with problem documents, whatever goes wrong; those who read in a browser get what `show` makes of them."""
+    app.state.show_problem = show
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(MissingRows, _missing_rows)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -74,29 +77,18 @@ def _problem(
 def refusal(error: ServiceError, request: Request) -> Response:
     headers = error.headers or ({"Retry-After": str(RETRY_AFTER_S)} if error.status == 503 else None)
     if is_for_a_page(request):
-        return problem_page(request, error.status, error.title, str(error), headers=headers)
+        return _page(request, error.status, error.title, str(error), headers)
     return _problem(error.status, error.title, str(error), headers, **error.extra)
+
+
+def _page(request: Request, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    show: ShowProblem = request.app.state.show_problem
+    return show(request, status, title, detail, headers=headers)
 
 
 def is_for_a_page(request: Request) -> bool:
     """Whether somebody reads the answer in a browser."""
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
-
-
-def problem_page(
-    request: Request,
-    status: int,
-    title: str,
-    detail: str,
-    anyway: str | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """A refusal as a page with links; whoever reads it asks no API."""
-    detail = _ASK_THE_API.sub("", detail)
-    path = request.scope["path"]
-    answer = page("problem.html", root_of(path), status, here="", title=title, detail=detail, anyway=anyway)
-    answer.headers.update(headers or {})
-    return answer
 
 
 def _service_error(request: Request, error: Exception) -> Response:
@@ -128,7 +120,7 @@ def _not_unicode(request: Request, error: Exception) -> JSONResponse:  # noqa: A
 def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if is_for_a_page(request):
-        return problem_page(request, error.status_code, str(error.detail), f"{request.url.path}: no such page")
+        return _page(request, error.status_code, str(error.detail), f"{request.url.path}: no such page")
     headers = error.headers
     allowed = _allowed(request) if error.status_code == 405 else []
     if allowed:  # the router names the methods of one route; a path may have several routes

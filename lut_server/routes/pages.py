@@ -18,9 +18,9 @@ from lut_server.nouns import Noun
 from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.pages.charts import comparison_chart, networks_chart, table_chart
 from lut_server.pages.formatting import size
+from lut_server.pages.problem import problem_page
 from lut_server.pages.shown_table import ShownTable
 from lut_server.pages.templating import BELOW, TOP, page, picture
-from lut_server.problems import problem_page
 from lut_server.routes.state import Caller, Parts, State
 from lut_server.storage import calibrations, devices, health, networks, overview, tables
 from lut_server.storage.comparisons import MAX_TABLES, load_sides
