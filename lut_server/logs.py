@@ -33,7 +33,10 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": plain(record.getMessage()),
             "request_id": request_id.get(),
-            **getattr(record, "fields", {}),
+            **{
+                name: plain(value) if isinstance(value, str) else value
+                for name, value in getattr(record, "fields", {}).items()
+            },
         }
         if record.exc_info:
             line["exception"] = plain(self.formatException(record.exc_info), lines=True)

@@ -44,7 +44,10 @@ def read(session: Session, now: datetime) -> Figures:
         LatencyTableRow.batch_size,
         LatencyTableRow.threads,
     )
-    newest = session.execute(select(func.max(LatencyTableRow.created_at), *labels_of).group_by(*labels_of))
+    ages = select(func.max(LatencyTableRow.created_at), *labels_of).join(
+        DeviceRow, DeviceRow.uuid == LatencyTableRow.device
+    )
+    newest = session.execute(ages.where(DeviceRow.hidden.is_(False)).group_by(*labels_of))
     return Figures(
         jobs=jobs,
         queue_age_s=_age_s(oldest, now),

@@ -45,5 +45,11 @@ window.ui = SwaggerUIBundle({
   tryItOutEnabled: true,
   validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis],
-  plugins: [() => ({ wrapComponents: { responseBody: shown } })],
+  plugins: [
+    (system) => ({
+      wrapComponents: { responseBody: shown },
+      // Swagger UI looks for an input of its own for every format, and complains in the console where there is none.
+      components: { JsonSchema_string_uuid: (props) => system.React.createElement(system.getComponent("JsonSchema_string"), props) },
+    }),
+  ],
 });

@@ -355,4 +355,5 @@ def test_a_job_is_cancelled_and_a_device_hidden_with_a_button_below_a_path(datab
         browser.wait(lambda: lut.client.device("cpu-1").hidden)
         browser.open(f"{url}/docs#/devices/get_device")
         browser.one("#operations-devices-get_device .opblock-summary-control, #operations-devices-get_device")
+        assert browser.complaints() == []
         assert all(requested.startswith((f"{url}/", "data:")) for requested in browser.requested()), "nothing beside it"
