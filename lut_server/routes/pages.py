@@ -27,7 +27,8 @@ from lut_server.storage.comparisons import MAX_TABLES, load_sides
 from lut_server.storage.memory import remembered
 
 TABLES_OF_A_DEVICE = 50
-MAX_SHOWN = 32
+MAX_SHOWN = 16  # tables that are remembered as shown: one of 10 000 rows takes about 5 MB
+MAX_COMPARED = 8
 ROWS = 200
 Part = Annotated[int, Query(ge=0, le=100_000, description="Which part of a list, from 0.")]
 
@@ -245,7 +246,7 @@ def draw_comparison(
 def _compare(parts: State, ids: Sequence[UUID], allow_unlike: bool) -> Comparison:
     with parts.database.read() as session:
         key = (tuple(ids), allow_unlike)
-        return remembered(session, "comparisons", MAX_SHOWN, key, lambda: _compare_now(session, ids, allow_unlike))
+        return remembered(session, "comparisons", MAX_COMPARED, key, lambda: _compare_now(session, ids, allow_unlike))
 
 
 def _compare_now(session: Session, ids: Sequence[UUID], allow_unlike: bool) -> Comparison:
