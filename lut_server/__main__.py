@@ -11,11 +11,12 @@ from typing import Annotated, NoReturn
 import typer
 import uvicorn
 
+from latency_tables.plain_text import plain
 from latency_tables.whole_files import write_whole
 from lut_server import logs
 from lut_server.access.auth import Access
 from lut_server.app import create_app, utc_now
-from lut_server.commands import data, token
+from lut_server.commands import data, device, token
 from lut_server.commands.common import DatabaseUrl, DataDir, migrated, settings_from, stop
 from lut_server.credentials import KeyUnusable
 from lut_server.migrations import write_new
@@ -32,6 +33,7 @@ cli = typer.Typer(
     help="The lookup-table server: latencies of operations on devices.", no_args_is_help=True, add_completion=False
 )
 cli.add_typer(token.cli, name="token")
+cli.add_typer(device.cli, name="device")
 for command in (data.backup, data.restore, data.export):
     cli.command()(command)
 cli.command(name="import")(data.import_)
@@ -61,7 +63,7 @@ def serve(
     database = migrated(settings)
     _require_tokens(settings, database)
     access = Access(database, settings.key.load, utc_now, open_to_local=settings.is_local)
-    app = create_app(database, stopping=lambda: server.should_exit, access=access)
+    app = create_app(database, stopping=lambda: server.should_exit, access=access, root_path=settings.root_path)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -90,7 +92,7 @@ def migrate(
         return
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     migrated(settings).close()
-    print(f"up to date: {settings.database_url.render_as_string(hide_password=True)}")
+    print(f"up to date: {plain(settings.database_url.render_as_string(hide_password=True))}")
 
 
 def _calm_python() -> None:

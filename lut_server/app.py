@@ -18,10 +18,12 @@ from starlette.staticfiles import StaticFiles
 
 from lut_server import problems, routes
 from lut_server.access.auth import Access
+from lut_server.access.below_path import BelowPath
 from lut_server.access.gate import Gate
 from lut_server.access.openapi import describe_access
 from lut_server.credentials import ServerKey
 from lut_server.nouns import collect
+from lut_server.pages.problem import problem_page
 from lut_server.routes import docs
 from lut_server.routes.state import Clock, State
 from lut_server.service.hot_tables import AnswerHotTables, HotTables
@@ -53,11 +55,12 @@ def create_app(
     clock: Clock = utc_now,
     stopping: Callable[[], bool] = lambda: False,
     access: Access | None = None,
+    root_path: str = "",
 ) -> FastAPI:
     """The service over a database whose schema is up to date.
 
     `clock` decides when leases end. Once `stopping` returns True, waiting requests are answered at once. Without
-    `access`, everybody on this machine may do everything until the database has tokens.
+    `access`, everybody on this machine may do everything until the database has tokens. `root_path` as in Settings.
     """
 
     @asynccontextmanager
@@ -75,6 +78,8 @@ def create_app(
         openapi_tags=[{"name": noun.name, "description": noun.tag} for noun in routers if noun.tag],
         lifespan=lifespan,
         docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would name scheme, host and path as seen behind the proxy
     )
     access = access or Access(database, ServerKey.random, clock, open_to_local=True)
     hot_tables = HotTables()
@@ -91,15 +96,17 @@ def create_app(
         read_threads=CapacityLimiter(READ_THREADS),
         waiting_room=WaitingRoom(partial(_with_work, database, clock), stopping),
     )
-    problems.install(app)
+    problems.install(app, problem_page)
     app.add_middleware(AnswerHotTables, tables=hot_tables)
     app.add_middleware(Gate, access=access, nouns={noun.name: noun for noun in routers})
+    if root_path:
+        app.add_middleware(BelowPath, path=root_path)
     app.add_middleware(ObserveRequests, requests=Requests(registry))  # added last, so it runs first
     for noun, router in routers.items():
         app.include_router(router, prefix=noun.prefix)
     app.mount("/static", StaticFiles(packages=[("lut_server.pages", "static")]))
     describe_access(app)
-    docs.install(app, database)
+    docs.install(app, database, root_path)
     return app
 
 

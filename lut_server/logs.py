@@ -1,4 +1,4 @@
-"""Log lines as text or as JSON, each with the id of the request that it belongs to."""
+"""Log lines as text or as JSON, each with the id of its request; none has a secret or a control character."""
 
 import json
 import logging
@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Literal
+
+from latency_tables.plain_text import plain
 
 LogFormat = Literal["text", "json"]
 
@@ -17,8 +19,8 @@ class TextFormatter(logging.Formatter):
     """Time (UTC), level, logger, request id, message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{_time(record)} {record.levelname} {record.name} [{request_id.get()}]: {record.getMessage()}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = f"{_time(record)} {record.levelname} {record.name} [{request_id.get()}]: {plain(record.getMessage())}"
+        return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,13 +31,21 @@ class JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": plain(record.getMessage()),
             "request_id": request_id.get(),
-            **getattr(record, "fields", {}),
+            **{
+                name: plain(value) if isinstance(value, str) else value
+                for name, value in getattr(record, "fields", {}).items()
+            },
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = plain(self.formatException(record.exc_info), lines=True)
         return json.dumps(line, default=str)
+
+
+def _indented(text: str) -> str:
+    """Text of several lines, none of which can be taken for a line of the log."""
+    return "\n".join(f"  {line}" for line in plain(text, lines=True).splitlines())
 
 
 def configure(log_format: LogFormat) -> None:

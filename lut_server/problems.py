@@ -3,9 +3,9 @@
 import errno
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, SQLAlchemyError
@@ -46,8 +46,17 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _WHEN[status], "content": content} for status in statuses}
 
 
-def install(app: FastAPI) -> None:
-    """Answer with problem documents, whatever goes wrong."""
+class ShowProblem(Protocol):
+    """A refusal as a page."""
+
+    def __call__(
+        self, request: Request, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None
+    ) -> Response: ...
+
+
+def install(app: FastAPI, show: ShowProblem) -> None:
+    """Answer with problem documents, whatever goes wrong; those who read in a browser get what `show` makes of them."""
+    app.state.show_problem = show
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(MissingRows, _missing_rows)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -65,14 +74,26 @@ def _problem(
     return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def refusal(error: ServiceError) -> JSONResponse:
+def refusal(error: ServiceError, request: Request) -> Response:
     headers = error.headers or ({"Retry-After": str(RETRY_AFTER_S)} if error.status == 503 else None)
+    if is_for_a_page(request):
+        return _page(request, error.status, error.title, str(error), headers)
     return _problem(error.status, error.title, str(error), headers, **error.extra)
 
 
-def _service_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+def _page(request: Request, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    show: ShowProblem = request.app.state.show_problem
+    return show(request, status, title, detail, headers=headers)
+
+
+def is_for_a_page(request: Request) -> bool:
+    """Whether somebody reads the answer in a browser."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
+
+
+def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return refusal(error)
+    return refusal(error, request)
 
 
 def _missing_rows(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
@@ -96,8 +117,10 @@ def _not_unicode(request: Request, error: Exception) -> JSONResponse:  # noqa: A
     return _problem(422, "Not valid", f"{_shown(error.object)}: a text with half a surrogate pair is not Unicode")
 
 
-def _http_exception(request: Request, error: Exception) -> JSONResponse:
+def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if is_for_a_page(request):
+        return _page(request, error.status_code, str(error.detail), f"{request.url.path}: no such page")
     headers = error.headers
     allowed = _allowed(request) if error.status_code == 405 else []
     if allowed:  # the router names the methods of one route; a path may have several routes

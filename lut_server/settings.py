@@ -1,10 +1,11 @@
 """The settings of the server, from the environment.
 
 LUT_DATA_DIR or LUT_DATABASE_URL, LUT_DATABASE_PASSWORD, LUT_HOST, LUT_PORT, LUT_LOG_FORMAT, LUT_SECRET_KEY,
-LUT_TRUSTED_PROXIES. Each may be read from a file, which NAME_FILE names: secrets come that way.
+LUT_TRUSTED_PROXIES, LUT_ROOT_PATH. Each may be read from a file, which NAME_FILE names: secrets come that way.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class SettingsError(Exception):
 class Settings:
     """Where the server listens and keeps its data; `port` 0 takes a free one.
 
+    `root_path`: the path below which a proxy sends requests, like /lut, if it does not take the path off.
     `trusted_proxies`: addresses or networks, separated by commas, whose X-Forwarded-For is believed.
     """
 
@@ -37,6 +39,7 @@ class Settings:
     port: int = 8000
     log_format: LogFormat = "text"
     trusted_proxies: str = "127.0.0.1,::1"
+    root_path: str = ""
 
     @property
     def trusted_peers(self) -> str:
@@ -70,6 +73,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         port=_port(_value(environment, "LUT_PORT") or "8000"),
         log_format=_log_format(_value(environment, "LUT_LOG_FORMAT") or "text"),
         trusted_proxies=_trusted_proxies(_value(environment, "LUT_TRUSTED_PROXIES") or "127.0.0.1,::1"),
+        root_path=_root_path(_value(environment, "LUT_ROOT_PATH") or ""),
     )
 
 
@@ -77,7 +81,7 @@ def _value(environment: Mapping[str, str], name: str) -> str | None:
     """A setting, from the environment or from the file that `name`_FILE names; None if it is not set or empty."""
     file = environment.get(f"{name}_FILE")
     if not file:
-        return environment.get(name) or None
+        return _clean(name, environment.get(name, "")) or None
     if environment.get(name):
         raise SettingsError(f"{name} and {name}_FILE: give one of them")
     try:
@@ -86,6 +90,19 @@ def _value(environment: Mapping[str, str], name: str) -> str | None:
         raise SettingsError(f"{name}_FILE={file!r}: cannot be read ({error})") from error
     if not value:
         raise SettingsError(f"{name}_FILE={file!r}: the file is empty")
+    return _clean(f"{name}_FILE", value)
+
+
+def _clean(name: str, value: str) -> str:
+    """A value without the white space around it: a file with Windows line ends leaves a carriage return.
+
+    Raises:
+        SettingsError: it has a control character inside. The message does not show it: it may be a secret.
+    """
+    value = value.strip()
+    wrong = next((number for number, char in enumerate(value, 1) if ord(char) < 32 or ord(char) == 127), None)
+    if wrong is not None:
+        raise SettingsError(f"{name}: has a control character as character {wrong} of {len(value)}; write it again")
     return value
 
 
@@ -100,7 +117,7 @@ def _key(environment: Mapping[str, str], database_url: URL, data_dir: str | None
         folder = Path(database_url.database or "").parent
     else:
         folder = Path(data_dir) if data_dir else user_data_path("lut-server", appauthor=False)
-    return KeySource(folder / KEY_FILE, text=environment.get("LUT_SECRET_KEY") or None)
+    return KeySource(folder / KEY_FILE, text=_clean("LUT_SECRET_KEY", environment.get("LUT_SECRET_KEY", "")) or None)
 
 
 def _database_url(value: str) -> URL:
@@ -150,6 +167,13 @@ def _trusted_proxies(value: str) -> str:
         raise SettingsError(
             f"LUT_TRUSTED_PROXIES={value!r}: {error}; give addresses or networks like 10.0.0.7,172.16.0.0/12"
         ) from error
+
+
+def _root_path(value: str) -> str:
+    path = "/" + value.strip("/") if value.strip("/") else ""
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path) or "/.." in path:
+        raise SettingsError(f"LUT_ROOT_PATH={value!r}: not a path; give it like /lut")
+    return path
 
 
 def _port(value: str) -> int:

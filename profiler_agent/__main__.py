@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from latency_tables.client import LutError
-from latency_tables.contract import Device
+from latency_tables.contract import Capability, Device
 from latency_tables.plain_text import plain
 from profiler_agent.agent.loop import Agent
 from profiler_agent.agent.noise_report import show_noise
@@ -27,7 +27,7 @@ from profiler_agent.agent.state import DeviceInUse, DeviceState, keep_device_id,
 from profiler_agent.errors import NotMeasured
 from profiler_agent.machine.cores import CORES
 from profiler_agent.machine.cpu import DEVICE_ID
-from profiler_agent.messages import Capability, Checked, Inspected, InspectTask, Noise, NoiseTask
+from profiler_agent.messages import Checked, Inspected, InspectTask, Noise, NoiseTask
 
 EXIT_FAILED = 1
 EXIT_IN_USE = 2

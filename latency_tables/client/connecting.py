@@ -8,7 +8,7 @@ import os
 import re
 import ssl
 from functools import lru_cache
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -66,14 +66,14 @@ def is_loopback(host: str) -> bool:
 
 def trusts_environment(url: httpx.URL) -> bool:
     """Whether proxies of the environment are for this server: not on loopback, nor where NO_PROXY names it."""
-    return not is_loopback(url.host) and not proxy_bypass_environment(url.host)
+    return not is_loopback(url.host) and not proxy_bypass(url.host)
 
 
 def proxy_of(url: httpx.URL) -> str | None:
     """The proxy that requests go through, as people know it: `HTTPS_PROXY=http://proxy:3128`; None without one."""
     if not trusts_environment(url):
         return None
-    proxies = getproxies_environment()
+    proxies = getproxies()
     kind = url.scheme if proxies.get(url.scheme) else "all"
     if not proxies.get(kind):
         return None

@@ -21,9 +21,11 @@ class LutError(Exception):
 class ServerUnavailable(LutError):
     """No answer, or only the answer that the server is busy, for as long as the client retries; `reason` in short."""
 
-    def __init__(self, message: str, *, reason: str, status: int | None = None, problem: Problem | None = None) -> None:
+    def __init__(
+        self, message: str, *, reason: str = "", status: int | None = None, problem: Problem | None = None
+    ) -> None:
         super().__init__(message, status=status, problem=problem)
-        self.reason = plain(reason)
+        self.reason = plain(reason or message)
 
 
 class Misdirected(LutError):

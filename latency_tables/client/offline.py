@@ -16,7 +16,7 @@ def load_table(path: Path | str) -> LatencyTable:
         UnreadableTable: the file does not exist, holds no table, was changed, or is of a newer version.
     """
     try:
-        return TableFile.model_validate_json(Path(path).read_bytes()).table
+        return TableFile.model_validate_json(Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")).table
     except OSError as error:
         raise UnreadableTable(f"{path}: {error.strerror}; lut-server export --format json writes one") from error
     except ValidationError as error:

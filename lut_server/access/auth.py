@@ -38,11 +38,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Principal:
-    """Whose request it is; `token` is None where no tokens exist yet and the server listens on loopback only."""
+    """Whose request it is; `token` is None where no tokens exist yet and the server listens on loopback
+    only. `name` is that of the token."""
 
     role: Role
     device: str | None = None
     token: UUID | None = None
+    name: str | None = None
+
+    def may_write(self, noun: Noun) -> bool:
+        """Whether this role may write a noun."""
+        try:
+            self.require(noun, writes=True)
+        except Forbidden:
+            return False
+        return True
 
     def require(self, noun: Noun, *, writes: bool) -> None:
         """Raise Forbidden unless this role may read, or write, a noun."""
@@ -51,6 +61,11 @@ class Principal:
             raise Forbidden(f"a token of role {self.role} may not {verb} {noun.name}; it takes {needed}", needed=needed)
         if writes and self.device is not None and needed != "read" and not noun.of_device:
             raise Forbidden(f"this token is for device {self.device} only; it may not write {noun.name}")
+
+    def require_admin(self) -> None:
+        """Raise Forbidden unless this is an administrator, for what only those may do of a noun that others write."""
+        if self.role != "admin":
+            raise Forbidden(f"a token of role {self.role} may not do this; it takes admin", needed="admin")
 
     def require_device(self, uuid: str) -> None:
         """Raise Forbidden if this token is for another device."""
@@ -165,7 +180,7 @@ class Access:
                 self._remember(digest, record, now, now_s)
 
     def _remember(self, digest: str, record: TokenRecord, now: datetime, now_s: float) -> Principal:
-        principal = Principal(record.role, record.device, record.id)
+        principal = Principal(record.role, record.device, record.id, record.name)
         for_s = min(CACHE_S, (record.expires_at - now).total_seconds()) if record.expires_at else CACHE_S
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()

@@ -18,9 +18,7 @@ from lut_server.nouns import Noun
 PRINCIPAL = "lut.principal"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # First parts of paths that need no token: they show nothing of the database.
-PUBLIC = frozenset(
-    {"healthz", "readyz", "docs", "redoc", "openapi.json", "static", "static-offline-docs", "favicon.ico"}
-)
+PUBLIC = frozenset({"healthz", "readyz", "docs", "openapi.json", "static", "static-offline-docs", "favicon.ico"})
 # Open to all; with a token that may read, the answer also has examples from the database.
 FULLER = frozenset({"openapi.json"})
 NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -47,7 +45,7 @@ class Gate:
         try:
             receive = await self._admit(scope, receive)
         except ServiceError as error:
-            await problems.refusal(error)(scope, receive, send_typed)
+            await problems.refusal(error, Request(scope))(scope, receive, send_typed)
         except SQLAlchemyError as error:
             await problems.database_error(Request(scope), error)(scope, receive, send_typed)
         else:
@@ -127,10 +125,14 @@ def _require_local(headers: dict[bytes, bytes]) -> None:
 
 def _require_same_origin(scope: Scope, headers: dict[bytes, bytes]) -> None:
     """Refuse writes from pages of other sites: a browser adds its remembered password to them too."""
-    origin = headers.get(b"origin")
-    if origin is None or scope["method"] in READS:
+    if scope["method"] in READS:
         return
-    if _split("Origin", origin).netloc.encode("latin-1") != headers.get(b"host"):
+    # Browsers say it themselves where they can, and a page cannot change it; a proxy may have changed Host.
+    site = headers.get(b"sec-fetch-site")
+    origin = headers.get(b"origin")
+    if site in (b"same-origin", b"none") or (site is None and origin is None):
+        return
+    if origin is None or _split("Origin", origin).netloc.encode("latin-1") != headers.get(b"host"):
         raise Forbidden("Origin: a page of another site may not write here; send the token as a Bearer token")
 
 

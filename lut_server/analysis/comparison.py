@@ -3,11 +3,16 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+import numpy.typing as npt
+
 from latency_tables.contract import (
+    NOISY_REL,
     ComparedOperation,
     ComparedTable,
     Comparison,
@@ -20,7 +25,7 @@ from latency_tables.contract import (
     VerdictCounts,
 )
 from latency_tables.statistics import Interval
-from lut_server.analysis.bootstrap import MIN_SAMPLES, RESAMPLES, interval, log_medians, log_medians_within
+from lut_server.analysis.bootstrap import MIN_SAMPLES, Draws, interval, intervals, log_medians, log_medians_within
 from lut_server.analysis.likeness import Conditions, differences
 from lut_server.analysis.ranking import kendall_tau, proxy_in_words
 from lut_server.errors import Unprocessable
@@ -39,13 +44,19 @@ class Side:
     summary: TableSummary
     table: LatencyTable
     samples_us: Mapping[UUID, tuple[float, ...]]
+    noise_rel: Mapping[UUID, float | None] = field(default_factory=dict)
+    """By how much the machine's references scattered with a measurement (Observed.noise_rel)."""
 
 
-def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL, *, allow_unlike: bool = False) -> Comparison:
-    """Compare tables (at least two) with the first of them.
+def compare(
+    sides: Sequence[Side], margin_rel: float = MARGIN_REL, *, allow_unlike: bool = False, left_out: int = 0
+) -> Comparison:
+    """Compare tables (at least two) with the first of them; `left_out` operations that they share are not in them.
 
     The intervals say how far the medians would scatter if the blocks were drawn again. They do not cover what changes
-    from one session on a device to the next: that is what `margin_rel` is for.
+    from one session on a device to the next: that is what `margin_rel` is for. On a machine in doubt more changes than
+    that: where its references scattered by more than NOISY_REL, the interval is wider by as much. So a machine gets no
+    verdict against itself from what it does by itself.
 
     Raises:
         Unprocessable: the tables share no operation, or were measured under unlike conditions without `allow_unlike`.
@@ -54,11 +65,7 @@ def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL, *, allow_unli
     operations = sorted({operation for table in rows for operation in table}, key=_order)
     shared = [operation for operation in operations if all(operation in table for table in rows)]
     if not shared:
-        spaces = ", ".join(f"{side.summary.space} {side.summary.space_digest[:12]}" for side in sides)
-        raise Unprocessable(
-            f"table: these tables share no operation (spaces: {spaces}); compare tables of one definition of a space",
-            field="table",
-        )
+        raise Unprocessable(f"table: these tables share no operation{_why_none(sides)}", field="table")
     unlike = differences(
         [
             Conditions(side.summary.device, side.table.environment, side.table.method_version, side.table.runtime)
@@ -89,6 +96,8 @@ def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL, *, allow_unli
                 doubtful=sum(not row.quality.sound for row in column.rows),
                 **_ranking(column, columns[0], missing=len(operations) - len(table)),
                 missing=tuple(operation for operation in operations if operation not in table),
+                warnings=side.table.warnings,
+                noise_rel=column.noise_rel,
             )
             for side, table, column, table_ratios in zip(sides, rows, columns, ratios, strict=True)
         ),
@@ -101,7 +110,18 @@ def compare(sides: Sequence[Side], margin_rel: float = MARGIN_REL, *, allow_unli
             )
             for index, operation in enumerate(shared)
         ),
+        left_out=left_out,
     )
+
+
+def _why_none(sides: Sequence[Side]) -> str:
+    """Why tables share no operation, and what would help."""
+    spaces = {(side.summary.space, side.summary.space_digest) for side in sides}
+    if len(spaces) > 1:
+        shown = ", ".join(f"{space} {digest[:12]}" for space, digest in sorted(spaces))
+        return f" (spaces: {shown}); compare tables of one definition of a space"
+    inputs = ["×".join(map(str, side.table.largest_input)) for side in sides]
+    return f": their inputs have different sizes (up to {' and up to '.join(inputs)}); profile one size on both"
 
 
 def verdict(bounds: Interval, margin_rel: float) -> Verdict:
@@ -125,14 +145,29 @@ class _Column:
 
     rows: Sequence[TableRow]
     medians_us: Sequence[float]
-    log_draws: Sequence[Sequence[float]]
+    log_draws: Draws
+    noise: npt.NDArray[np.float64]
+    may_judge: Sequence[bool]
+    noise_rel: float | None
 
 
 def _column(side: Side, rows: Sequence[TableRow]) -> _Column:
-    return _Column(rows, [row.latency.median_us for row in rows], [_draws(row, side.samples_us) for row in rows])
+    known = [side.noise_rel.get(row.measurement_id) for row in rows]
+    in_doubt = [rel if rel is not None and rel > NOISY_REL else 0.0 for rel in known]
+    told = [rel for rel in known if rel is not None]
+    # How far a machine in doubt scattered is not known of a table that came without its measurements.
+    is_doubtful = bool(side.table.warnings) and not told
+    return _Column(
+        rows,
+        [row.latency.median_us for row in rows],
+        np.stack([_draws(row, side.samples_us) for row in rows]),
+        np.array(in_doubt),
+        [not is_doubtful and row.latency.count >= MIN_SAMPLES and not row.quality.throttled for row in rows],
+        median(told) if told else None,
+    )
 
 
-def _draws(row: TableRow, samples_us: Mapping[UUID, tuple[float, ...]]) -> Sequence[float]:
+def _draws(row: TableRow, samples_us: Mapping[UUID, tuple[float, ...]]) -> Draws:
     # Seeded by the measurement: rows of two tables that share a measurement differ by exactly nothing.
     seed = str(row.measurement_id)
     samples = samples_us.get(row.measurement_id)
@@ -143,25 +178,30 @@ def _draws(row: TableRow, samples_us: Mapping[UUID, tuple[float, ...]]) -> Seque
 
 
 def _ratios(column: _Column, reference: _Column, margin_rel: float) -> list[Ratio]:
+    if column is reference:
+        return [_EXACTLY_ONE] * len(column.rows)
+    wider = np.log1p(np.hypot(column.noise, reference.noise))
+    bounds = intervals(column.log_draws - reference.log_draws)
     return [
         _EXACTLY_ONE
         if row.measurement_id == other.measurement_id
-        else _ratio(a / b, [x - y for x, y in zip(draws, others, strict=True)], margin_rel, _may_judge(row, other))
-        for row, other, a, b, draws, others in zip(
+        else _ratio(a / b, bound, float(room), margin_rel, may_judge)
+        for row, other, a, b, bound, room, may_judge in zip(
             column.rows,
             reference.rows,
             column.medians_us,
             reference.medians_us,
-            column.log_draws,
-            reference.log_draws,
+            bounds,
+            wider,
+            _may_judge(column, reference),
             strict=True,
         )
     ]
 
 
-def _may_judge(row: TableRow, other: TableRow) -> bool:
+def _may_judge(column: _Column, reference: _Column) -> list[bool]:
     """Throttling shifts the median, which no interval covers; too few samples have no interval."""
-    return all(side.latency.count >= MIN_SAMPLES and not side.quality.throttled for side in (row, other))
+    return [mine and others for mine, others in zip(column.may_judge, reference.may_judge, strict=True)]
 
 
 def _overall(column: _Column, reference: _Column, margin_rel: float) -> Ratio:
@@ -169,17 +209,17 @@ def _overall(column: _Column, reference: _Column, margin_rel: float) -> Ratio:
     if all(row.measurement_id == other.measurement_id for row, other in zip(column.rows, reference.rows, strict=True)):
         return _EXACTLY_ONE
     count = len(column.rows)
-    totals = [0.0] * RESAMPLES
-    for draws, others in zip(column.log_draws, reference.log_draws, strict=True):
-        totals = [total + x - y for total, x, y in zip(totals, draws, others, strict=True)]
-    judged = sum(_may_judge(row, other) for row, other in zip(column.rows, reference.rows, strict=True))
+    means = (column.log_draws - reference.log_draws).mean(axis=0)
+    judged = sum(_may_judge(column, reference))
     value = geometric_mean_ratio(column.medians_us, reference.medians_us)
-    return _ratio(value, [total / count for total in totals], margin_rel, judged >= (1 - MAX_UNJUDGED) * count)
+    # What a machine in doubt does to all of its rows at once does not average out.
+    wider = math.log1p(math.hypot(float(np.median(column.noise)), float(np.median(reference.noise))))
+    return _ratio(value, interval(means), wider, margin_rel, judged >= (1 - MAX_UNJUDGED) * count)
 
 
-def _ratio(value: float, log_draws: Sequence[float], margin_rel: float, may_judge: bool) -> Ratio:
-    bounds = interval(log_draws)
-    bounds = Interval(min(math.exp(bounds.low), value), max(math.exp(bounds.high), value))
+def _ratio(value: float, logs: Interval, wider: float, margin_rel: float, may_judge: bool) -> Ratio:
+    bounds = Interval(min(math.exp(logs.low), value), max(math.exp(logs.high), value))
+    bounds = Interval(bounds.low * math.exp(-wider), bounds.high * math.exp(wider))
     judgement: Verdict = verdict(bounds, margin_rel) if may_judge else "ambiguous"
     return Ratio(value=value, low=bounds.low, high=bounds.high, verdict=judgement)
 

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from latency_tables.contract import Contract, Page
+from latency_tables.plain_text import plain
 from latency_tables.validation import first_error
 from lut_server.credentials import KeyUnusable
 from lut_server.errors import ServiceError
-from lut_server.migrations import upgrade
+from lut_server.migrations import UnknownRevision, upgrade
 from lut_server.settings import Settings, SettingsError, load_settings
 from lut_server.storage.database import Database
 
@@ -49,6 +50,8 @@ def migrated(settings: Settings) -> Database:
         upgrade(database)
     except ModuleNotFoundError as error:
         stop(f"{shown}: {error}; install the driver with: pip install 'lgcnet[postgres]'")
+    except UnknownRevision as error:
+        stop(f"the database {shown}: {error}")
     except SQLAlchemyError as error:
         stop(f"the database {shown} cannot be used: {_first_line(error)}")
     return database
@@ -93,5 +96,5 @@ def _first_line(error: SQLAlchemyError) -> str:
 
 
 def stop(message: str) -> NoReturn:
-    print(f"lut-server: {message}", file=sys.stderr)
+    print(f"lut-server: {plain(message)}", file=sys.stderr)
     raise SystemExit(2)

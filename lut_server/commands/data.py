@@ -46,11 +46,15 @@ def restore(
 ) -> None:
     """Restore a backup over the SQLite database. Servers may keep running. Creates the database if missing."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
+    database = _sqlite_file(settings, "pg_restore --clean")
+    kept = database.with_name(f"{database.stem}-before-{utc_now():%Y%m%dT%H%M%S}{database.suffix}")
     try:
-        restore_copy(path, _sqlite_file(settings, "pg_restore --clean"))
+        has_old = restore_copy(path, database, kept)
     except BackupFailed as error:
         stop(str(error))
     migrated(settings).close()
+    if has_old:
+        print(f"the database before is kept as {kept}")
     print(f"restored from {path}; restart the servers: they may still remember tables that are gone")
 
 
@@ -76,6 +80,9 @@ def export(
                     _export_table(session, folder, summary, format)
                     count += 1
         database.close()
+    if not count and not table:
+        of = "".join(f" of {noun} {value}" for noun, value in (("device", device), ("space", space)) if value)
+        stop(f"no tables{of}: nothing is written")
     if table and count < len(set(table)):
         stop(f"--table: {len(set(table)) - count} of these tables do not exist; {count} written")
 

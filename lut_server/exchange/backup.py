@@ -1,6 +1,7 @@
 """Copies of an SQLite database while servers use it, by SQLite's own online backup."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -35,10 +36,11 @@ def back_up(database: Path, copy: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def restore(copy: Path, database: Path) -> None:
+def restore(copy: Path, database: Path, kept: Path) -> bool:
     """Put a copy in the place of a database, in one transaction: others see the old content or the new.
 
-    A missing database is created, readable for its owner only.
+    A missing database is created, readable for its owner only. One with content is kept as `kept`
+    first; whether it was.
 
     Raises:
         BackupFailed: the copy is no sound database, or the database cannot be written.
@@ -46,12 +48,25 @@ def restore(copy: Path, database: Path) -> None:
     try:
         with closing(_open(copy)) as source:
             _require_sound(source, copy)
+            has_old = database.exists() and database.stat().st_size > 0
+            if has_old:
+                _keep(database, kept)
             make_private(database)
             with closing(sqlite3.connect(database)) as target:
                 source.backup(target)
                 _require_sound(target, database)
     except (OSError, sqlite3.Error) as error:
         raise BackupFailed(f"{copy} to {database}: {error}") from error
+    return has_old
+
+
+def _keep(database: Path, kept: Path) -> None:
+    """Copy what is to be replaced; a damaged database as it lies on the disk."""
+    try:
+        back_up(database, kept)
+    except BackupFailed:
+        make_private(kept)
+        shutil.copyfile(database, kept)
 
 
 def _open(path: Path) -> sqlite3.Connection:

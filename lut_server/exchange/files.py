@@ -18,6 +18,7 @@ from lut_server.exchange.formats import Format
 
 MAX_BYTES = 64 * 2**20
 HEADER = ".header.json"
+BOM = b"\xef\xbb\xbf"
 CALIBRATION = ".calibration.json"
 
 
@@ -74,9 +75,9 @@ def read_table(path: Path) -> LatencyTable:
     try:
         data = _read(path)
         if path.suffix == ".json":
-            return TableFile.model_validate_json(data).table
+            return TableFile.model_validate_json(data.removeprefix(BOM)).table
         if path.suffix == ".csv":
-            return formats.read_csv(data, json.loads(_read(path.with_name(path.stem + HEADER))))
+            return formats.read_csv(data, json.loads(_read(path.with_name(path.stem + HEADER)).decode("utf-8-sig")))
         return formats.read_parquet(data)
     except ValidationError as error:
         raise Unprocessable(f"{path}: {first_error(error, 'file')}") from error
@@ -97,7 +98,7 @@ def read_calibration(table: Path) -> CalibrationFile | None:
     if not path.exists():
         return None
     try:
-        return CalibrationFile.model_validate_json(_read(path))
+        return CalibrationFile.model_validate_json(_read(path).removeprefix(BOM))
     except ValidationError as error:
         raise Unprocessable(f"{path}: {first_error(error, 'file')}") from error
 

@@ -60,13 +60,13 @@ def in_network_csv(table: LatencyTable, calibration: Calibration) -> bytes:
 
 
 def read_csv(text: bytes, header: Mapping[str, Any]) -> LatencyTable:
-    """The table of a CSV file and its header, whose digest it must have.
+    """The table of a CSV file and its header, whose digest it must have. A byte order mark is no content.
 
     Raises:
         Unprocessable: it is no table, or its content has another digest.
     """
     try:
-        records = list(csv.DictReader(io.StringIO(text.decode(), newline="")))
+        records = list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise Unprocessable(f"not a CSV file of a table: {error}") from error
     return _assemble(records, header)

@@ -7,12 +7,17 @@ from tempfile import TemporaryDirectory
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection
 
 from lut_server.storage.database import Database
 
 FOLDER = Path(__file__).parent
+
+
+class UnknownRevision(Exception):
+    """The database has a schema that this code does not know; the message says what to do."""
 
 
 @cache
@@ -22,14 +27,25 @@ def head() -> str | None:
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the schema up to a revision, in one transaction; other processes doing the same wait."""
-    with database.write_connection() as connection:
+    """Bring the schema up to a revision, in one transaction; other processes doing the same wait.
+
+    Raises:
+        UnknownRevision: a newer server made the schema. Nothing was changed.
+    """
+    with database.schema_connection() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+        if current is not None and current not in known:
+            raise UnknownRevision(
+                f"a newer lut-server made it (schema {current}, this one knows {head()}). Install that version "
+                "again, or restore the backup from before the upgrade (lut-server restore FILE)"
+            )
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(database: Database, revision: str) -> None:
     """Take the schema down to a revision ("base" is an empty database), in one transaction."""
-    with database.write_connection() as connection:
+    with database.schema_connection() as connection:
         command.downgrade(_config(connection), revision)
 
 

@@ -12,12 +12,14 @@ from lut_server.pages.formatting import (
     interval,
     latency,
     latency_tick,
+    moment,
     params,
     percent,
     ratio,
     shapes,
     tick,
 )
+from lut_server.pages.labels import labels
 from lut_server.pages.marks import Group, Mark, Panel, draw, short
 
 WELL_PREDICTED = 0.05
@@ -29,6 +31,7 @@ Item = TypeVar("Item")
 def comparison_chart(comparison: Comparison, *, phone: bool = False) -> str:
     """Ratio per operation with its interval on a logarithmic axis, by kind of operation; one panel per table."""
     reference, *others = comparison.tables
+    names = labels([compared.table for compared in comparison.tables])
     kinds = []
     for name, members in _by_kind((compared.operation, compared) for compared in comparison.operations):
         means = [
@@ -51,15 +54,14 @@ def comparison_chart(comparison: Comparison, *, phone: bool = False) -> str:
         kinds.append((means[0], Group(name, rows, [ratio(mean) for mean in means])))
     count = len(comparison.operations)
     return draw(
-        title=f"Latency against {short(reference.table.device_name, 60)}",
+        title=f"Latency against {short(names[0], 80)}",
         subtitle=f"{count} operations, ratio with 95{NARROW}% interval; left of 1× is faster; {_of_table(reference)}",
         described="; ".join(
-            f"{other.table.device_name}: {ratio(other.overall.value)} ({interval(other.overall)}), "
-            f"{other.overall.verdict}"
-            for other in others
+            f"{name}: {ratio(other.overall.value)} ({interval(other.overall)}), {other.overall.verdict}"
+            for name, other in zip(names[1:], others, strict=True)
         ),
         groups=[group for _, group in sorted(kinds, key=lambda kind: (kind[0], kind[1].name))],
-        panels=[_panel(other) for other in others],
+        panels=[_panel(name, other) for name, other in zip(names[1:], others, strict=True)],
         band=(1 / (1 + comparison.margin_rel), 1 + comparison.margin_rel),
         label=tick,
         note="mean",
@@ -137,10 +139,10 @@ def networks_chart(networks: Sequence[NetworkRecord], *, phone: bool = False) ->
     )
 
 
-def _panel(compared: ComparedTable) -> Panel:
+def _panel(name: str, compared: ComparedTable) -> Panel:
     overall = compared.overall
     return Panel(
-        heading=f"{compared.table.device_name} · {_of_table(compared)}",
+        heading=f"{name} · {compared.table.runtime}",
         verdict=overall.verdict,
         style=overall.verdict,
         overall=Mark(
@@ -150,7 +152,7 @@ def _panel(compared: ComparedTable) -> Panel:
 
 
 def _of_table(compared: ComparedTable) -> str:
-    return f"{compared.table.runtime}, {compared.table.created_at:%Y-%m-%d}"
+    return f"{compared.table.runtime}, {moment(compared.table.created_at)}"
 
 
 def _in_words(operation: OperationSpec) -> str:

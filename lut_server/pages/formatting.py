@@ -1,10 +1,12 @@
 """Numbers as people read them: with units, few digits, and thin spaces between thousands."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from latency_tables.contract import DeviceSelector, JobRequest, OperationSpec, Ratio
+from latency_tables.contract import DeviceSelector, OperationSpec, Ratio
 
 NARROW = "\u202f"  # a thin space that does not break
+MACHINE_IN_DOUBT = "machine in doubt"
 
 
 def one_decimal(value: float) -> str:
@@ -39,7 +41,9 @@ def interval(of: Ratio) -> str:
 
 
 def percent(value: float, signed: bool = False) -> str:
-    return f"{value:{'+' if signed else ''}.1%}".replace("-", "−").replace("%", f"{NARROW}%")
+    text = f"{value:{'+' if signed else ''}.1%}"
+    text = text.replace("-", "−") if text != "-0.0%" else "+0.0%" if signed else "0.0%"
+    return text.replace("%", f"{NARROW}%")
 
 
 def age(seconds: float) -> str:
@@ -99,10 +103,20 @@ def selector(of: DeviceSelector) -> str:
     return of.name or of.uuid or {"cuda": "any GPU", "cpu": "any CPU", None: "any device"}[of.kind]
 
 
-def task(request: JobRequest) -> str:
-    verb, noun = ("measure", "network") if request.networks else ("profile", "operation")
-    count = len(request.keys)
-    return f"{verb} {count} {noun}{'s' * (count != 1)}, {request.space}"
+def size(shape: Sequence[int] | None) -> str:
+    """Of an input without its batch dimension: height × width, or all of it where it has none."""
+    return "×".join(map(str, (shape or ())[-2:] if len(shape or ()) > 2 else shape or ()))
+
+
+def doubt(warnings: Sequence[str], doubtful: int, rows: int) -> str:
+    """Whether a table may be trusted, in the same words on every page; "" if nothing speaks against it."""
+    row_doubt = f"{doubtful} of {rows} rows doubtful" if doubtful else ""
+    return "; ".join(filter(None, (MACHINE_IN_DOUBT if warnings else "", row_doubt)))
+
+
+def moment(instant: datetime) -> str:
+    """A date and a time as people read them, with its zone."""
+    return f"{instant:%Y-%m-%d %H:%M} UTC"
 
 
 def _significant(value: float) -> str:

@@ -93,6 +93,6 @@ def _answer(parts: State, id: UUID, format: Form, if_none_match: str | None, cac
             return templating.picture(calibration_chart(calibration))
         assert table is not None
         if format == "html":
-            return templating.page("calibration_document.html", calibration=calibration, table=table)
+            return templating.document("calibration_document.html", calibration=calibration, table=table)
         body, media_type = formats.in_network_csv(table, calibration), formats.MEDIA_TYPES["csv"]
     return Response(body, headers={"ETag": etag, "Cache-Control": cache_control}, media_type=media_type)

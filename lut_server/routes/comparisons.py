@@ -52,6 +52,7 @@ def compare_tables(
     threads: Annotated[Threads | None, Query(description="For `device`: any number if left out.")] = None,
     space: Annotated[Name | None, Query(description="For `device`: any if left out.")] = None,
     space_digest: Annotated[Digest | None, Query(description="For `device`: any if left out.")] = None,
+    operation: Annotated[Text | None, Query(description="Only operations of this name: any if left out.")] = None,
     margin_rel: Annotated[
         float, Query(gt=0, le=1, description="A difference up to this does not matter: 0.02 is 2 %.")
     ] = MARGIN_REL,
@@ -66,7 +67,8 @@ def compare_tables(
     than the first table; its 95 % interval comes from resampling the measured blocks. The verdict is `same` if the
     whole interval lies within `margin_rel` of 1, `faster` or `slower` if the whole interval lies beyond it, and
     `ambiguous` otherwise. Tables of unlike methods, batch sizes, numbers of threads or software are refused (422)
-    unless `allow_unlike`; unlike precisions are not: what does fp16 save?
+    unless `allow_unlike`; unlike precisions are not: what does fp16 save? On a machine in doubt, intervals are wider by
+    as much as its references scattered. Of very large tables an even choice of the shared operations is compared.
     """
     filters = [
         TableFilter(name, space, space_digest, table_mode, precision, batch_size, threads)
@@ -74,10 +76,10 @@ def compare_tables(
         for table_mode in mode
     ]
     with parts.database.read() as session:
-        sides = load_sides(session, table, filters)
-    comparison = compare(sides, margin_rel, allow_unlike=allow_unlike)
+        sides, left_out = load_sides(session, table, filters, operation)
+    comparison = compare(sides, margin_rel, allow_unlike=allow_unlike, left_out=left_out)
     if format == "svg":
         return templating.picture(charts.comparison_chart(comparison))
     if format == "html":
-        return templating.page("comparison_document.html", comparison=comparison)
+        return templating.document("comparison_document.html", comparison=comparison)
     return Response(comparison.model_dump_json(), media_type="application/json")

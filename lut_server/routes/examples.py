@@ -22,6 +22,8 @@ _ALWAYS: Values = {
     "allow_unlike": False,
     "if-none-match": '"an older one"',
     "lease-token": "the token of your lease",
+    "requested-by": "anna@laptop",
+    "hidden": False,
 }
 _OF_OPERATION: Mapping[str, Values] = {
     "list_tokens": {"after": "00000000-0000-0000-0000-000000000000"},
@@ -36,6 +38,7 @@ _BODIES: Values = {
     "renew_lease": {"done": 12, "total": 95},
     "complete_lease": {"error": None},
     "create_token": {"name": "a laptop", "role": "read"},
+    "set_device_visibility": {"hidden": False},
     "rotate_token": {"id": "01900000-0000-7000-8000-000000000001"},
 }
 
@@ -80,6 +83,7 @@ def _values(rows: Examples) -> dict[str, Values]:
         "tables": {"id": str(table.id), "digest": rows.digest},
         "compare_tables": {
             "table": [str(id) for id in rows.compared],
+            "operation": table.rows[0].operation.name,
             "device": {"none: by `table`": [], "the newest table of a device": [device]},
             "mode": [table.runtime.mode],
             "allow_unlike": rows.allow_unlike,

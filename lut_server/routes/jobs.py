@@ -1,13 +1,14 @@
 """Jobs: submitted by searches, read by everybody, cancelled."""
 
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from latency_tables.contract import Job, JobRequest, JobState, Page
 from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
-from lut_server.routes.state import DEFAULT_LIMIT, After, Limit, Parts, answer
+from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, Limit, Parts, answer
 from lut_server.storage import jobs
 
 NOUN = Noun(
@@ -20,12 +21,25 @@ NOUN = Noun(
 router = APIRouter(prefix="/jobs", tags=[NOUN.name], responses=documented(422, 503))
 
 
-@router.get("", operation_id="list_jobs", summary="All jobs, or those in one state, oldest first")
+RequestedBy = Annotated[
+    str | None,
+    Header(pattern=r"^[A-Za-z0-9_.@-]*$", max_length=100, description="Who asks, for people: user and machine."),
+]
+
+
+@router.get(
+    "", operation_id="list_jobs", summary="All jobs, or those in one state, oldest first", response_model=Page[Job]
+)
 def list_jobs(
-    parts: Parts, state: JobState | None = None, after: After = None, limit: Limit = DEFAULT_LIMIT
-) -> Page[Job]:
+    parts: Parts,
+    state: Annotated[JobState | Literal["running"] | None, Query(description="`running` is `leased`.")] = None,
+    after: After = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Response:
+    """Where requests are large a page has fewer than `limit` jobs; `next` goes on."""
     with parts.database.read() as session:
-        return jobs.page(session, state, after, limit)
+        page = jobs.page(session, "leased" if state == "running" else state, after, limit)
+    return Response(page, media_type="application/json")
 
 
 @router.get(
@@ -38,7 +52,7 @@ def list_jobs(
 def get_job(parts: Parts, id: UUID) -> Response:
     with parts.database.read() as session:
         job = jobs.get(session, id)
-    return answer(job)
+    return Response(job, media_type="application/json")
 
 
 @router.put(
@@ -48,9 +62,13 @@ def get_job(parts: Parts, id: UUID) -> Response:
     response_model=Job,
     responses=documented(404, 409),
 )
-def submit_job(parts: Parts, id: UUID, request: JobRequest) -> Response:
+def submit_job(
+    parts: Parts, caller: Caller, id: UUID, request: JobRequest, requested_by: RequestedBy = None
+) -> Response:
+    """What no device that it names can do, as their agents found, is refused at once."""
+    who = [requested_by, caller.name and f"token {caller.name}"]
     with parts.database.write() as session:
-        job = jobs.submit(session, id, request, parts.clock())
+        job = jobs.submit(session, id, request, parts.clock(), ", ".join(filter(None, who)) or None)
     return answer(job)
 
 

@@ -1,12 +1,13 @@
 """The web pages, in HTML for people: devices and their tables, the queue, networks, comparisons."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from sqlalchemy.orm import Session
 
 from latency_tables.contract import Comparison, TableSummary
 from lut_server.analysis.comparison import compare
@@ -16,12 +17,20 @@ from lut_server.errors import NotFound, ServiceError
 from lut_server.nouns import Noun
 from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.pages.charts import comparison_chart, networks_chart, table_chart
-from lut_server.pages.templating import page, picture
-from lut_server.routes.state import Parts, State
-from lut_server.storage import calibrations, devices, health, overview, tables
+from lut_server.pages.formatting import size
+from lut_server.pages.problem import problem_page
+from lut_server.pages.shown_table import ShownTable
+from lut_server.pages.templating import BELOW, TOP, page, picture
+from lut_server.routes.state import Caller, Parts, State
+from lut_server.storage import calibrations, devices, health, networks, overview, tables
 from lut_server.storage.comparisons import MAX_TABLES, load_sides
+from lut_server.storage.memory import remembered
 
-TABLES_OF_A_DEVICE = 100
+TABLES_OF_A_DEVICE = 50
+MAX_SHOWN = 16  # tables that are remembered as shown: one of 10 000 rows takes about 5 MB
+MAX_COMPARED = 8
+ROWS = 200
+Part = Annotated[int, Query(ge=0, le=100_000, description="Which part of a list, from 0.")]
 
 
 class _PageRoute(APIRoute):
@@ -35,81 +44,137 @@ class _PageRoute(APIRoute):
                 return await handler(request)
             except ServiceError as error:
                 if "unlike" not in error.extra:
-                    return _problem(error.status, error.title, str(error), None)
-                url = request.url.include_query_params(allow_unlike="true")
+                    return problem_page(request, error.status, error.title, str(error))
+                query = request.url.include_query_params(allow_unlike="true").query
                 detail = f"{'; '.join(error.extra['unlike'])}. A difference need not come from the devices."
-                return _problem(error.status, "These tables are unlike", detail, f"{url.path}?{url.query}")
+                return problem_page(request, error.status, "These tables are unlike", detail, f"?{query}")
             except RequestValidationError as error:
                 first = error.errors()[0]
-                detail = f"{first['loc'][-1]}: {first['msg']}"
-                return _problem(422, "This address is not valid", detail)
+                field = next((part for part in reversed(first["loc"]) if isinstance(part, str)), "")
+                detail = f"{field}={str(first.get('input'))[:100]!r}: {first['msg']}"
+                return problem_page(request, 422, "This address is not valid", detail)
 
         return handle
 
 
-def _problem(status: int, title: str, detail: str, anyway: str | None = None) -> Response:
-    return page("problem.html", status, here="", title=title, detail=detail, anyway=anyway)
-
-
 NOUN = Noun("pages", prefix="")
 router = APIRouter(include_in_schema=False, route_class=_PageRoute)
+_JOBS = Noun("jobs", write="search")
 
 
 @router.get("/")
-def show_devices(parts: Parts) -> Response:
+def show_devices(parts: Parts, caller: Caller, part: Part = 0, hidden: bool = False) -> Response:
     now = parts.clock()
     with parts.database.read() as session:
+        newest = overview.newest_devices(session, now, part, hidden=hidden)
+        queue = overview.queue(session, active=5, ended=0)
         return page(
             "devices.html",
-            here="/",
+            TOP,
+            here="",
             now=now,
-            devices=overview.newest_devices(session, now),
-            names=overview.device_names(session),
-            queue=overview.queue(session),
+            devices=newest,
+            part=part,
+            hidden=hidden,
+            is_admin=caller.role == "admin",
+            names=_names(session, queue),
+            queue=queue,
+            may_cancel=caller.may_write(_JOBS),
         )
 
 
 @router.get("/queue")
-def show_queue(parts: Parts) -> Response:
+def show_queue(parts: Parts, caller: Caller) -> Response:
     with parts.database.read() as session:
-        names = overview.device_names(session)
-        return page("queue.html", here="/queue", now=parts.clock(), names=names, queue=overview.queue(session))
+        queue = overview.queue(session)
+        return page(
+            "queue.html",
+            TOP,
+            here="queue",
+            now=parts.clock(),
+            names=_names(session, queue),
+            queue=queue,
+            may_cancel=caller.may_write(_JOBS),
+        )
 
 
 @router.get("/networks")
-def show_networks(parts: Parts) -> Response:
+def show_networks(parts: Parts, part: Part = 0) -> Response:
     with parts.database.read() as session:
-        return page("networks.html", here="/networks", networks=overview.newest_networks(session))
+        return page("networks.html", TOP, here="networks", part=part, networks=overview.newest_networks(session, part))
 
 
 @router.get("/networks/picture.svg")
-def draw_networks(parts: Parts, phone: bool = False) -> Response:
+def draw_networks(parts: Parts, part: Part = 0, phone: bool = False) -> Response:
     with parts.database.read() as session:
-        chart = networks_chart(overview.newest_networks(session), phone=phone)
+        chart = networks_chart(overview.newest_networks(session, part).items, phone=phone)
     if chart is None:
         raise NotFound("no network was measured on a device whose table is calibrated yet")
     return picture(chart)
 
 
+@router.get("/networks/{digest}")
+def show_network(parts: Parts, digest: str) -> Response:
+    """One network: what it is, and every measurement of it with its date."""
+    with parts.database.read() as session:
+        record = networks.get(session, digest)
+    return page("network.html", BELOW, here="networks", record=record)
+
+
 @router.get("/devices/{uuid}")
-def show_device(parts: Parts, uuid: str) -> Response:
+def show_device(parts: Parts, caller: Caller, uuid: str, part: Part = 0) -> Response:
     now = parts.clock()
     with parts.database.read() as session:
         record = devices.get(session, uuid)
-        newest = health.of_device(session, uuid, now, TABLES_OF_A_DEVICE)
-    return page("device.html", here="/", now=now, record=record, tables=newest)
+        newest = health.of_device(session, uuid, now, TABLES_OF_A_DEVICE + 1, part * TABLES_OF_A_DEVICE)
+    return page(
+        "device.html",
+        BELOW,
+        here="",
+        now=now,
+        record=record,
+        tables=newest[:TABLES_OF_A_DEVICE],
+        part=part,
+        has_more=len(newest) > TABLES_OF_A_DEVICE,
+        is_admin=caller.role == "admin",
+    )
 
 
 @router.get("/tables/{id}")
-def show_table(parts: Parts, id: UUID) -> Response:
+def show_table(
+    parts: Parts,
+    id: UUID,
+    part: Part = 0,
+    operation: Annotated[str, Query(max_length=300)] = "",
+    doubtful: bool = False,
+    order: Literal["name", "latency"] = "name",
+) -> Response:
     now = parts.clock()
     with parts.database.read() as session:
-        table = tables.get(session, id)
+        summary = tables.find(session, id)
+        shown = remembered(session, "shown tables", MAX_SHOWN, id, lambda: ShownTable.of(tables.get(session, id)))
         newest = calibrations.newest(session, id)
         calibration = calibrations.get(session, newest) if newest else None
-    state = card_state(calibration.card if calibration else None, table.created_at, now)
+    state = card_state(calibration.card if calibration else None, summary.created_at, now)
+    rows = shown.rows(operation, doubtful_only=doubtful, by_latency=order == "latency")
     inside = {row.key: row.latency_us for row in calibration.rows} if calibration else {}
-    return page("table.html", here="/", now=now, table=table, calibration=calibration, state=state, inside=inside)
+    return page(
+        "table.html",
+        BELOW,
+        here="",
+        now=now,
+        table=shown,
+        summary=summary,
+        calibration=calibration,
+        state=state,
+        inside=inside,
+        rows=rows[part * ROWS : (part + 1) * ROWS],
+        first=part * ROWS,
+        total=len(rows),
+        part=part,
+        has_more=len(rows) > (part + 1) * ROWS,
+        chosen={"operation": operation, "doubtful": doubtful, "order": order},
+    )
 
 
 @router.get("/tables/{id}/calibration.svg")
@@ -131,25 +196,40 @@ def show_comparison(
     table: Annotated[Sequence[UUID], Query(max_length=MAX_TABLES)] = (),
     allow_unlike: bool = False,
     more: bool = False,
+    part: Part = 0,
 ) -> Response:
     """The comparison; or, for fewer than two tables or with `more`, the page to pick the next table from."""
     if len(table) >= 2 and not more:
         comparison = _compare(parts, table, allow_unlike)
-        return page("compare.html", here="/compare", comparison=comparison, allow_unlike=allow_unlike)
+        return page(
+            "compare.html",
+            TOP,
+            here="compare",
+            comparison=comparison,
+            allow_unlike=allow_unlike,
+            part=part,
+            first=part * ROWS,
+            has_more=len(comparison.operations) > (part + 1) * ROWS,
+            operations_shown=comparison.operations[part * ROWS : (part + 1) * ROWS],
+        )
     with parts.database.read() as session:
         picked = [tables.find(session, id) for id in table]
-        newest = overview.newest_tables(session)
-        conditions = {summary.id: overview.conditions(session, summary) for summary in (*picked, *newest)}
-    fitting = [summary for summary in newest if summary.id not in table and _may_share(picked, summary)]
-    unlike = {summary.id: differences([conditions[id] for id in (*table, summary.id)]) for summary in fitting}
+        newest = overview.newest_tables(session, part, picked)
+        conditions = {summary.id: overview.conditions(session, summary) for summary in (*picked, *newest.items)}
+    unlike = {
+        summary.id: [*differences([conditions[id] for id in (*table, summary.id)]), *_other_sizes(picked, summary)]
+        for summary in newest.items
+    }
     return page(
         "pick.html",
-        here="/compare",
+        TOP,
+        here="compare",
         now=parts.clock(),
         picked=picked,
-        tables=sorted(fitting, key=lambda summary: bool(unlike[summary.id])),
+        tables=sorted(newest.items, key=lambda summary: bool(unlike[summary.id])),
         unlike=unlike,
-        others=len(newest) - len(picked) - len(fitting),
+        part=part,
+        has_more=newest.has_more,
     )
 
 
@@ -165,9 +245,22 @@ def draw_comparison(
 
 def _compare(parts: State, ids: Sequence[UUID], allow_unlike: bool) -> Comparison:
     with parts.database.read() as session:
-        sides = load_sides(session, ids)
-    return compare(sides, allow_unlike=allow_unlike)
+        key = (tuple(ids), allow_unlike)
+        return remembered(session, "comparisons", MAX_COMPARED, key, lambda: _compare_now(session, ids, allow_unlike))
 
 
-def _may_share(picked: Sequence[TableSummary], table: TableSummary) -> bool:
-    return all((table.space, table.space_digest) == (other.space, other.space_digest) for other in picked)
+def _compare_now(session: Session, ids: Sequence[UUID], allow_unlike: bool) -> Comparison:
+    sides, left_out = load_sides(session, ids)
+    return compare(sides, allow_unlike=allow_unlike, left_out=left_out)
+
+
+def _other_sizes(picked: Sequence[TableSummary], table: TableSummary) -> list[str]:
+    """Tables of other input sizes share few operations, or none."""
+    other = [summary for summary in picked if summary.largest_input != table.largest_input]
+    return [f"inputs: up to {size(other[0].largest_input)} against up to {size(table.largest_input)}"] if other else []
+
+
+def _names(session: Session, queue: overview.Queue) -> dict[str, str]:
+    """The names of the devices that jobs of a queue were asked for."""
+    jobs = (*queue.running, *queue.queued, *queue.ended)
+    return overview.device_names(session, {job.brief.device.uuid for job in jobs if job.brief.device.uuid})

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request, Response
@@ -60,6 +60,13 @@ async def _runtime(
     return Runtime(mode=mode, precision=precision, batch_size=batch_size, threads=threads)
 
 
+async def _admin(request: Request) -> None:
+    """Only for administrators, of a noun that others may write too; refused before the body is looked at."""
+    caller: Principal = request.scope[PRINCIPAL]
+    caller.require_admin()
+
+
+ADMIN: Any = Depends(_admin)
 Parts = Annotated[State, Depends(_state)]
 Caller = Annotated[Principal, Depends(_caller)]
 RuntimeQuery = Annotated[Runtime, Depends(_runtime)]

@@ -1,5 +1,6 @@
 """Calibrations of tables, and the measurements that they are made from. Immutable; the newest of a table counts."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +12,11 @@ from sqlalchemy.orm import Session
 from latency_tables.calibration import MIN_NETWORKS, VERSION
 from latency_tables.contract import (
     MAX_NETWORKS,
+    Basis,
     Calibration,
     CalibrationSummary,
     ErrorCard,
+    Evidence,
     JobRequest,
     LatencyTable,
     Measurement,
@@ -78,18 +81,22 @@ def add(session: Session, calibration: Calibration, evidence: str) -> bool:
         return False
     newest = _newest(session, row.id)
     if newest is None or newest.evidence != evidence:
-        session.add(new_row(calibration, evidence))
+        # Never before the one that it follows: the clock may have been put back since.
+        rank = max(tables.microseconds(calibration.created_at), newest.rank + 1 if newest else 0)
+        session.add(new_row(calibration, evidence, rank))
         session.flush()
     return True
 
 
-def new_row(calibration: Calibration, evidence: str) -> CalibrationRow:
+def new_row(calibration: Calibration, evidence: str, rank: int | None = None) -> CalibrationRow:
+    """A row to store; without a rank its date decides which calibration of its table is the newest."""
     return CalibrationRow(
         id=calibration.id,
         table_id=calibration.table_id,
         content_digest=calibration.digest,
         evidence=evidence,
         created_at=calibration.created_at,
+        rank=tables.microseconds(calibration.created_at) if rank is None else rank,
         version=calibration.version,
         card=calibration.card.model_dump_json(),
         content=calibration.model_dump_json().encode(),
@@ -115,7 +122,7 @@ def newest(session: Session, table_id: UUID) -> UUID | None:
 
 def newest_cards(session: Session, table_ids: Sequence[UUID]) -> dict[UUID, ErrorCard]:
     """The error cards of those tables that have one."""
-    order = (CalibrationRow.created_at.desc(), CalibrationRow.sequence.desc())
+    order = (CalibrationRow.rank.desc(), CalibrationRow.sequence.desc())
     rank = func.row_number().over(partition_by=CalibrationRow.table_id, order_by=order).label("rank")
     ranked = select(CalibrationRow.table_id, CalibrationRow.card, rank).subquery()
     query = select(ranked.c.table_id, ranked.c.card).where(ranked.c.rank == 1)
@@ -147,6 +154,13 @@ def require_newest(session: Session, table_id: UUID) -> UUID:
 
 def get(session: Session, id: UUID) -> Calibration:
     return Calibration.model_validate_json(content(session, id))
+
+
+def evidence(session: Session, id: UUID) -> tuple[Basis, dict[str, Evidence]]:
+    """Of a calibration the latencies that it compared, and its evidence by network; its rows are not looked at."""
+    stored = json.loads(content(session, id))
+    made = [Evidence.model_validate(item) for item in stored["evidence"]]
+    return stored["basis"], {item.network: item for item in made}
 
 
 def content(session: Session, id: UUID) -> bytes:
@@ -215,7 +229,7 @@ def _newest(session: Session, table_id: UUID) -> CalibrationRow | None:
 def _newest_first(table_id: UUID) -> Select[CalibrationRow]:
     # One that was imported later may be older.
     query = select(CalibrationRow).where(CalibrationRow.table_id == table_id)
-    return query.order_by(CalibrationRow.created_at.desc(), CalibrationRow.sequence.desc())
+    return query.order_by(CalibrationRow.rank.desc(), CalibrationRow.sequence.desc())
 
 
 def _load_row(session: Session, id: UUID) -> CalibrationRow:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from latency_tables.contract import LatencyTable, TableRow
 from lut_server.analysis.comparison import Side
 from lut_server.errors import NotFound, Unprocessable
 from lut_server.storage import tables
@@ -15,15 +16,21 @@ from lut_server.storage.models import LatencyTableRow, MeasurementRow
 from lut_server.storage.tables import TableFilter
 
 MAX_TABLES = 10
-MAX_ROWS = 5000  # about two seconds of work
+MAX_SHARED = 4000
+"""Rows that are compared, of all tables together: about a quarter of a second of work."""
 
 
-def load_sides(session: Session, ids: Sequence[UUID], filters: Sequence[TableFilter] = ()) -> list[Side]:
-    """Tables by id, then the newest one that each filter lets through, with their samples.
+def load_sides(
+    session: Session, ids: Sequence[UUID], filters: Sequence[TableFilter] = (), operation: str | None = None
+) -> tuple[list[Side], int]:
+    """Tables by id, then the newest one that each filter lets through, with their samples; and what was left out.
+
+    With `operation` only rows of that name. Of more than MAX_SHARED rows that all tables share, those are taken whose
+    digests come first: an even choice, the same each time. The second value counts the others.
 
     Raises:
         NotFound: no such table.
-        Unprocessable: they are too few, too many, or too large.
+        Unprocessable: they are too few or too many, or none has such an operation.
     """
     ids = [*ids, *(_newest(session, filter) for filter in filters)]
     if not 2 <= len(ids) <= MAX_TABLES:
@@ -33,17 +40,45 @@ def load_sides(session: Session, ids: Sequence[UUID], filters: Sequence[TableFil
             field="table",
         )
     summaries = {id: tables.find(session, id) for id in ids}
-    rows = sum(summaries[id].rows for id in ids)
-    if rows > MAX_ROWS:
-        raise Unprocessable(
-            f"table: together they have {rows} rows, more than {MAX_ROWS}; compare fewer", field="table"
-        )
     contents = {id: tables.get(session, id) for id in summaries}
-    measurements = {row.measurement_id for table in contents.values() for row in table.rows}
+    if operation is not None:
+        contents = {id: _of_name(table, operation) for id, table in contents.items()}
+    shared = set.intersection(*({row.operation.digest for row in table.rows} for table in contents.values()))
+    left_out = max(0, len(shared) - MAX_SHARED // len(contents))
+    if left_out:
+        taken = set(sorted(shared)[: len(shared) - left_out])
+        contents = {
+            id: _rows(
+                table,
+                [row for row in table.rows if row.operation.digest in taken or row.operation.digest not in shared],
+            )
+            for id, table in contents.items()
+        }
+        shared = taken
+    measured = {
+        row.measurement_id for table in contents.values() for row in table.rows if row.operation.digest in shared
+    }
     query = select(MeasurementRow.id, MeasurementRow.body)
-    bodies = select_in(session, query, MeasurementRow.id, measurements)
-    samples_us = {id: tuple(json.loads(body)["samples_us"]) for id, body in bodies}
-    return [Side(summaries[id], contents[id], samples_us) for id in ids]
+    bodies = {id: json.loads(body) for id, body in select_in(session, query, MeasurementRow.id, measured)}
+    samples_us = {id: tuple(body["samples_us"]) for id, body in bodies.items()}
+    noise_rel = {id: (body.get("observed") or {}).get("noise_rel") for id, body in bodies.items()}
+    return [Side(summaries[id], contents[id], samples_us, noise_rel) for id in ids], left_out
+
+
+def _of_name(table: LatencyTable, name: str) -> LatencyTable:
+    rows = [row for row in table.rows if row.operation.name == name]
+    if not rows:
+        names = sorted({row.operation.name for row in table.rows})
+        raise Unprocessable(
+            f"operation={name!r}: table {table.id} has none of this name; it has {', '.join(names[:20])}",
+            field="operation",
+            value=name,
+        )
+    return _rows(table, rows)
+
+
+def _rows(table: LatencyTable, rows: Sequence[TableRow]) -> LatencyTable:
+    return table.model_copy(update={"rows": tuple(rows)})
 
 
 def _newest(session: Session, filter: TableFilter) -> UUID:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -51,6 +51,28 @@ class Database:
     def write_connection(self) -> Any:
         """A context manager: a Connection in a transaction that may change the schema."""
         return self._write_engine.begin()
+
+    @contextmanager
+    def schema_connection(self) -> Iterator[Connection]:
+        """A Connection in a transaction that changes the schema.
+
+        SQLite copies a table to alter it, and drops the old one, which other tables refer to: so their references are
+        checked when all is done, not meanwhile.
+        """
+        with self._write_engine.connect() as connection:
+            if self.engine.dialect.name != "sqlite":
+                with connection.begin():
+                    yield connection
+                return
+            raw: Any = connection.connection.driver_connection
+            raw.execute("PRAGMA foreign_keys=OFF").close()  # inside a transaction it would do nothing
+            try:
+                with connection.begin():
+                    yield connection
+                    if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                        raise IntegrityError("PRAGMA foreign_key_check", None, ValueError("a reference is broken"))
+            finally:
+                raw.execute("PRAGMA foreign_keys=ON").close()
 
     def close(self) -> None:
         self.engine.dispose()

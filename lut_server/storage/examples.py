@@ -73,7 +73,7 @@ def _first(session: Session, query: Any) -> Any:
 
 def _pair(session: Session) -> tuple[tuple[UUID, UUID], bool]:
     """The two recent tables that compare best: alike, of two devices, large; a single table with itself."""
-    recent = overview.newest_tables(session)[:CANDIDATES]
+    recent = overview.newest_tables(session).items[:CANDIDATES]
     conditions = {table.id: overview.conditions(session, table) for table in recent}
     best, best_rank = (recent[0].id, recent[0].id), (True, True, 0)
     for newer, older in combinations(recent, 2):

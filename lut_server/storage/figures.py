@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lut_server.storage.models import DeviceRow, JobRow, LatencyTableRow, LeaseRow, MeasurementRow
+from lut_server.storage.models import DeviceRow, JobRow, LatencyTableRow, LeaseRow
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,8 @@ def read(session: Session, now: datetime) -> Figures:
     oldest = session.scalar(select(func.min(JobRow.created_at)).where(JobRow.state == "queued"))
     by_state = select(LeaseRow.state, func.count()).group_by(LeaseRow.state)
     leases = dict(session.execute(by_state).all())
-    kinds = dict(session.execute(select(DeviceRow.uuid, DeviceRow.kind)).all())
-    measurements: dict[str, int] = dict.fromkeys(kinds.values(), 0)
-    by_device = select(MeasurementRow.device, func.count()).group_by(MeasurementRow.device)
-    for device, count in session.execute(by_device):
-        measurements[kinds[device]] += count
+    by_kind = select(DeviceRow.kind, func.sum(DeviceRow.measurements)).group_by(DeviceRow.kind)
+    measurements = {kind: int(count) for kind, count in session.execute(by_kind)}
     labels_of = (
         LatencyTableRow.device,
         LatencyTableRow.space,
@@ -47,7 +44,10 @@ def read(session: Session, now: datetime) -> Figures:
         LatencyTableRow.batch_size,
         LatencyTableRow.threads,
     )
-    newest = session.execute(select(func.max(LatencyTableRow.created_at), *labels_of).group_by(*labels_of))
+    ages = select(func.max(LatencyTableRow.created_at), *labels_of).join(
+        DeviceRow, DeviceRow.uuid == LatencyTableRow.device
+    )
+    newest = session.execute(ages.where(DeviceRow.hidden.is_(False)).group_by(*labels_of))
     return Figures(
         jobs=jobs,
         queue_age_s=_age_s(oldest, now),

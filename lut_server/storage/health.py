@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -11,16 +10,7 @@ from sqlalchemy.orm import Session
 from latency_tables.contract import DeviceRecord, ErrorCard, TableHealth
 from lut_server.analysis.error_card import card_state
 from lut_server.storage import calibrations, tables
-from lut_server.storage.memory import remembered
 from lut_server.storage.models import LatencyTableRow
-
-MAX_REMEMBERED = 20_000
-
-
-class _Doubts(NamedTuple):
-    converged: int
-    noisy: int
-    throttled: int
 
 
 def with_newest_tables(session: Session, records: Sequence[DeviceRecord], now: datetime) -> list[DeviceRecord]:
@@ -38,32 +28,32 @@ def with_newest_tables(session: Session, records: Sequence[DeviceRecord], now: d
     rows = session.scalars(
         select(LatencyTableRow)
         .where(LatencyTableRow.sequence.in_(newest))
-        .order_by(LatencyTableRow.created_at, LatencyTableRow.sequence)
+        .order_by(LatencyTableRow.rank, LatencyTableRow.sequence)
     ).all()
     cards = calibrations.newest_cards(session, [row.id for row in rows])
     by_device: dict[str, list[TableHealth]] = {}
     for row in rows:
-        by_device.setdefault(row.device, []).append(_health(session, row, cards.get(row.id), now))
+        by_device.setdefault(row.device, []).append(_health(row, cards.get(row.id), now))
     return [
         record.model_copy(update={"newest_tables": tuple(by_device.get(record.device.uuid, ()))}) for record in records
     ]
 
 
-def of_device(session: Session, device: str, now: datetime, limit: int) -> list[TableHealth]:
-    """The newest tables of a device, newest first."""
-    query = select(LatencyTableRow).where(LatencyTableRow.device == device).order_by(*tables.NEWEST_FIRST).limit(limit)
+def of_device(session: Session, device: str, now: datetime, limit: int, offset: int = 0) -> list[TableHealth]:
+    """Tables of a device, newest first."""
+    query = (
+        select(LatencyTableRow)
+        .where(LatencyTableRow.device == device)
+        .order_by(*tables.NEWEST_FIRST)
+        .offset(offset)
+        .limit(limit)
+    )
     rows = session.scalars(query).all()
     cards = calibrations.newest_cards(session, [row.id for row in rows])
-    return [_health(session, row, cards.get(row.id), now) for row in rows]
+    return [_health(row, cards.get(row.id), now) for row in rows]
 
 
-def _count_doubts(row: LatencyTableRow) -> _Doubts:
-    qualities = [table_row["quality"] for table_row in json.loads(row.content)["rows"]]
-    return _Doubts(*(sum(quality[name] for quality in qualities) for name in _Doubts._fields))
-
-
-def _health(session: Session, row: LatencyTableRow, card: ErrorCard | None, now: datetime) -> TableHealth:
-    doubts = remembered(session, "doubts", MAX_REMEMBERED, row.id, lambda: _count_doubts(row))
+def _health(row: LatencyTableRow, card: ErrorCard | None, now: datetime) -> TableHealth:
     return TableHealth(
         id=row.id,
         created_at=row.created_at,
@@ -72,9 +62,13 @@ def _health(session: Session, row: LatencyTableRow, card: ErrorCard | None, now:
         space=row.space,
         space_digest=row.space_digest,
         rows=row.rows,
-        converged_share=doubts.converged / row.rows,
-        noisy=doubts.noisy,
-        throttled=doubts.throttled,
+        converged_share=row.converged / row.rows,
+        noisy=row.noisy,
+        throttled=row.throttled,
+        doubtful=row.doubtful,
+        warnings=json.loads(row.warnings),
+        largest_input=json.loads(row.largest_input),
+        requested_by=row.requested_by,
         card=card_state(card, row.created_at, now),
         mape=card.calibrated.mape if card else None,
         networks=card.networks if card else 0,

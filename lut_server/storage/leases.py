@@ -58,7 +58,7 @@ def claim(session: Session, request: LeaseRequest, now: datetime) -> Lease | Non
         asked = JobRequest.model_validate_json(leased.body)
         _require_same(lease, request, environment.of_mode(asked.runtime.mode))
         return _hand_out(session, lease, leased, asked)
-    if session.scalar(_active_on(device.uuid)) is not None:
+    if device.hidden or session.scalar(_active_on(device.uuid)) is not None:
         return None
     job = session.scalars(
         _queued_for(device).order_by(JobRow.sequence).limit(1).with_for_update(skip_locked=True)
@@ -67,7 +67,8 @@ def claim(session: Session, request: LeaseRequest, now: datetime) -> Lease | Non
         return None
     job.state = "leased"
     job.attempts += 1
-    job.updated_at = now
+    job.updated_at = job.started_at = now
+    job.ran_on = device.uuid
     asked = JobRequest.model_validate_json(job.body)
     lease = LeaseRow(
         id=request.id,
@@ -88,7 +89,10 @@ def with_work(session: Session, uuids: Collection[str]) -> list[str]:
     """Which of the devices could claim a job now; at most as many as there are queued jobs."""
     queued = session.scalar(select(func.count()).select_from(JobRow).where(JobRow.state == "queued")) or 0
     query = select(DeviceRow.uuid).where(
-        DeviceRow.uuid.in_(uuids), ~_active_on(DeviceRow.uuid).exists(), _queued_for(DeviceRow).exists()
+        DeviceRow.uuid.in_(uuids),
+        DeviceRow.hidden.is_(False),
+        ~_active_on(DeviceRow.uuid).exists(),
+        _queued_for(DeviceRow).exists(),
     )
     return list(session.scalars(query.order_by(DeviceRow.heartbeat_at).limit(queued)))
 
@@ -225,7 +229,7 @@ def _finish(
             missing=sorted(missing),
         )
     if request.operations:
-        job.table_id = tables.build(session, request, lease, now, drafted)
+        job.table_id = tables.build(session, request, lease, now, drafted, job.requested_by)
     job.state = "done"
     job.progress = Progress(done=len(request.keys), total=len(request.keys)).model_dump_json()
 

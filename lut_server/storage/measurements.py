@@ -1,12 +1,13 @@
 """Measurements: append-only, each exactly once."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, or_, select, true
+from sqlalchemy import exists, func, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from latency_tables.contract import JobRequest, Measurement, Mode, Page, Precision, Receipt, Runtime, sha256
@@ -36,6 +37,7 @@ def put(session: Session, rows: Sequence[Columns], now: datetime) -> list[Receip
     late = _check(session, rows, now)
     stamped = [{**row, "late": late[row["job_id"], row["device"]], "received_at": now} for row in rows]
     inserted = insert_missing(session, MeasurementRow, sorted(stamped, key=lambda row: row["id"]))
+    _count(session, rows, inserted)
     if inserted == len(rows):
         return [Receipt.model_construct(id=row["id"], late=row["late"], received_at=now) for row in stamped]
     stored = _receipts(session, ids)
@@ -48,6 +50,17 @@ def put(session: Session, rows: Sequence[Columns], now: datetime) -> list[Receip
                 value=str(row["id"]),
             )
     return [stored[id][1] for id in ids]
+
+
+def _count(session: Session, rows: Sequence[Columns], inserted: int) -> None:
+    """Add what was stored to the counts of its devices."""
+    by_device = Counter(row["device"] for row in rows)
+    for device, sent in sorted(by_device.items()):
+        count: Any = DeviceRow.measurements + (sent if inserted == len(rows) else inserted)
+        if inserted < len(rows) and len(by_device) > 1:  # whose they were is not known
+            count = select(func.count()).where(MeasurementRow.device == device).scalar_subquery()
+        if inserted:
+            session.execute(update(DeviceRow).where(DeviceRow.uuid == device).values(measurements=count))
 
 
 def get(session: Session, id: UUID) -> Measurement:
@@ -68,7 +81,13 @@ def page(
     if job_id is not None:
         query = query.where(MeasurementRow.job_id == job_id)
     return paging.page(
-        session, query, MeasurementRow.sequence, after, limit, lambda row: Measurement.model_validate_json(row.body)
+        session,
+        query,
+        MeasurementRow.sequence,
+        after,
+        limit,
+        lambda row: Measurement.model_validate_json(row.body),
+        weigh=lambda row: len(row.body),
     )
 
 

@@ -4,7 +4,20 @@ from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, MetaData, String, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    Uuid,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -51,9 +64,13 @@ class EnvironmentRow(Base):
 
 
 class DeviceRow(Base):
-    """`folded_name` is what names are compared by (str.casefold): lower() of SQLite knows ASCII only."""
+    """`folded_name` is what names are compared by (str.casefold): lower() of SQLite knows ASCII only.
+
+    `works` is the JSON of what its agent found to work. `measurements` counts those stored, so that nobody counts rows.
+    """
 
     __tablename__ = "devices"
+    __table_args__ = (Index(None, "hidden", "heartbeat_at"),)
 
     uuid: Mapped[str] = mapped_column(DeviceUuid, primary_key=True)
     name: Mapped[str]
@@ -64,6 +81,9 @@ class DeviceRow(Base):
     agent: Mapped[str]
     first_seen: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
+    works: Mapped[str | None]
+    hidden: Mapped[bool] = mapped_column(server_default=false())
+    measurements: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class OperationRow(Base):
@@ -89,10 +109,20 @@ class NetworkRow(Base):
 
 
 class LatencyTableRow(Base):
-    """An immutable table; `content` is its JSON as it goes out."""
+    """An immutable table; `content` is its JSON as it goes out.
+
+    `rank` orders the tables: the newest has the largest. It is the time of building in microseconds, but a table that
+    was built here is never older than what was built here before it, whatever the clock said meanwhile. `converged`,
+    `noisy`, `throttled` and `doubtful` count rows. `largest_input` and `warnings` are JSON.
+    """
 
     __tablename__ = "tables"
-    __table_args__ = (Index(None, "device", "space", "runtime"),)
+    __table_args__ = (
+        Index(None, "device", "space", "runtime"),
+        Index(None, "device", "rank"),
+        Index(None, "rank"),
+        Index(None, "space", "space_digest", "runtime"),
+    )
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
     id: Mapped[UUID] = mapped_column(unique=True)
@@ -110,14 +140,26 @@ class LatencyTableRow(Base):
     space: Mapped[str] = mapped_column(Word)
     space_digest: Mapped[str] = mapped_column(Digest)
     rows: Mapped[int]
+    rank: Mapped[int] = mapped_column(BigInteger)
+    imported: Mapped[bool]
+    converged: Mapped[int]
+    noisy: Mapped[int]
+    throttled: Mapped[int]
+    doubtful: Mapped[int]
+    largest_input: Mapped[str]
+    warnings: Mapped[str]
+    requested_by: Mapped[str | None]
     content: Mapped[bytes] = mapped_column(deferred=True)
 
 
 class CalibrationRow(Base):
-    """An immutable calibration; `evidence` is the digest of what it was made from, `content` its JSON."""
+    """An immutable calibration; `evidence` is the digest of what it was made from, `content` its JSON.
+
+    `rank` orders those of a table as it does tables.
+    """
 
     __tablename__ = "calibrations"
-    __table_args__ = (Index(None, "table_id", "created_at"),)
+    __table_args__ = (Index(None, "table_id", "rank"),)
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
     id: Mapped[UUID] = mapped_column(unique=True)
@@ -125,21 +167,27 @@ class CalibrationRow(Base):
     content_digest: Mapped[str] = mapped_column(Digest)
     evidence: Mapped[str] = mapped_column(Digest)
     created_at: Mapped[datetime]
+    rank: Mapped[int] = mapped_column(BigInteger)
     version: Mapped[str] = mapped_column(Word)
     card: Mapped[str]
     content: Mapped[bytes] = mapped_column(deferred=True)
 
 
 class JobRow(Base):
-    """`device_name` is folded as that of a device; `body` has it as it was given."""
+    """`device_name` is folded as that of a device; `body` has it as it was given.
+
+    `brief` is a JobBrief as JSON: lists read it instead of `body`, which may have megabytes. `ran_on` is the device
+    that leased it last, `started_at` when it did.
+    """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index(None, "state", "sequence"),)
+    __table_args__ = (Index(None, "state", "sequence"), Index(None, "state", "updated_at"))
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
     id: Mapped[UUID] = mapped_column(unique=True)
     digest: Mapped[str] = mapped_column(Digest)
-    body: Mapped[str]
+    body: Mapped[str] = mapped_column(deferred=True)
+    brief: Mapped[str]
     device_uuid: Mapped[str | None] = mapped_column(DeviceUuid)
     device_name: Mapped[str | None]
     device_kind: Mapped[str | None] = mapped_column(Word)
@@ -151,6 +199,9 @@ class JobRow(Base):
     table_id: Mapped[UUID | None] = mapped_column(ForeignKey(LatencyTableRow.id))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    requested_by: Mapped[str | None]
+    ran_on: Mapped[str | None] = mapped_column(DeviceUuid)
+    started_at: Mapped[datetime | None]
 
 
 class JobKeyRow(Base):
@@ -187,6 +238,7 @@ class LeaseRow(Base):
             postgresql_where=text("state = 'active'"),
         ),
         Index(None, "state", "expires_at"),
+        Index(None, "job_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -205,14 +257,19 @@ class MeasurementRow(Base):
     """Append-only; `body` is the whole measurement with its samples."""
 
     __tablename__ = "measurements"
-    __table_args__ = (Index("ix_measurements_conditions", "key", "device", "environment", "runtime", "method_version"),)
+    __table_args__ = (
+        Index("ix_measurements_conditions", "key", "device", "environment", "runtime", "method_version"),
+        Index(None, "device", "environment", "runtime", "method_version"),
+        Index(None, "device", "sequence"),
+        Index(None, "job_id", "sequence"),
+    )
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
     id: Mapped[UUID] = mapped_column(unique=True)
     digest: Mapped[str] = mapped_column(Digest)
-    job_id: Mapped[UUID] = mapped_column(ForeignKey(JobRow.id), index=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey(JobRow.id))
     key: Mapped[str] = mapped_column(Digest)
-    device: Mapped[str] = mapped_column(ForeignKey(DeviceRow.uuid), index=True)
+    device: Mapped[str] = mapped_column(ForeignKey(DeviceRow.uuid))
     environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
     runtime: Mapped[str] = mapped_column(Digest)
     method_version: Mapped[str] = mapped_column(Word)

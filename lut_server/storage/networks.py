@@ -1,26 +1,34 @@
 """Networks with their results on every device: the predicted latency beside the measured one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from latency_tables.contract import (
     Basis,
+    Device,
+    Evidence,
     Measurement,
     MissingRows,
     NetworkRecord,
     NetworkResult,
     NetworkSpec,
     Page,
-    Prediction,
 )
 from latency_tables.latencies import latency_us
 from lut_server.errors import NotFound
-from lut_server.storage import devices, measurements, operations, paging, predictions, tables
-from lut_server.storage.database import insert_missing
-from lut_server.storage.models import MeasurementRow, NetworkRow
+from lut_server.storage import calibrations, devices, measurements, operations, paging, predictions, tables
+from lut_server.storage.database import insert_missing, select_in
+from lut_server.storage.memory import remembered
+from lut_server.storage.models import LatencyTableRow, MeasurementRow, NetworkRow
+
+MAX_REMEMBERED = 2000
+WEIGHT = 4
+"""A network with its results is about so many times as large as without."""
 
 
 def put(session: Session, network: NetworkSpec, now: datetime) -> NetworkRecord:
@@ -52,64 +60,125 @@ def get(session: Session, digest: str) -> NetworkRecord:
             field="digest",
             value=digest,
         )
-    return _record(session, row)
+    return read_all(session, [row])[0]
 
 
 def page(session: Session, after: str | None, limit: int) -> Page[NetworkRecord]:
-    query = select(NetworkRow)
-    return paging.page(session, query, NetworkRow.sequence, after, limit, lambda row: _record(session, row))
-
-
-def _record(session: Session, row: NetworkRow) -> NetworkRecord:
-    network = NetworkSpec.model_validate_json(row.body)
-    query = select(MeasurementRow).where(MeasurementRow.key == row.digest).order_by(*measurements.LAST_COUNTS)
-    last = {(row.device, row.environment, row.runtime): row for row in session.scalars(query)}
-    return NetworkRecord(
-        id=row.digest,
-        network=network,
-        created_at=row.created_at,
-        results=tuple(_result(session, network, measured) for measured in last.values()),
+    """Fewer networks than `limit` where they are large."""
+    rows, next = paging.take(
+        session, select(NetworkRow), NetworkRow.sequence, after, limit, lambda row: WEIGHT * len(row.body)
     )
+    return Page(items=tuple(read_all(session, rows)), next=next)
 
 
-def _result(session: Session, network: NetworkSpec, row: MeasurementRow) -> NetworkResult:
-    measurement = Measurement.model_validate_json(row.body)
-    prediction, basis = _predict(session, network, row, measurement)
-    return NetworkResult(
-        device=devices.find(session, row.device),
-        environment=row.environment,
-        runtime=measurement.runtime,
-        measured=measurement.latency,
-        measured_us=latency_us(measurement, basis),
-        quality=measurement.quality,
-        measurement_id=measurement.id,
-        measured_at=measurement.measured_at,
-        table_id=prediction and prediction.table_id,
-        raw_us=prediction and prediction.raw_us,
-        calibration_id=prediction and prediction.calibration_id,
-        predicted_us=prediction and prediction.predicted_us,
-        low_us=prediction and prediction.low_us,
-        high_us=prediction and prediction.high_us,
-    )
+def read_all(session: Session, rows: Sequence[NetworkRow]) -> list[NetworkRecord]:
+    """Rows as networks, with their results."""
+    query = select(MeasurementRow).order_by(*measurements.LAST_COUNTS)
+    last: dict[str, dict[tuple[str, str, str], MeasurementRow]] = {row.digest: {} for row in rows}
+    for measured in select_in(session, query, MeasurementRow.key, list(last)):
+        row = measured[0]
+        last[row.key][row.device, row.environment, row.runtime] = row
+    reader = _Reader(session)
+    return [reader.read(row, list(last[row.digest].values())) for row in rows]
 
 
-def _predict(
-    session: Session, network: NetworkSpec, row: MeasurementRow, measurement: Measurement
-) -> tuple[Prediction | None, Basis]:
-    """A prediction by the newest table under the conditions of a measurement; and which latencies it is made of."""
-    table = tables.newest_under(
-        session,
-        device=row.device,
-        environment=row.environment,
-        runtime=row.runtime,
-        method_version=row.method_version,
-        space=network.space,
-        space_digest=network.space_digest,
-    )
-    if table is None:
-        return None, "median_us"
-    predictor = predictions.predictor(session, table.id).compared_with(measurement)
-    try:
-        return predictor.predict(network), predictor.basis
-    except MissingRows:
-        return None, predictor.basis
+class _Forecast(NamedTuple):
+    """What was predicted of a network."""
+
+    table_id: UUID
+    raw_us: float
+    calibration_id: UUID | None
+    predicted_us: float | None
+    low_us: float | None
+    high_us: float | None
+
+
+class _Conditions(NamedTuple):
+    """The newest table under the conditions of a measurement, and what its calibration's evidence says of networks."""
+
+    table: LatencyTableRow
+    basis: Basis
+    calibration_id: UUID | None
+    evidence: Mapping[str, Evidence]
+
+
+class _Reader:
+    """Reads networks; what several results have in common, it reads once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._conditions: dict[tuple[str, ...], _Conditions | None] = {}
+        self._devices: dict[str, Device] = {}
+
+    def read(self, row: NetworkRow, measured: Sequence[MeasurementRow]) -> NetworkRecord:
+        network = NetworkSpec.model_validate_json(row.body)
+        return NetworkRecord(
+            id=row.digest,
+            network=network,
+            created_at=row.created_at,
+            results=tuple(self._result(network, one) for one in measured),
+        )
+
+    def _result(self, network: NetworkSpec, row: MeasurementRow) -> NetworkResult:
+        measurement = Measurement.model_validate_json(row.body)
+        forecast, basis = self._predict(network, row, measurement)
+        if row.device not in self._devices:
+            self._devices[row.device] = devices.find(self._session, row.device)
+        return NetworkResult(
+            device=self._devices[row.device],
+            environment=row.environment,
+            runtime=measurement.runtime,
+            measured=measurement.latency,
+            measured_us=latency_us(measurement, basis),
+            quality=measurement.quality,
+            measurement_id=measurement.id,
+            measured_at=measurement.measured_at,
+            **(forecast._asdict() if forecast else {"table_id": None, "raw_us": None}),
+        )
+
+    def _predict(
+        self, network: NetworkSpec, row: MeasurementRow, measurement: Measurement
+    ) -> tuple[_Forecast | None, Basis]:
+        """A prediction by the newest table under a measurement's conditions; and which latencies it is made of."""
+        conditions = self._under(network, row)
+        if conditions is None:
+            return None, "median_us"
+        held_out = conditions.evidence.get(network.digest)
+        if held_out is not None:  # predicted from the others when the calibration was made: nothing is to be fitted
+            forecast = _Forecast(
+                conditions.table.id,
+                held_out.raw_us,
+                conditions.calibration_id,
+                held_out.predicted_us,
+                held_out.low_us,
+                held_out.high_us,
+            )
+            return forecast, conditions.basis
+        predictor = predictions.predictor(self._session, conditions.table.id).compared_with(measurement)
+        try:
+            made = predictor.predict(network)
+        except MissingRows:
+            return None, predictor.basis
+        return _Forecast(**{name: getattr(made, name) for name in _Forecast._fields}), predictor.basis
+
+    def _under(self, network: NetworkSpec, row: MeasurementRow) -> _Conditions | None:
+        columns = {
+            **{name: getattr(row, name) for name in ("device", "environment", "runtime", "method_version")},
+            "space": network.space,
+            "space_digest": network.space_digest,
+        }
+        key = tuple(columns.values())
+        if key not in self._conditions:
+            table = tables.newest_under(self._session, **columns)
+            self._conditions[key] = None if table is None else self._calibrated(table)
+        return self._conditions[key]
+
+    def _calibrated(self, table: LatencyTableRow) -> _Conditions:
+        session = self._session
+        newest = calibrations.newest(session, table.id)
+        if newest is None:
+            return _Conditions(table, "median_us", None, {})
+        basis, evidence = remembered(
+            session, "evidence", MAX_REMEMBERED, newest, lambda: calibrations.evidence(session, newest)
+        )
+        return _Conditions(table, basis, newest, evidence)

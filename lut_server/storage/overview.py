@@ -1,84 +1,109 @@
-"""The newest of everything, bounded, for the web page."""
+"""The newest of everything, in parts, for the web pages."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
-from uuid import UUID
+from typing import Generic, NamedTuple, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import DeviceRecord, Job, NetworkRecord, TableSummary
+from latency_tables.contract import DeviceRecord, NetworkRecord, TableSummary
 from lut_server.analysis.likeness import Conditions
 from lut_server.storage import devices, health, jobs, networks, tables
-from lut_server.storage.models import DeviceRow, JobRow, LatencyTableRow, LeaseRow, NetworkRow
+from lut_server.storage.database import select_in
+from lut_server.storage.jobs import ListedJob
+from lut_server.storage.models import DeviceRow, JobRow, LatencyTableRow, NetworkRow
+
+Row = TypeVar("Row")
+Item = TypeVar("Item")
 
 ACTIVE_JOBS = 50
 ENDED_JOBS = 20
-DEVICES = 200
-TABLES = 200
-NETWORKS = 50
+DEVICES = 15
+TABLES = 50
+NETWORKS = 10
 
 
 class Queue(NamedTuple):
-    """`running` and `queued` oldest first, `ended` newest first.
+    """`running` and `queued` oldest first, `ended` newest first; `counts`: of all jobs by state."""
 
-    `counts`: of all jobs by state. `ran_on`: the name of the device that each job runs or ran on.
-    """
-
-    running: Sequence[Job]
-    queued: Sequence[Job]
-    ended: Sequence[Job]
+    running: Sequence[ListedJob]
+    queued: Sequence[ListedJob]
+    ended: Sequence[ListedJob]
     counts: dict[str, int]
-    ran_on: dict[UUID, str]
 
 
-def queue(session: Session) -> Queue:
-    """Jobs, and for those that run the name of the device they run on."""
+@dataclass(frozen=True)
+class Part(Generic[Item]):
+    """One part of a list, and whether there is another one after it."""
+
+    items: Sequence[Item]
+    has_more: bool
+
+
+def queue(session: Session, active: int = ACTIVE_JOBS, ended: int = ENDED_JOBS) -> Queue:
+    """Jobs; at most so many that run, that wait, and that ended."""
     counts = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all())
     running, queued = (
-        session.scalars(select(JobRow).where(JobRow.state == state).order_by(JobRow.sequence).limit(ACTIVE_JOBS)).all()
+        select(JobRow).where(JobRow.state == state).order_by(JobRow.sequence).limit(active)
         for state in ("leased", "queued")
     )
-    ended = session.scalars(
-        select(JobRow)
-        .where(JobRow.state.in_(("done", "failed", "cancelled")))
-        .order_by(JobRow.updated_at.desc(), JobRow.sequence.desc())
-        .limit(ENDED_JOBS)
-    ).all()
-    ran_on = (
-        select(LeaseRow.job_id, DeviceRow.name)
-        .join(DeviceRow, DeviceRow.uuid == LeaseRow.device)
-        .where(LeaseRow.job_id.in_([row.id for row in (*running, *ended)]))
-        .order_by(LeaseRow.created_at)
-    )
+    # Each state by its own index: together they would be sorted whole.
+    last = [
+        job
+        for state in ("done", "failed", "cancelled")
+        for job in jobs.listed(
+            session,
+            select(JobRow)
+            .where(JobRow.state == state)
+            .order_by(JobRow.updated_at.desc(), JobRow.sequence.desc())
+            .limit(ended),
+        )
+    ]
     return Queue(
-        running=[jobs.read(row) for row in running],
-        queued=[jobs.read(row) for row in queued],
-        ended=[jobs.read(row) for row in ended],
+        running=jobs.listed(session, running),
+        queued=jobs.listed(session, queued),
+        ended=sorted(last, key=lambda job: job.updated_at, reverse=True)[:ended],
         counts=counts,
-        ran_on=dict(session.execute(ran_on).all()),
     )
 
 
-def newest_devices(session: Session, now: datetime) -> list[DeviceRecord]:
-    """Devices, the last heard of first, with the health of their newest tables."""
-    rows = session.scalars(select(DeviceRow).order_by(DeviceRow.heartbeat_at.desc(), DeviceRow.uuid).limit(DEVICES))
-    return health.with_newest_tables(session, [devices.get(session, row.uuid) for row in rows.all()], now)
+def newest_devices(session: Session, now: datetime, part: int, *, hidden: bool = False) -> Part[DeviceRecord]:
+    """Devices, the last heard of first, with the health of their newest tables; or those that are hidden."""
+    query = select(DeviceRow).where(DeviceRow.hidden.is_(hidden))
+    rows, has_more = _part(session, query.order_by(DeviceRow.heartbeat_at.desc(), DeviceRow.uuid), part, DEVICES)
+    return Part(health.with_newest_tables(session, devices.records(session, rows), now), has_more)
 
 
-def device_names(session: Session) -> dict[str, str]:
-    return dict(session.execute(select(DeviceRow.uuid, DeviceRow.name)).all())
+def device_names(session: Session, uuids: Collection[str]) -> dict[str, str]:
+    """The names of some devices."""
+    query = select(DeviceRow.uuid, DeviceRow.name)
+    return dict(tuple(row) for row in select_in(session, query, DeviceRow.uuid, uuids))
 
 
-def newest_tables(session: Session) -> list[TableSummary]:
-    rows = session.scalars(select(LatencyTableRow).order_by(*tables.NEWEST_FIRST).limit(TABLES)).all()
-    return [tables.find(session, row.id) for row in rows]
+def newest_tables(session: Session, part: int = 0, like: Sequence[TableSummary] = ()) -> Part[TableSummary]:
+    """Tables of devices that are not hidden, newest first; with `like` only of their spaces and definitions."""
+    query = select(LatencyTableRow).join(DeviceRow, DeviceRow.uuid == LatencyTableRow.device)
+    query = query.where(DeviceRow.hidden.is_(False))
+    for table in like:
+        query = query.where(
+            LatencyTableRow.space == table.space,
+            LatencyTableRow.space_digest == table.space_digest,
+            LatencyTableRow.id != table.id,
+        )
+    rows, has_more = _part(session, query.order_by(*tables.NEWEST_FIRST), part, TABLES)
+    return Part([tables.summary(row) for row in rows], has_more)
 
 
-def newest_networks(session: Session) -> list[NetworkRecord]:
-    rows = session.scalars(select(NetworkRow).order_by(NetworkRow.sequence.desc()).limit(NETWORKS)).all()
-    return [networks.get(session, row.digest) for row in rows]
+def newest_networks(session: Session, part: int = 0) -> Part[NetworkRecord]:
+    rows, has_more = _part(session, select(NetworkRow).order_by(NetworkRow.sequence.desc()), part, NETWORKS)
+    return Part(networks.read_all(session, rows), has_more)
+
+
+def _part(session: Session, query: Select[Row], part: int, size: int) -> tuple[Sequence[Row], bool]:
+    rows = session.scalars(query.offset(part * size).limit(size + 1)).all()
+    return rows[:size], len(rows) > size
 
 
 def conditions(session: Session, table: TableSummary) -> Conditions:

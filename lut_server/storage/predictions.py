@@ -13,7 +13,7 @@ from lut_server.analysis.prediction import Predictor
 from lut_server.errors import NotFound
 from lut_server.storage import calibrations, tables
 from lut_server.storage.memory import remembered
-from lut_server.storage.models import LatencyTableRow
+from lut_server.storage.models import DeviceRow, LatencyTableRow
 
 MAX_REMEMBERED = 64
 
@@ -63,12 +63,18 @@ def _fit(session: Session, table_id: UUID, calibration_id: UUID | None) -> Predi
 def _newest_of_each_device(session: Session, request: PredictionRequest) -> Iterable[UUID]:
     """Tables in the order of their devices' names."""
     network = request.networks[0]
-    query = select(LatencyTableRow.id, LatencyTableRow.device, LatencyTableRow.device_name).where(
-        LatencyTableRow.runtime == request.runtime.digest,
-        LatencyTableRow.space == network.space,
-        LatencyTableRow.space_digest == network.space_digest,
+    columns = (LatencyTableRow.id, LatencyTableRow.device, LatencyTableRow.device_name)
+    query = (
+        select(*columns)
+        .join(DeviceRow, DeviceRow.uuid == LatencyTableRow.device)
+        .where(
+            DeviceRow.hidden.is_(False),
+            LatencyTableRow.runtime == request.runtime.digest,
+            LatencyTableRow.space == network.space,
+            LatencyTableRow.space_digest == network.space_digest,
+        )
     )
-    ordered = session.execute(query.order_by(LatencyTableRow.created_at, LatencyTableRow.sequence)).all()
+    ordered = session.execute(query.order_by(LatencyTableRow.rank, LatencyTableRow.sequence)).all()
     newest = {device: (name, device, id) for id, device, name in ordered}
     if not newest:
         raise NotFound(

@@ -1,12 +1,13 @@
 """Tables: projections of the measurements, immutable once built."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import uuid6
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from latency_tables.contract import (
@@ -28,8 +29,8 @@ from lut_server.storage import devices, measurements, operations, paging
 from lut_server.storage.database import select_in
 from lut_server.storage.models import LatencyTableRow, LeaseRow, MeasurementRow
 
-# A table that was imported later may be older.
-NEWEST_FIRST = (LatencyTableRow.created_at.desc(), LatencyTableRow.sequence.desc())
+# A table that was imported later may be older; one that was built here later is newer, whatever the clock said.
+NEWEST_FIRST = (LatencyTableRow.rank.desc(), LatencyTableRow.sequence.desc())
 SHOWN = 20
 CONDITIONS = ("device", "environment", "runtime", "method_version", "space", "space_digest")
 """Columns of a table: under which conditions all of its rows were measured (environment and runtime by digest)."""
@@ -53,7 +54,12 @@ class TableFilter:
 
 
 def build(
-    session: Session, request: JobRequest, lease: LeaseRow, now: datetime, drafted: LatencyTable | None = None
+    session: Session,
+    request: JobRequest,
+    lease: LeaseRow,
+    now: datetime,
+    drafted: LatencyTable | None = None,
+    requested_by: str | None = None,
 ) -> UUID:
     """Store the table that a profile job ends in, unless it is the newest one; its id.
 
@@ -64,9 +70,24 @@ def build(
         return table.id
     if drafted is not None and drafted.digest == table.digest:
         table = drafted
-    session.add(new_row(table))
+    session.add(new_row(table, rank=_rank(session, table, lease, request), requested_by=requested_by))
     session.flush()
     return table.id
+
+
+def _rank(session: Session, table: LatencyTable, lease: LeaseRow, request: JobRequest) -> int:
+    """After every table of this device that was built here, and after the one that this table follows.
+
+    Only the clock's order counts against other imported ones: it may have been put back since.
+    """
+    last = session.scalar(
+        select(func.max(LatencyTableRow.rank)).where(
+            LatencyTableRow.device == table.device.uuid, LatencyTableRow.imported.is_(False)
+        )
+    )
+    followed = newest_under(session, **conditions_of(lease, request))
+    earlier = [-1 if last is None else last, -1 if followed is None else followed.rank]
+    return max(microseconds(table.created_at), 1 + max(earlier))
 
 
 def draft(session: Session, request: JobRequest, lease: LeaseRow, now: datetime) -> LatencyTable:
@@ -125,8 +146,10 @@ def conditions_of(lease: LeaseRow, request: JobRequest) -> dict[str, str]:
     return dict(zip(CONDITIONS, (*values, request.space, request.space_digest), strict=True))
 
 
-def new_row(table: LatencyTable) -> LatencyTableRow:
+def new_row(table: LatencyTable, rank: int | None = None, requested_by: str | None = None) -> LatencyTableRow:
+    """A row to store; without a rank, as of a table that was imported, its date decides which table is newer."""
     runtime = table.runtime
+    qualities = [row.quality for row in table.rows]
     return LatencyTableRow(
         id=table.id,
         content_digest=table.digest,
@@ -143,8 +166,22 @@ def new_row(table: LatencyTable) -> LatencyTableRow:
         space=table.space,
         space_digest=table.space_digest,
         rows=len(table.rows),
+        rank=microseconds(table.created_at) if rank is None else rank,
+        imported=rank is None,
+        converged=sum(quality.converged for quality in qualities),
+        noisy=sum(quality.noisy for quality in qualities),
+        throttled=sum(quality.throttled for quality in qualities),
+        doubtful=sum(not quality.sound for quality in qualities),
+        largest_input=json.dumps(table.largest_input),
+        warnings=json.dumps(table.warnings),
+        requested_by=requested_by,
         content=table.model_dump_json().encode(),
     )
+
+
+def microseconds(instant: datetime) -> int:
+    """Since 1970: what rows are ranked by."""
+    return round(instant.timestamp() * 1_000_000)
 
 
 def runtime_of(row: LatencyTableRow) -> Runtime:
@@ -152,7 +189,7 @@ def runtime_of(row: LatencyTableRow) -> Runtime:
 
 
 def find(session: Session, id: UUID) -> TableSummary:
-    return _summary(_load_row(session, id))
+    return summary(_load_row(session, id))
 
 
 def newest_under(session: Session, **conditions: str) -> LatencyTableRow | None:
@@ -182,7 +219,7 @@ def find_newest(
             f"{in_words(existing)}",
             known=existing,
         )
-    return _summary(row)
+    return summary(row)
 
 
 def get(session: Session, id: UUID) -> LatencyTable:
@@ -196,7 +233,7 @@ def content(session: Session, id: UUID) -> bytes:
 
 def page(session: Session, filter: TableFilter, after: str | None, limit: int) -> Page[TableSummary]:
     query = filter.apply(session, select(LatencyTableRow))
-    return paging.page(session, query, LatencyTableRow.sequence, after, limit, _summary)
+    return paging.page(session, query, LatencyTableRow.sequence, after, limit, summary)
 
 
 def _choose(session: Session, runtime: str, lease: LeaseRow) -> dict[str, int]:
@@ -248,7 +285,7 @@ def _describe(row: LatencyTableRow) -> str:
     )
 
 
-def _summary(row: LatencyTableRow) -> TableSummary:
+def summary(row: LatencyTableRow) -> TableSummary:
     return TableSummary.model_validate(
         {
             "id": row.id,
@@ -262,5 +299,7 @@ def _summary(row: LatencyTableRow) -> TableSummary:
             "space": row.space,
             "space_digest": row.space_digest,
             "rows": row.rows,
+            "largest_input": json.loads(row.largest_input),
+            "requested_by": row.requested_by,
         }
     )

@@ -9,9 +9,8 @@ from typing import Protocol, cast, get_args
 
 import torch
 
-from latency_tables.contract import Mode, Precision, Runtime, Scalar
+from latency_tables.contract import Capability, Mode, Precision, Runtime, Scalar
 from profiler_agent.errors import JobFailed
-from profiler_agent.messages import Capability
 from profiler_agent.runtimes.requirements import require_runtime
 from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Clock, Execute

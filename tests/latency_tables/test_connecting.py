@@ -1,6 +1,7 @@
 """The client behind proxies, with a wrong address, and with a token that cannot be sent."""
 
 import logging
+import random
 import re
 import time
 from pathlib import Path
@@ -9,7 +10,6 @@ import httpx
 import pytest
 
 from latency_tables.client import LutClient, LutError, Misdirected, ServerUnavailable, connecting
-from latency_tables.client import retry as retrying
 from tests.support.factories import operation, profile, report
 from tests.support.guarded import guarded_server
 from tests.support.lut import Lut
@@ -79,9 +79,9 @@ def test_a_refused_connection_to_this_machine_ends_early_and_says_what_it_waits_
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(retrying.random, "uniform", lambda _, longest: longest)
-    monkeypatch.setattr(retrying.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(retrying.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(random, "uniform", lambda _, longest: longest)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     with (
         caplog.at_level(logging.WARNING),
         LutClient(NOBODY, retry_for_s=60) as client,
@@ -182,7 +182,7 @@ def test_a_socks_proxy_without_its_package(monkeypatch: pytest.MonkeyPatch) -> N
     def without_socks(**_: object) -> httpx.Client:
         raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
 
-    monkeypatch.setattr(connecting.httpx, "Client", without_socks)
+    monkeypatch.setattr(httpx, "Client", without_socks)
     with pytest.raises(ValueError, match=r"ALL_PROXY=socks5://…@127\.0\.0\.1:1080.*pip install 'httpx\[socks\]'"):
         LutClient("http://lut.example.org")
 

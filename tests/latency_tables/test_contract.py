@@ -19,7 +19,8 @@ from latency_tables.contract import (
 from tests.support.factories import network, operation, profile, report, table
 from tests.support.lut import Lut
 
-plain = st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters="\x7f<>\"'`;\\")
+controls = "".join(map(chr, (*range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+plain = st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters=f"{controls}<>\"'`;\\")
 scalars = st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300) | st.text(plain, max_size=10)
 names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,10}\Z")
 shapes = st.lists(st.integers(1, 4096), min_size=1, max_size=4).map(tuple)

@@ -47,7 +47,7 @@ def newer(answer: Any, value: object = 1, exact: bool = False) -> Any:
 
 @pytest.fixture
 def newer_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    def send_newer(http: httpx.Client, request: httpx.Request, retry_for_s: float) -> httpx.Response:
+    def send_newer(http: httpx.Client, request: httpx.Request, retry_for_s: float, **_: bool) -> httpx.Response:
         response = send(http, request, retry_for_s)
         if not response.content:
             return response
@@ -129,7 +129,7 @@ def test_an_agent_does_no_order_that_it_knows_in_part_only(
 ) -> None:
     lut.client.submit_job(profile(operation()))
 
-    def send_newer(http: httpx.Client, request: httpx.Request, retry_for_s: float) -> httpx.Response:
+    def send_newer(http: httpx.Client, request: httpx.Request, retry_for_s: float, **_: bool) -> httpx.Response:
         lease = send(http, request, retry_for_s).json()
         lease["job"]["request"]["effort"][NEW] = 1
         return httpx.Response(200, json=lease, request=request)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import uuid6
 
+from latency_tables.client import LutClient
 from latency_tables.contract import (
     Completion,
     Costs,
@@ -18,6 +19,7 @@ from latency_tables.contract import (
     JobRequest,
     LatencyTable,
     Lease,
+    LeaseRequest,
     Measurement,
     Method,
     NetworkSpec,
@@ -31,6 +33,7 @@ from tests.support.lut import Lut
 
 SPACE_DIGEST = sha256("the definitions of the scene's space")
 GPU = Runtime()
+METHOD_VERSION = "blocks-1"
 HOSTILE = "<script>document.title = 'owned'</script><b>no search space</b>"
 
 _KINDS = (
@@ -108,12 +111,12 @@ def furnish(lut: Lut) -> Scene:
     draw = random.Random(7)
     specs = operations()
     titan, ampere = gpu("GPU-6f1d", "NVIDIA TITAN Xp"), gpu("GPU-a91c", "NVIDIA RTX A4000")
-    slow = _table(lut, draw, titan, specs, speed=1.0)
+    slow = make_table(lut.client, draw, titan, specs, speed=1.0)
     lut.clock.advance(3 * 86400)
-    fast = _table(lut, draw, ampere, specs[:-1], speed=1.45)
-    updated = _table(lut, draw, gpu("GPU-6f1d", "NVIDIA TITAN Xp", torch="2.14.0"), specs, speed=1.06)
+    fast = make_table(lut.client, draw, ampere, specs[:-1], speed=1.45)
+    updated = make_table(lut.client, draw, gpu("GPU-6f1d", "NVIDIA TITAN Xp", torch="2.14.0"), specs, speed=1.06)
     box = cpu("cpu-02", "Intel Xeon Gold 6338 CPU @ 2.00GHz")
-    _table(lut, draw, box, specs[:6], speed=0.04, runtime=Runtime(threads=4))
+    make_table(lut.client, draw, box, specs[:6], speed=0.04, runtime=Runtime(threads=4))
 
     network = NetworkSpec.of(
         "streets",
@@ -122,13 +125,13 @@ def furnish(lut: Lut) -> Scene:
         (3, 769, 1537),
         {spec: 1 + n % 3 for n, spec in enumerate(specs[:30])},
     )
-    every = [network, *_drawn(draw, specs[:-1])]
+    every = [network, *drawn(draw, specs[:-1], NETWORKS)]
     for by, table in ((titan, slow), (ampere, fast)):
         lut.client.register_device(by)
-        lut.client.submit_job(_measure(every, by))
+        lut.client.submit_job(measure(every, by))
         lease = lut.claim(by)
         lut.client.put_measurements(
-            [_measurement(draw, lease, one.digest, by, _end_to_end_us(one, table, draw)) for one in every]
+            [measured(draw, lease, one.digest, by, end_to_end_us(one, table, draw)) for one in every]
         )
         lut.client.complete(lease.id, lease.token, Completion())
 
@@ -160,7 +163,11 @@ def _ends(lease: Lease) -> tuple[UUID, str]:
 
 
 def _submit(lut: Lut, specs: Sequence[OperationSpec], to: DeviceReport, runtime: Runtime = GPU) -> UUID:
-    request = JobRequest(
+    return lut.client.submit_job(profile(specs, to, runtime)).id
+
+
+def profile(specs: Sequence[OperationSpec], to: DeviceReport, runtime: Runtime = GPU) -> JobRequest:
+    return JobRequest(
         device=DeviceSelector(uuid=to.device.uuid),
         runtime=runtime,
         space="streets",
@@ -168,10 +175,9 @@ def _submit(lut: Lut, specs: Sequence[OperationSpec], to: DeviceReport, runtime:
         requirement="streets",
         operations=tuple(specs),
     )
-    return lut.client.submit_job(request).id
 
 
-def _drawn(draw: random.Random, specs: Sequence[OperationSpec]) -> list[NetworkSpec]:
+def drawn(draw: random.Random, specs: Sequence[OperationSpec], count: int) -> list[NetworkSpec]:
     return [
         NetworkSpec.of(
             "streets",
@@ -180,11 +186,11 @@ def _drawn(draw: random.Random, specs: Sequence[OperationSpec]) -> list[NetworkS
             (3, 769, 1537),
             {spec: draw.randint(1, 3) for spec in draw.sample(specs, draw.randint(18, 34))},
         )
-        for number in range(NETWORKS)
+        for number in range(count)
     ]
 
 
-def _end_to_end_us(network: NetworkSpec, table: LatencyTable, draw: random.Random) -> float:
+def end_to_end_us(network: NetworkSpec, table: LatencyTable, draw: random.Random) -> float:
     """Pooling is cheaper in a network than alone, and a 1×1 convolution dearer."""
     total = 0.0
     for item in network.operations:
@@ -193,7 +199,7 @@ def _end_to_end_us(network: NetworkSpec, table: LatencyTable, draw: random.Rando
     return total * draw.lognormvariate(0, 0.008)
 
 
-def _measure(networks: Sequence[NetworkSpec], by: DeviceReport) -> JobRequest:
+def measure(networks: Sequence[NetworkSpec], by: DeviceReport) -> JobRequest:
     return JobRequest(
         device=DeviceSelector(uuid=by.device.uuid),
         runtime=GPU,
@@ -204,24 +210,35 @@ def _measure(networks: Sequence[NetworkSpec], by: DeviceReport) -> JobRequest:
     )
 
 
-def _table(
-    lut: Lut,
+def claim(by: DeviceReport) -> LeaseRequest:
+    return LeaseRequest(
+        id=uuid6.uuid7(),
+        device=by.device.uuid,
+        environment=by.environment.digest,
+        method_version=METHOD_VERSION,
+        wait_s=0,
+    )
+
+
+def make_table(
+    client: LutClient,
     draw: random.Random,
     by: DeviceReport,
     specs: Sequence[OperationSpec],
-    speed: float,
+    speed: float = 1.0,
     runtime: Runtime = GPU,
 ) -> LatencyTable:
-    lut.client.register_device(by)
-    _submit(lut, specs, by, runtime)
-    lease = lut.claim(by)
+    client.register_device(by)
+    client.submit_job(profile(specs, by, runtime))
+    lease = client.claim(claim(by))
+    assert lease is not None
     by_key = {spec.digest: spec for spec in specs}
-    lut.client.put_measurements(
-        [_measurement(draw, lease, key, by, _latency_us(by_key[key], speed, draw)) for key in lease.remaining]
+    client.put_measurements(
+        [measured(draw, lease, key, by, _latency_us(by_key[key], speed, draw)) for key in lease.remaining]
     )
-    job = lut.client.complete(lease.id, lease.token, Completion())
+    job = client.complete(lease.id, lease.token, Completion())
     assert job.table_id is not None
-    return lut.client.table(job.table_id)
+    return client.table(job.table_id)
 
 
 def _latency_us(spec: OperationSpec, speed: float, draw: random.Random) -> float:
@@ -233,7 +250,7 @@ def _latency_us(spec: OperationSpec, speed: float, draw: random.Random) -> float
     return 9.0 + (draw.lognormvariate(0, 0.08) * work + 2) / speed
 
 
-def _measurement(draw: random.Random, lease: Lease, key: str, by: DeviceReport, latency_us: float) -> Measurement:
+def measured(draw: random.Random, lease: Lease, key: str, by: DeviceReport, latency_us: float) -> Measurement:
     noisy = draw.random() < 0.06
     spread = 0.05 if noisy else 0.008
     return Measurement(
@@ -243,7 +260,7 @@ def _measurement(draw: random.Random, lease: Lease, key: str, by: DeviceReport, 
         device=by.device.uuid,
         environment=by.environment.digest,
         runtime=lease.job.request.runtime,
-        method=Method(version="blocks-1"),
+        method=Method(version=METHOD_VERSION),
         samples_us=tuple(latency_us * draw.lognormvariate(0, spread) for _ in range(30)),
         executions_per_block=50,
         costs=Costs(parameters=round(latency_us) * 40, macs=round(latency_us) * 900_000, peak_memory_bytes=24 << 20),

@@ -21,8 +21,21 @@ const shown = (Original, system) => (props) => {
   return create(Original, props);
 };
 
+// Below a path of a proxy: the folder of this page is where the server is.
+const home = new URL(".", location.href).pathname;
+
+function below(request) {
+  const url = new URL(request.url, location.href);
+  if (url.origin === location.origin && !url.pathname.startsWith(home)) {
+    url.pathname = home + url.pathname.slice(1);
+    request.url = url.href;
+  }
+  return request;
+}
+
 window.ui = SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
+  requestInterceptor: below,
   dom_id: "#swagger-ui",
   deepLinking: true,
   docExpansion: "list",
@@ -32,5 +45,11 @@ window.ui = SwaggerUIBundle({
   tryItOutEnabled: true,
   validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis],
-  plugins: [() => ({ wrapComponents: { responseBody: shown } })],
+  plugins: [
+    (system) => ({
+      wrapComponents: { responseBody: shown },
+      // Swagger UI looks for an input of its own for every format, and complains in the console where there is none.
+      components: { JsonSchema_string_uuid: (props) => system.React.createElement(system.getComponent("JsonSchema_string"), props) },
+    }),
+  ],
 });

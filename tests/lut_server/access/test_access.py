@@ -35,6 +35,8 @@ LEAST: dict[str, Role | None] = {
     "list_devices": "read",
     "get_device": "read",
     "register_device": "agent",
+    "set_device_visibility": "admin",
+    "remove_device": "admin",
     "list_jobs": "read",
     "get_job": "read",
     "submit_job": "search",

@@ -16,6 +16,7 @@ import uuid6
 from sqlalchemy import inspect, text
 
 from latency_tables.contract import (
+    Capability,
     Completion,
     Device,
     DeviceReport,
@@ -66,6 +67,7 @@ REPORT = DeviceReport(
         allocator="caching",
     ),
     agent="test",
+    works=(Capability(mode="pytorch", precision="fp32", reason="too old"),),
 )
 
 
@@ -131,11 +133,18 @@ class Target:
         }
         expiring = {"expires_at": "2026-01-01T00:00:00Z"}
         token = {"name": "x", "role": "agent", "device": "gpu-1", **expiring}
-        yield Request("register_device", "PUT", "/v1/devices/gpu-1", device)
+        yield Request("register_device", "PUT", "/v1/devices/gpu-1", device, free=(("works", 0, "reason"),))
+        yield Request("set_device_visibility", "PUT", "/v1/devices/gpu-1/visibility", {"hidden": True})
         yield Request("submit_job", "PUT", f"/v1/jobs/{uuid6.uuid7()}", selected)
         yield Request("submit_job", "PUT", f"/v1/jobs/{uuid6.uuid7()}", measured)
         yield Request("claim_lease", "POST", "/v1/leases", json.loads(lease_request(REPORT).model_dump_json()))
-        yield Request("renew_lease", "PATCH", f"/v1/leases/{self.lease.id}", {"done": 0, "total": 1}, own)
+        yield Request(
+            "renew_lease",
+            "PATCH",
+            f"/v1/leases/{self.lease.id}",
+            {"done": 0, "total": 1, "share": 0.5, "stage": "round 2"},
+            own,
+        )
         yield Request(
             "complete_lease",
             "POST",

@@ -1,5 +1,6 @@
 import math
 import random
+from bisect import bisect
 from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import combinations
@@ -134,8 +135,9 @@ def test_drawing_ranks_is_drawing_blocks(count: int) -> None:
     draw = random.Random(1)
     full = sorted(quantile_50(draw.choices(values, k=count)) for _ in range(4000))
     quick = sorted(math.exp(value) for n in range(4) for value in log_medians(tuple(values), str(n)))
-    for q in (0.05, 0.25, 0.5, 0.75, 0.95):
-        assert quick[int(q * 3999)] == pytest.approx(full[int(q * 3999)], rel=0.02)
+    # Kolmogorov and Smirnov: 4000 draws of one distribution are that far apart once in a thousand times.
+    distance = max(abs(bisect(quick, value * 1.0000001) - bisect(full, value * 1.0000001)) for value in full) / 4000
+    assert distance < 0.045
 
 
 def quantile_50(values: list[float]) -> float:

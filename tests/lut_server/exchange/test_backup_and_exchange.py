@@ -1,6 +1,7 @@
 """Copies of the database and tables in files: by the commands, on real databases, while a server runs."""
 
 import json
+import re
 import shutil
 import sqlite3
 import stat
@@ -11,7 +12,7 @@ import pytest
 import uuid6
 from typer.testing import CliRunner, Result
 
-from latency_tables.client import LutClient
+from latency_tables.client import LutClient, load_table
 from latency_tables.contract import Calibration, LatencyTable, Measurement, Quality
 from lut_server.__main__ import cli
 from lut_server.app import create_app
@@ -327,3 +328,76 @@ def test_a_table_that_is_not_there(database_url: str, table: LatencyTable, tmp_p
         "export", tmp_path / "out", "--table", str(table.id), "--table", str(missing), "--database-url", database_url
     )
     assert "1 of these" in message
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("format", ["json", "csv"])
+def test_a_byte_order_mark_is_no_content(
+    database_url: str, lut: Lut, table: LatencyTable, tmp_path: Path, format: str
+) -> None:
+    """As Excel's "CSV UTF-8" and some editors of Windows write it, before tables, headers and calibrations."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    assert lut_server("export", out, "--format", format, "--database-url", database_url).exit_code == 0
+    for file in out.iterdir():
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    imported = lut_server("import", out, "--data-dir", other)
+    assert imported.exit_code == 0, imported.stderr
+    assert table.digest in imported.stdout
+    if format == "json":
+        assert load_table(out / f"{table.id}.json") == lut.client.table(table.id)
+
+
+def test_an_export_of_nothing_says_so(tmp_path: Path) -> None:
+    lut_server("migrate", "--data-dir", tmp_path / "data")
+    assert "no tables: nothing is written" in refused("export", tmp_path / "out", "--data-dir", tmp_path / "data")
+
+
+def test_a_restore_keeps_the_database_before(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    lut_server("migrate", "--data-dir", data)
+    lut_server("backup", copy, "--data-dir", data)
+    lut_server("token", "create", "--role", "read", "--name", "only in the old one", "--data-dir", data)
+    restored = lut_server("restore", copy, "--data-dir", data)
+    assert restored.exit_code == 0, restored.stderr
+    (kept,) = data.glob("lut-before-*.sqlite")
+    assert str(kept) in restored.stdout
+    with closing(sqlite3.connect(kept)) as database:
+        assert database.execute("SELECT name FROM tokens").fetchone() == ("only in the old one",)
+    assert kept.name in private_files(data)
+
+
+def test_a_damaged_database_is_kept_as_it_is_and_replaced(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    lut_server("migrate", "--data-dir", data)
+    lut_server("backup", copy, "--data-dir", data)
+    file = data / "lut.sqlite"
+    torn = bytearray(file.read_bytes())
+    torn[4096 * 3 : 4096 * 6] = b"\xff" * (4096 * 3)
+    file.write_bytes(torn)
+    assert lut_server("restore", copy, "--data-dir", data).exit_code == 0
+    (kept,) = data.glob("lut-before-*.sqlite")
+    assert kept.read_bytes() == bytes(torn)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+def test_a_database_of_a_newer_server_is_left_alone(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write_connection() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0099'")
+    database.close()
+    message = refused("migrate", "--database-url", database_url)
+    assert "a newer lut-server made it (schema 0099" in message
+    assert "restore the backup" in message
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_devices_are_listed_hidden_and_removed(database_url: str, lut: Lut, table: LatencyTable) -> None:
+    lut.client.register_device(report("cpu-2", "Gone"))
+    where = ("--database-url", database_url)
+    assert lut_server("device", "hide", "cpu-2", *where).exit_code == 0
+    listed = lut_server("device", "list", *where).stdout
+    assert re.search(r"cpu-2 .* hidden +Gone", listed)
+    assert re.search(r"cpu-1 .* 1 +shown", listed)
+    assert "results are never deleted" in refused("device", "remove", table.device.uuid, *where)
+    assert lut_server("device", "remove", "cpu-2", *where).exit_code == 0
+    assert "no such device" in refused("device", "show", "cpu-2", *where)

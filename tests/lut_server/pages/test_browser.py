@@ -20,6 +20,7 @@ from latency_tables.contract import Progress
 from tests.support.factories import operation, profile, report
 from tests.support.guarded import guarded_server
 from tests.support.lut import Lut
+from tests.support.proxies import reverse_proxy
 from tests.support.scene import HOSTILE, Scene, furnish
 
 pytestmark = [pytest.mark.process, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
@@ -333,3 +334,26 @@ def test_with_tokens_the_browser_asks_once_for_everything(database_url: str, bro
         assert browser.one("tr.group strong").text == "Xeon"
         browser.open(guarded.url + "/queue")
         assert browser.heading == "Queue"
+
+
+def test_a_job_is_cancelled_and_a_device_hidden_with_a_button_below_a_path(database_url: str, browser: Browser) -> None:
+    """Behind a proxy that takes a path off and sends its own Host; the API page works there too."""
+    with guarded_server(database_url) as guarded, reverse_proxy(guarded.url, "/team/lut", keep_host=False) as url:
+        token = guarded.make("admin").token
+        lut = Lut(guarded.url, guarded.clock)
+        lut.client._http.headers["Authorization"] = f"Bearer {token}"
+        lut.client.register_device(report())
+        job = lut.client.submit_job(profile(operation(8)))
+        with_token = url.replace("http://", f"http://me:{token}@")
+        browser.open(f"{with_token}/queue")
+        browser.run("window.confirm = () => true")
+        browser.one("button[data-cancel]").click()
+        browser.wait(lambda: lut.client.job(job.id).state == "cancelled")
+        browser.open(f"{url}/devices/cpu-1")
+        browser.run("window.confirm = () => true")
+        browser.one("button[data-hide]").click()
+        browser.wait(lambda: lut.client.device("cpu-1").hidden)
+        browser.open(f"{url}/docs#/devices/get_device")
+        browser.one("#operations-devices-get_device .opblock-summary-control, #operations-devices-get_device")
+        assert browser.complaints() == []
+        assert all(requested.startswith((f"{url}/", "data:")) for requested in browser.requested()), "nothing beside it"

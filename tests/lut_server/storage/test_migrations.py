@@ -25,7 +25,7 @@ from latency_tables.contract import (
 )
 from lut_server.app import create_app
 from lut_server.credentials import ServerKey
-from lut_server.migrations import FOLDER, downgrade, upgrade, write_new
+from lut_server.migrations import FOLDER, downgrade, head, upgrade, write_new
 from lut_server.storage import devices, tokens
 from lut_server.storage.database import Database
 from lut_server.storage.models import Base
@@ -77,9 +77,9 @@ def test_the_next_migration_is_written_from_the_models(tmp_path: Path) -> None:
         path = write_new("count uses", tmp_path / "migrations")
     finally:
         table._columns.remove(column)
-    assert path.name == "m0002_count_uses.py"
+    assert path.name == f"m{int(head() or 0) + 1:04}_count_uses.py"
     text = path.read_text()
-    assert "down_revision = '0001'" in text
+    assert f"down_revision = {head()!r}" in text
     assert "sa.Column('uses', sa.Integer(), nullable=True)" in text
     assert "drop_column('uses')" in text
     compile(text, str(path), "exec")
@@ -92,7 +92,7 @@ def test_every_column_has_room_for_what_the_contract_allows() -> None:
         **dict.fromkeys(("digest", "content_digest", "space_digest", "token_digest", "evidence", "key"), digest),
         **dict.fromkeys(("environment", "runtime"), digest),
         **dict.fromkeys(("space", "method_version", "version"), name),
-        **dict.fromkeys(("uuid", "device_uuid", "device"), uuid),
+        **dict.fromkeys(("uuid", "device_uuid", "device", "ran_on"), uuid),
         **dict.fromkeys(("kind", "device_kind"), kind),
         "mode": _longest(Mode),
         "precision": _longest(Precision),

@@ -52,7 +52,10 @@ def test_the_stored_digest_is_that_of_the_content(lut: Lut, device: DeviceReport
         space="small",
         space_digest=SPACE_DIGEST,
         rows=2,
+        largest_input=(16, 16, 16),
+        requested_by=summary.requested_by,
     )
+    assert "@" in (summary.requested_by or "")
 
 
 def test_tables_are_never_mixed(lut: Lut, device: DeviceReport) -> None:
