@@ -32,7 +32,7 @@ cli = typer.Typer(
     help="The lookup-table server: latencies of operations on devices.", no_args_is_help=True, add_completion=False
 )
 cli.add_typer(token.cli, name="token")
-for command in (data.backup, data.restore, data.export):
+for command in (data.backup, data.restore, data.export, data.publish):
     cli.command()(command)
 cli.command(name="import")(data.import_)
 

@@ -32,8 +32,8 @@ class UnknownOperations(LookupError):
 class Features:
     """The operations of a space as columns; column 0 counts 1 for what a network costs beside its operations.
 
-    `seen` are networks of the space: they define the mean network, and operations that all of them execute equally
-    often are not told apart from that constant.
+    `seen` are networks of the space: they define the mean network, and an operation that all of them execute equally
+    often is not told apart from that constant.
 
     Args:
         operations: every operation that the sources know.
@@ -90,7 +90,7 @@ class Features:
     @cached_property
     def groups(self) -> dict[str, Floats]:
         """For each level, columns × groups: 1 where a column belongs to a group."""
-        varied = np.ptp(self.seen, axis=0) > 0
+        varied = (np.ptp(self.seen, axis=0) > 0) | (self.seen.max(axis=0) == 0)
         groups = {}
         for level in LEVELS:
             labels = ["", *(_label(level, operation) for operation in self.operations)]

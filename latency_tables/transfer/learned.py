@@ -20,10 +20,11 @@ MAX_SEEN = 2000
 class CalibratedSource:
     """A device whose table is calibrated: what operations cost inside a network, by digest, and a network beside them.
 
-    `networks` are those of the calibration's evidence.
+    `operations` are those of the table, `networks` those of the calibration's evidence.
     """
 
     name: str
+    operations: Sequence[OperationSpec]
     rows_us: Mapping[str, float]
     constant_us: float
     networks: Sequence[NetworkSpec]
@@ -38,6 +39,10 @@ class PublishedSource:
 
     name: str
     observed: Sequence[TimedNetwork]
+
+    @property
+    def operations(self) -> list[OperationSpec]:
+        return list(_operations(self.networks).values())
 
     @property
     def networks(self) -> list[NetworkSpec]:
@@ -72,11 +77,19 @@ class Learned:
                 f"none of {len(sources)} sources has all {len(digests)} operations of these networks; calibrate a "
                 "table of another device for this space and input size, or import published latencies of it"
             )
-        networks = list({network.digest: network for source in self.sources for network in source.networks}.values())
-        operations = _operations([*needed, *networks])
-        shared = {digest: spec for digest, spec in operations.items() if self._all_know(digest)}
-        seen = [network for network in [*needed, *networks] if _operations([network]).keys() <= shared.keys()]
-        self.features = Features(shared.values(), works, seen[:MAX_SEEN])
+        networks = {
+            network.digest: network
+            for group in (needed, *(source.networks for source in self.sources))
+            for network in group[:MAX_SEEN]
+        }
+        operations = _operations(needed)
+        for source in self.sources:
+            operations |= {operation.digest: operation for operation in source.operations}
+        self.features = Features(
+            [operation for digest, operation in operations.items() if self._all_know(digest)],
+            works,
+            [network for network in networks.values() if self._all_know(*_operations([network]))][:MAX_SEEN],
+        )
         self.components = Components(self.features, self._costs())
 
     def counts(self, networks: Sequence[NetworkSpec]) -> Floats:
@@ -101,8 +114,10 @@ class Learned:
         """Relative latencies on the mean of the sources: all that is known before anything was measured."""
         return self.components.main.of(self.counts(networks)).mean
 
-    def _all_know(self, digest: str) -> bool:
-        return all(digest in source.rows_us for source in self.sources if isinstance(source, CalibratedSource))
+    def _all_know(self, *digests: str) -> bool:
+        """Whether every table has rows of these operations; what a publication lacks is inferred from the others."""
+        tables = [source.rows_us.keys() for source in self.sources if isinstance(source, CalibratedSource)]
+        return all(keys >= set(digests) for keys in tables)
 
     def _costs(self) -> Floats:
         """Relative costs of every source, in their order."""

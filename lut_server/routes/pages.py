@@ -18,7 +18,7 @@ from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.pages.charts import comparison_chart, networks_chart, table_chart
 from lut_server.pages.templating import page, picture
 from lut_server.routes.state import Parts, State
-from lut_server.storage import calibrations, devices, health, overview, tables
+from lut_server.storage import calibrations, devices, health, overview, tables, transfers
 from lut_server.storage.comparisons import MAX_TABLES, load_sides
 
 TABLES_OF_A_DEVICE = 100
@@ -97,7 +97,8 @@ def show_device(parts: Parts, uuid: str) -> Response:
     with parts.database.read() as session:
         record = devices.get(session, uuid)
         newest = health.of_device(session, uuid, now, TABLES_OF_A_DEVICE)
-    return page("device.html", here="/", now=now, record=record, tables=newest)
+        learned = transfers.of_device(session, uuid, TABLES_OF_A_DEVICE)
+    return page("device.html", here="/", now=now, record=record, tables=newest, transfers=learned)
 
 
 @router.get("/tables/{id}")
