@@ -143,10 +143,11 @@ def _bodies(rows: Examples) -> dict[str, Any]:
         prediction = PredictionRequest.model_validate({"networks": [network], "device": device, "runtime": runtime})
         bodies["predict"] = _wire(prediction)
         bodies["propose_networks"] = {"networks": [network], "device": device, "runtime": runtime.model_dump()}
-        request = TransferRequest(
-            device=device, runtime=runtime, space=network["space"], space_digest=network["space_digest"]
-        )
-        bodies["make_transfer"] = _wire(request)
+        definition = {"space": network["space"], "space_digest": network["space_digest"]}
+        bodies["make_transfer"] = _wire(TransferRequest(device=device, runtime=runtime, **definition))
+    if rows.transfer:
+        conditions = rows.transfer.model_dump(include={"runtime", "space", "space_digest"})
+        bodies["make_transfer"] = _wire(TransferRequest(device=rows.transfer.device.uuid, **conditions))
     return bodies
 
 
