@@ -41,6 +41,4 @@ def learned_line(transfer: Transfer) -> str:
     if transfer.card is None:
         return f"{alike}; too few to say how far predictions are off"
     figures = transfer.card.predicted
-    return (
-        f"{alike}; each predicted from the others within {figures.mape:.1%} in the mean, {figures.max_rel:.1%} at worst"
-    )
+    return f"{alike}; each predicted from the others within {figures.mape:.1%} ({figures.max_rel:.1%} at worst)"
