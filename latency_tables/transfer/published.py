@@ -131,6 +131,8 @@ def read_lines(path: Path) -> Iterator[Line]:
             hint = f"; {unit} is in another unit: convert it to latency_us{_UNITS[unit]}" if unit else ""
             raise BadPublication(f"{path}: no column {', '.join(missing)}; a file has {','.join(COLUMNS)}{hint}")
         for number, values in enumerate(reader, start=2):
+            if None in values or None in values.values():
+                raise BadPublication(f"{path}, line {number}: not {len(header)} values; quote those with a comma")
             yield _line(path, values, number)
 
 

@@ -226,10 +226,7 @@ def _transfer(std_rel: float = 0.1, operations: int = len(TINY.operations), inte
             "sources": [{"name": "another"}],
             "likeness": [{"kind": "none", "share": 1}],
             "constant_us": {"kind": "constant", "mean": 50, "std": 5},
-            "rows": [
-                {"key": spec.digest, "latency_us": 100, "std_us": 100 * std_rel}
-                for spec in TINY.operations[:operations]
-            ],
+            "rows": [{"key": key, "latency_us": 100, "std_us": 100 * std_rel} for key in keys],
             "evidence": evidence,
             "card": card if intervals else None,
         }
