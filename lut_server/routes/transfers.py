@@ -11,6 +11,7 @@ from latency_tables.contract import (
     Page,
     Proposal,
     ProposalRequest,
+    Text,
     Transfer,
     TransferRequest,
     TransferSummary,
@@ -37,7 +38,7 @@ Form = Annotated[Literal["json", "html"], Query(description="`html`: a readable 
 @router.get("", operation_id="list_transfers", summary="Transfers without rows and evidence, oldest first")
 def list_transfers(
     parts: Parts,
-    device: Annotated[str | None, Query(max_length=300, description="By uuid or name; all if left out.")] = None,
+    device: Annotated[Text | None, Query(description="By uuid or name; all if left out.")] = None,
     after: After = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[TransferSummary]:
