@@ -30,6 +30,7 @@ from lut_server.analysis.ranking import kendall_tau, spearman_rho
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+PARTS = ("help_nb201", "nasflat_nb201", "help_fbnet", "nasflat_fbnet")
 POOL = 400
 """Random networks that some are chosen from."""
 LARGEST_TAU = 1500
@@ -88,34 +89,39 @@ def main() -> None:
     options = _parsed()
     result: dict[str, Any] = {}
     results: list[Result] = []
+    ways = ["10 random", "10 chosen", "20 chosen"]
 
     cells = _read(options.data / "help_nasbench201", nasbench201.network, nasbench201.work)
-    helped = _run(HELP_NASBENCH201, cells, _as_help(900, range(900, 1900)), ["10 random", "10 chosen"], options)
-    _show_devices(helped)
-    nasflat = _shuffled(cells, 512)
-    ways = ["10 random", "10 chosen", "20 chosen"]
-    tasks = [_run(task, cells, nasflat, ways, options) for task in NASFLAT_NASBENCH201]
-    _show_tasks("NASFLAT's tasks, NAS-Bench-201 (published: 20 networks)", tasks, ways)
-    results += [helped, *tasks]
-    result["help_nb201"] = round(helped.mean("10 random"), 4)
-    result["help_nb201_chosen"] = round(helped.mean("10 chosen"), 4)
-    result["nasflat_nb201"] = round(tasks[0].mean("20 chosen"), 4)
-    result["nasflat_nb201_tasks"] = {task.task.name: round(task.mean("20 chosen"), 4) for task in tasks}
+    if "help_nb201" in options.part:
+        helped = _run(HELP_NASBENCH201, cells, _as_help(900, range(900, 1900)), ways[:2], options)
+        _show_devices(helped)
+        results.append(helped)
+        result["help_nb201"] = round(helped.mean("10 random"), 4)
+        result["help_nb201_chosen"] = round(helped.mean("10 chosen"), 4)
+    if "nasflat_nb201" in options.part:
+        tasks = [_run(task, cells, _shuffled(cells, 512), ways, options) for task in NASFLAT_NASBENCH201]
+        _show_tasks("NASFLAT's tasks, NAS-Bench-201 (published: 20 networks)", tasks, ways)
+        results += tasks
+        result["nasflat_nb201"] = round(tasks[0].mean("20 chosen"), 4)
+        result["nasflat_nb201_tasks"] = {task.task.name: round(task.mean("20 chosen"), 4) for task in tasks}
 
     blocks = _read(options.data / "help_fbnet", fbnet.network, fbnet.work)
-    helped = _run(HELP_FBNET, blocks, _as_help(4000, range(4000, 5000)), ["10 random", "10 chosen"], options)
-    _show_devices(helped)
-    nasflat = _shuffled(blocks, 800)
-    tasks = [_run(task, blocks, nasflat, ways, options) for task in NASFLAT_FBNET]
-    _show_tasks("NASFLAT's tasks, FBNet (published: 20 networks)", tasks, ways)
-    results += [helped, *tasks]
-    result["help_fbnet"] = round(helped.mean("10 random"), 4)
-    result["help_fbnet_chosen"] = round(helped.mean("10 chosen"), 4)
-    result["nasflat_fbnet"] = round(float(np.mean([task.mean("20 chosen") for task in tasks])), 4)
-    result["nasflat_fbnet_10"] = round(float(np.mean([task.mean("10 chosen") for task in tasks])), 4)
+    if "help_fbnet" in options.part:
+        helped = _run(HELP_FBNET, blocks, _as_help(4000, range(4000, 5000)), ways[:2], options)
+        _show_devices(helped)
+        results.append(helped)
+        result["help_fbnet"] = round(helped.mean("10 random"), 4)
+        result["help_fbnet_chosen"] = round(helped.mean("10 chosen"), 4)
+    if "nasflat_fbnet" in options.part:
+        tasks = [_run(task, blocks, _shuffled(blocks, 800), ways, options) for task in NASFLAT_FBNET]
+        _show_tasks("NASFLAT's tasks, FBNet (published: 20 networks)", tasks, ways)
+        results += tasks
+        result["nasflat_fbnet"] = round(float(np.mean([task.mean("20 chosen") for task in tasks])), 4)
+        result["nasflat_fbnet_10"] = round(float(np.mean([task.mean("10 chosen") for task in tasks])), 4)
 
-    ten = [one.mean(way, "coverage90") for one in results for way in ("10 random", "10 chosen")]
-    result["coverage90"] = round(float(np.mean(ten)), 4)
+    ten = {one.task.name: [one.mean(way, "coverage90") for way in ways[:2]] for one in results}
+    result["coverage90"] = round(float(np.mean(list(ten.values()))), 4)
+    result["coverage90_of_tasks"] = {name: round(float(np.mean(inside)), 3) for name, inside in ten.items()}
     result["ms_per_prediction"] = round(_ms_per_prediction(blocks), 4)
     finish(result)
 
@@ -123,6 +129,7 @@ def main() -> None:
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with help_nasbench201 and help_fbnet")
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS, help="which protocols (all)")
     parser.add_argument("--draws", type=int, default=10, help="draws of random networks (default 10)")
     parser.add_argument("--pools", type=int, default=5, help="pools that networks are chosen from (default 5)")
     parser.add_argument("--asked", type=int, default=4000, help="networks to predict, at most (default 4000)")
