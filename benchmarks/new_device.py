@@ -130,7 +130,7 @@ def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with help_nasbench201 and help_fbnet")
     parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS, help="which protocols (all)")
-    parser.add_argument("--draws", type=int, default=10, help="draws of random networks (default 10)")
+    parser.add_argument("--draws", type=int, default=30, help="draws of random networks (default 30)")
     parser.add_argument("--pools", type=int, default=5, help="pools that networks are chosen from (default 5)")
     parser.add_argument("--asked", type=int, default=4000, help="networks to predict, at most (default 4000)")
     return parser.parse_args()

@@ -27,7 +27,8 @@ def introduce(
         device, runtime = asked.target(client)
         with following_job(f"measuring networks on {device.name}") as on_job:
             transfer = jobs.introduce(client, searched, device, runtime, networks, on_job, _learned)
-    typer.echo(f"transfer {transfer.id}: {device.name}, {runtime}, from {len(transfer.sources)} other devices")
+    sources = "; ".join(source.name for source in transfer.sources)
+    typer.echo(f"transfer {transfer.id}: {device.name}, {runtime}, with the help of {sources}")
 
 
 def _learned(measured: int, transfer: Transfer | None) -> None:

@@ -53,7 +53,7 @@ def test_a_runtime_without_a_table_is_introduced_and_searched_for(
     assert "too few to say how far predictions are off" in lines[2]
     assert " 8 networks: " in lines[7]
     assert "each predicted from the others within" in lines[7]
-    assert lines[8].endswith("Test CPU, pytorch fp32, batch 1, 2 threads, from 1 other devices")
+    assert "Test CPU, pytorch fp32, batch 1, 2 threads, with the help of Test CPU, pytorch fp32" in lines[8]
 
     light = ["--steps", 1, "--crop", "33x65", "--batch", 2, "--images", 2, "--workers", 0, "--train-on", "cpu"]
     search = ["search", *two, *light, "--proxy-channels", 2, "--out", tmp_path, "--transfer"]
