@@ -81,6 +81,7 @@ from latency_tables.contract.tables import LatencyTable, MissingRows, TableFile,
 from latency_tables.contract.tokens import NewToken, Role, TokenRecord, TokenRequest, TokenRotation
 from latency_tables.contract.transfers import (
     MAX_PUBLISHED,
+    MAX_SOURCES,
     Likeness,
     OperationWork,
     Proposal,
@@ -102,6 +103,7 @@ __all__ = [
     "MAX_OPERATIONS",
     "MAX_PUBLISHED",
     "MAX_SAMPLES",
+    "MAX_SOURCES",
     "MAX_WARNINGS",
     "NOISY_REL",
     "Basis",

@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from latency_tables.contract import (
+    MAX_SOURCES,
     Calibration,
     LatencyTable,
     NetworkSpec,
@@ -33,6 +34,7 @@ from lut_server.storage.memory import remembered
 from lut_server.storage.models import CalibrationRow, LatencyTableRow, MeasurementRow, NetworkRow, TransferRow
 
 MAX_REMEMBERED = 32
+"""Fitted transfers; sources are remembered as many as one transfer may have."""
 NEWEST_FIRST = (TransferRow.created_at.desc(), TransferRow.sequence.desc())
 
 
@@ -226,7 +228,8 @@ def _known(session: Session, request: TransferRequest, uuid: str) -> tuple[Known
     publication_ids = publications.ids_of(session, request.space, request.space_digest)
     named = [TransferSource(name="-", calibration_id=id) for id in calibration_ids]
     named += [TransferSource(name="-", publication_id=id) for id in publication_ids]
-    return _load_known(session, named), [str(id) for id in (*calibration_ids, *publication_ids)]
+    named = named[-MAX_SOURCES:]
+    return _load_known(session, named), [str(source.calibration_id or source.publication_id) for source in named]
 
 
 def _load_known(session: Session, named: Sequence[TransferSource]) -> Known:
@@ -235,7 +238,7 @@ def _load_known(session: Session, named: Sequence[TransferSource]) -> Known:
         read, more = remembered(
             session,
             "sources",
-            MAX_REMEMBERED,
+            2 * MAX_SOURCES,
             source.calibration_id or source.publication_id,
             lambda source=source: _read(session, source),
         )
