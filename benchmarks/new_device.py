@@ -88,6 +88,10 @@ class Result:
 def main() -> None:
     options = _parsed()
     result: dict[str, Any] = {}
+    if options.data is None:
+        print("give the folder of published latencies with --data")
+        finish(result)
+        return
     results: list[Result] = []
     ways = ["10 random", "10 chosen", "20 chosen"]
 
@@ -128,7 +132,9 @@ def main() -> None:
 
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with help_nasbench201 and help_fbnet")
+    parser.add_argument(
+        "--data", type=Path, help="folder with help_nasbench201 and help_fbnet; left out: nothing is run"
+    )
     parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS, help="which protocols (all)")
     parser.add_argument("--draws", type=int, default=30, help="draws of random networks (default 30)")
     parser.add_argument("--pools", type=int, default=5, help="pools that networks are chosen from (default 5)")

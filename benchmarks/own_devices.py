@@ -6,6 +6,7 @@ Measurements are kept in `--folder` and not repeated, so that one runtime after 
 
 import argparse
 import random
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,13 +47,18 @@ class Measured(NamedTuple):
 
 def main() -> None:
     options = _parsed()
+    with tempfile.TemporaryDirectory() as scratch:
+        _run(options, options.folder or Path(scratch))
+
+
+def _run(options: argparse.Namespace, folder: Path) -> None:
     space = Space(height=options.height, width=options.width)
     seeds = random.Random(4).sample(range(1000), options.networks)
     networks = [network_spec(varied_genotype(space, seed)) for seed in seeds]
-    options.folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     devices = {}
     for name in options.runtime or RUNTIMES:
-        devices[name] = _measured(name, space.operations, networks, options)
+        devices[name] = _measured(name, space.operations, networks, options, folder)
         print(f"{name}: measured", flush=True)
     if len(devices) < 3:
         print("measure three runtimes at least to compare")
@@ -82,17 +88,19 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--network-s", type=float, default=2.0, help="seconds for each network (default 2)")
     parser.add_argument("--table-s", type=float, default=60.0, help="seconds for a table (default 60)")
     parser.add_argument("--draws", type=int, default=5, help="choices of ten networks (default 5)")
-    parser.add_argument("--folder", type=Path, required=True, help="keep measurements here, and go on from them")
+    parser.add_argument("--folder", type=Path, help="keep measurements here, and go on from them")
     return parser.parse_args()
 
 
 def _measured(
-    name: str, operations: Sequence[OperationSpec], networks: Sequence[NetworkSpec], options: argparse.Namespace
+    name: str,
+    operations: Sequence[OperationSpec],
+    networks: Sequence[NetworkSpec],
+    options: argparse.Namespace,
+    folder: Path,
 ) -> Measured:
-    measurements = Measurements(options.folder / f"{name}.jsonl")
-    agent = LocalAgent(
-        RUNTIMES[name], SPACE, space_digest(), REQUIREMENT, standard=options.folder / f"standard-{name}.json"
-    )
+    measurements = Measurements(folder / f"{name}.jsonl")
+    agent = LocalAgent(RUNTIMES[name], SPACE, space_digest(), REQUIREMENT, standard=folder / f"standard-{name}.json")
     missing = [operation for operation in operations if operation.digest not in measurements.by_key]
     if missing:
         measurements.add(agent.measure(missing, effort=Effort(budget_s=options.table_s)))
