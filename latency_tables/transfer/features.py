@@ -85,7 +85,8 @@ class Features:
 
     def relative(self, costs: Floats) -> Floats:
         """Costs (devices × columns) over that of the mean network, so that it costs 1 everywhere."""
-        return costs / (self.seen @ costs.T).mean(axis=0)[:, None]
+        relative: Floats = costs / (self.seen @ costs.T).mean(axis=0)[:, None]
+        return relative
 
     @cached_property
     def groups(self) -> dict[str, Floats]:

@@ -99,4 +99,5 @@ def _around(features: Features, others: Floats, device: TimedCounts) -> Floats:
         squares = (ratios - rows @ costs) ** 2 + spread
         precision = (_NU + 1) / (_NU + squares / noise**2)
         noise = max(float(np.sqrt(np.mean(precision * squares))), 1e-4)
-    return costs / float((features.seen @ costs).mean())
+    relative: Floats = costs / float((features.seen @ costs).mean())
+    return relative
