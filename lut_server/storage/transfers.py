@@ -240,7 +240,7 @@ def _load_known(session: Session, named: Sequence[TransferSource]) -> Known:
             "sources",
             2 * MAX_SOURCES,
             source.calibration_id or source.publication_id,
-            lambda source=source: _read(session, source),
+            partial(_read, session, source),
         )
         sources.append(read)
         works.update(more)
