@@ -36,6 +36,8 @@ RUNTIMES = {
     "pytorch-bf16": Runtime(precision="bf16", threads=1),
 }
 OWN = 10
+NETWORKS_PER_JOB = 8
+"""What a job measured is kept, also where the next one is stopped."""
 
 
 class Measured(NamedTuple):
@@ -85,6 +87,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--height", type=int, default=193)
     parser.add_argument("--width", type=int, default=385)
     parser.add_argument("--networks", type=int, default=30, help="networks of each device (default 30)")
+    parser.add_argument("--blocks", type=int, default=12, help="least blocks of each network (default 12)")
     parser.add_argument("--network-s", type=float, default=2.0, help="seconds for each network (default 2)")
     parser.add_argument("--table-s", type=float, default=60.0, help="seconds for a table (default 60)")
     parser.add_argument("--draws", type=int, default=5, help="choices of ten networks (default 5)")
@@ -105,9 +108,10 @@ def _measured(
     if missing:
         measurements.add(agent.measure(missing, effort=Effort(budget_s=options.table_s)))
     left = [network for network in networks if network.digest not in measurements.by_key]
-    if left:
-        effort = Effort(budget_s=options.network_s * len(left))
-        measurements.add(agent.measure(networks=left, effort=effort))
+    for start in range(0, len(left), NETWORKS_PER_JOB):
+        part = left[start : start + NETWORKS_PER_JOB]
+        effort = Effort(budget_s=options.network_s * len(part), min_blocks=options.blocks)
+        measurements.add(agent.measure(networks=part, effort=effort))
     timed = [TimedNetwork(network, latency_us(measurements.by_key[network.digest], BASIS)) for network in networks]
     return Measured(agent.table(operations, measurements.by_key), timed)
 
