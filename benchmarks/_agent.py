@@ -93,6 +93,7 @@ class LocalAgent:
                 latency=measurement.latency,
                 quality=measurement.quality,
                 normalized_us=measurement.normalized_us,
+                work=measurement.work,
                 measurement_id=measurement.id,
             )
             for operation in operations

@@ -124,7 +124,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         result = _search(target, plan, latencies, stages)
         with stages("pictures", "drawing the network and the search"):
             genotype = write_result(result, latencies, results)
-            pictures = draw_result(result, table, results)
+            pictures = draw_result(result, latencies, results)
         network = _measure(target, plan, result, stages)
         assert network.raw_us is not None, "the table that was just searched with has every row"
         summary = Summary(

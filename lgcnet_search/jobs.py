@@ -20,12 +20,14 @@ from latency_tables.contract import (
     OperationSpec,
     Precision,
     Runtime,
+    Transfer,
+    TransferRequest,
 )
 from latency_tables.latencies import basis_of
 from lgcnet_search.space import REQUIREMENT, SPACE
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype, varied_genotype
-from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.latencies import Latencies, TransferLatencies
 from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
 
@@ -36,6 +38,8 @@ CALIBRATION_NETWORKS = 8
 
 CANDIDATES = 200
 """Networks of which a calibration measures some."""
+LEAST_LEARNED = 3
+"""The least number of networks that a device is learned from."""
 NETWORK_S = 12.0
 NETWORK_BLOCKS = 18
 """Seconds for each network of a calibrating job, and the least blocks of it, where no other effort is asked for."""
@@ -220,6 +224,49 @@ def latencies_of(client: LutClient, table: LatencyTable, isolated: bool = False)
         return Latencies(table, client.calibration(table.id))
     except NotFound:
         return Latencies(table)
+
+
+def transfer_latencies_of(client: LutClient, device: Device, runtime: Runtime) -> TransferLatencies:
+    """Those of the newest transfer to a device. Raises NotFound, TooUncertain."""
+    return TransferLatencies(client.newest_transfer(device.uuid, SPACE, space_digest(), runtime))
+
+
+def introduce(
+    client: LutClient,
+    space: Space,
+    device: Device,
+    runtime: Runtime,
+    count: int,
+    on_job: OnJob | None = None,
+    on_learned: Callable[[int, Transfer | None], None] | None = None,
+    effort: Effort | None = None,
+) -> Transfer:
+    """Learn a device from `count` of CANDIDATES random networks, measured one after the other, and from other devices.
+
+    The server proposes each as the one that tells most of all the others; networks of the space that the device has
+    measured before count. `on_learned` gets the number of measured networks and what they say, once there are
+    LEAST_LEARNED. Raises JobFailed, LutError, and AgentError for a count that nothing is learned from.
+    """
+    if not LEAST_LEARNED <= count <= CANDIDATES:
+        raise AgentError(f"networks: {count} given, a device is learned from {LEAST_LEARNED} to {CANDIDATES}")
+    candidates = {spec.digest: spec for spec in (network_spec(varied_genotype(space, n)) for n in range(CANDIDATES))}
+    request = TransferRequest(device=device.uuid, runtime=runtime, space=SPACE, space_digest=space_digest())
+    transfer: Transfer | None = None
+    measured = 0
+    while measured < count:
+        proposal = client.propose(list(candidates.values()), device.uuid, runtime)
+        measured = proposal.measured
+        if measured < count:
+            network = candidates.pop(proposal.networks[0])
+            each = effort or Effort(min_blocks=NETWORK_BLOCKS, budget_s=NETWORK_S)
+            job = client.submit_job(_request(device, runtime, each, networks=(network,)))
+            client.wait_for_job(job.id, on_job)
+            measured += 1
+        transfer = client.make_transfer(request) if measured >= LEAST_LEARNED else None
+        if on_learned:
+            on_learned(measured, transfer)
+    assert transfer is not None
+    return transfer
 
 
 def table_of(client: LutClient, device: Device, runtime: Runtime, table_id: UUID | None = None) -> LatencyTable:

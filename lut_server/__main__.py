@@ -34,7 +34,7 @@ cli = typer.Typer(
 )
 cli.add_typer(token.cli, name="token")
 cli.add_typer(device.cli, name="device")
-for command in (data.backup, data.restore, data.export):
+for command in (data.backup, data.restore, data.export, data.publish):
     cli.command()(command)
 cli.command(name="import")(data.import_)
 

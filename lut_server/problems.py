@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from latency_tables.contract import MissingRows
+from latency_tables.transfer.features import UnknownOperations
 from lut_server.errors import ServiceError
 from lut_server.logs import request_id
 from lut_server.storage.database import unavailable
@@ -59,6 +60,7 @@ def install(app: FastAPI, show: ShowProblem) -> None:
     app.state.show_problem = show
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(MissingRows, _missing_rows)
+    app.add_exception_handler(UnknownOperations, _missing_rows)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(UnicodeEncodeError, _not_unicode)
@@ -97,7 +99,7 @@ def _service_error(request: Request, error: Exception) -> Response:
 
 
 def _missing_rows(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
-    assert isinstance(error, MissingRows)
+    assert isinstance(error, (MissingRows, UnknownOperations))
     missing = [operation.model_dump(mode="json") for operation in error.missing]
     return _problem(422, "Rows are missing", str(error), field="network", missing=missing)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
@@ -40,9 +40,16 @@ from latency_tables.contract import (
     Prediction,
     PredictionRequest,
     Progress,
+    Proposal,
+    ProposalRequest,
+    Publication,
+    PublicationSummary,
     Receipt,
     Runtime,
     TableSummary,
+    Transfer,
+    TransferRequest,
+    TransferSummary,
 )
 from latency_tables.validation import first_error
 
@@ -270,17 +277,75 @@ class LutClient:
         networks: Sequence[NetworkSpec],
         device: str | None = None,
         runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
+        by: Literal["table", "transfer"] | None = None,
     ) -> list[Prediction]:
         """What networks of one space would cost: on one device, or on every device that has a table with all rows.
 
-        For each device, in the order of their names, a prediction of each network (at most 256).
+        For each device, in the order of their names, a prediction of each network (at most 256). A device without a
+        table is predicted by its newest transfer; `by` asks for one of the two.
 
         Raises:
-            NotFound: no such device or table.
+            NotFound: no such device, table or transfer.
             Rejected: the table lacks operations; `problem` lists them as `missing`.
         """
-        request = PredictionRequest(networks=tuple(networks), device=device, runtime=runtime)
+        request = PredictionRequest(networks=tuple(networks), device=device, runtime=runtime, by=by)
         return self._call(_PREDICTIONS, "POST", "/v1/predictions", request)
+
+    def propose(
+        self,
+        networks: Sequence[NetworkSpec],
+        device: str,
+        runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
+        count: int = 1,
+    ) -> Proposal:
+        """Which of these networks (at most 256, of one space) the device would best measure next.
+
+        Raises:
+            NotFound: no such device.
+            Rejected: no other device knows their operations, or fewer than `count` are left to measure.
+        """
+        request = ProposalRequest(networks=tuple(networks), device=device, runtime=runtime, count=count)
+        return self._call(TypeAdapter(Proposal), "POST", "/v1/transfers/proposals", request)
+
+    def make_transfer(self, request: TransferRequest, id: UUID | None = None) -> Transfer:
+        """Learn a device from the networks that it has measured, and from other devices.
+
+        Raises:
+            NotFound: no such device.
+            Rejected: it measured too few networks, or no other device knows their operations.
+        """
+        return self._call(TypeAdapter(Transfer), "PUT", f"/v1/transfers/{id or uuid6.uuid7()}", request)
+
+    def newest_transfer(
+        self,
+        device: str,
+        space: str,
+        space_digest: str,
+        runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
+    ) -> Transfer:
+        """The newest transfer to a device, which is no table: its rows are far less certain.
+
+        Raises:
+            NotFound: no such device or transfer.
+        """
+        query = {"device": device, "space": space, "space_digest": space_digest, **runtime.model_dump(mode="json")}
+        return self._call(TypeAdapter(Transfer), "GET", "/v1/transfers/newest", query=query)
+
+    def transfer(self, id: UUID) -> Transfer:
+        """One transfer."""
+        return self._call(TypeAdapter(Transfer), "GET", f"/v1/transfers/{id}")
+
+    def transfers(self, device: str | None = None) -> list[TransferSummary]:
+        """Transfers to one device or to all, oldest first."""
+        return self._list(TypeAdapter(Page[TransferSummary]), "/v1/transfers", {"device": device})
+
+    def publications(self, space: str | None = None) -> list[PublicationSummary]:
+        """Published latencies of one space or of all, oldest first."""
+        return self._list(TypeAdapter(Page[PublicationSummary]), "/v1/publications", {"space": space})
+
+    def publication(self, id: UUID) -> Publication:
+        """One publication."""
+        return self._call(TypeAdapter(Publication), "GET", f"/v1/publications/{id}")
 
     def network(self, digest: str) -> NetworkRecord:
         """One network, with its result on every device that measured it."""

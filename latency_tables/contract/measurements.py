@@ -102,6 +102,22 @@ class Costs(Contract):
     peak_memory_bytes: Count
 
 
+class Work(Contract):
+    """What an operation has a device do, whatever device that is; for the whole batch.
+
+    `elements`: numbers that its kernels read and write, weights aside. `launches`: kernels started. `depthwise_macs`:
+    those of its multiply-adds that are in convolutions with a group for each channel. `unused`: nothing depends on the
+    result, so that an engine may leave the operation out.
+    """
+
+    macs: Count
+    elements: Count
+    weights: Count
+    launches: Count
+    depthwise_macs: Count = 0
+    unused: bool = False
+
+
 NOISY_REL = 0.05
 """`Observed.noise_rel` from which a machine is called noisy."""
 
@@ -134,6 +150,7 @@ class Figures(Contract):
     normalized_us: SampleUs | None = None
     device_us: SampleUs | None = None
     costs: Costs | None = None
+    work: Work | None = None
 
 
 class Measurement(Figures):

@@ -1,6 +1,6 @@
 """Networks: measured end to end, and predicted."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -55,28 +55,36 @@ class PredictionRequest(Contract):
     networks: Annotated[tuple[NetworkSpec, ...], Field(min_length=1, max_length=MAX_NETWORKS)]
     device: Text | None = None
     runtime: Runtime = Runtime()
+    by: Annotated[
+        Literal["table", "transfer"] | None,
+        Field(description="Left out: by table, or by transfer where the device has no table. Transfers take `device`."),
+    ] = None
 
     @model_validator(mode="after")
     def _check(self) -> "PredictionRequest":
         if len({(network.space, network.space_digest) for network in self.networks}) > 1:
             raise ValueError("networks: they are of several spaces or definitions of one; request each by itself")
+        if self.by == "transfer" and self.device is None:
+            raise ValueError("by: 'transfer' takes a device; name it")
         return self
 
 
 class Prediction(Contract):
-    """The predicted latency of a network on a device, by its newest table.
+    """The predicted latency of a network on a device, by its newest table, or by its newest transfer where it has none.
 
-    `raw_us` is the sum of the table's rows over the operations that the network executes (Eq. 9). `predicted_us` is
-    calibrated, from `low_us` to `high_us` with a probability of 90 %: these and `calibration_id` are None while the
-    table has no calibration. A network that was itself measured is predicted from the others only.
+    `table_id` or `transfer_id` says by which. `raw_us` is the sum of the table's rows over the operations that the
+    network executes (Eq. 9); a transfer has none. `predicted_us` lies between `low_us` and `high_us` with a probability
+    of 90 %: these are None while a table has no calibration (`calibration_id`). A network that was itself measured is
+    predicted from the others only.
     """
 
     network: Digest
     device: Device
     environment: Digest
     runtime: Runtime
-    table_id: UUID
-    raw_us: Positive
+    table_id: UUID | None = None
+    raw_us: Positive | None = None
+    transfer_id: UUID | None = None
     calibration_id: UUID | None = None
     predicted_us: Positive | None = None
     low_us: NonNegative | None = None

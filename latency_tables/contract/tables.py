@@ -20,15 +20,17 @@ from latency_tables.contract.base import (
     largest_shape,
 )
 from latency_tables.contract.devices import Device, Environment, Runtime
-from latency_tables.contract.measurements import Costs, Figures, Latency, Quality
+from latency_tables.contract.measurements import Costs, Figures, Latency, Quality, Work
 from latency_tables.contract.specs import OperationSpec
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-FIGURES = tuple(name for name in Figures.model_fields if name != "costs")
-"""The columns of a row's figures; costs have one for each of their fields."""
+FIGURES = tuple(name for name in Figures.model_fields if name not in ("costs", "work"))
+"""The columns of a row's figures; costs and work have one for each of their fields."""
+WORK = {name: f"work_{name}" for name in Work.model_fields}
+"""The column of each field of the work."""
 
 
 class TableRow(Figures):
@@ -83,6 +85,7 @@ class LatencyTable(Contract):
                 **row.quality.model_dump(),
                 **row.model_dump(include=set(FIGURES)),
                 **(row.costs.model_dump() if row.costs else dict.fromkeys(Costs.model_fields)),
+                **{column: row.work and getattr(row.work, name) for name, column in WORK.items()},
                 "measurement_id": str(row.measurement_id),
             }
 

@@ -36,6 +36,9 @@ from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
+UPPER_END = 0.95
+"""The quantile of the upper end of a 90 % interval."""
+
 
 @dataclass(frozen=True)
 class LatencyOptions(DevicesOptions):
@@ -46,8 +49,17 @@ class LatencyOptions(DevicesOptions):
         bool, typer.Option(help="Latencies as measured alone, also where the table knows those inside a network.")
     ] = False
 
+    transfer: Annotated[
+        bool, typer.Option(help="By a few networks and other devices (lgcnet-search introduce), without a table.")
+    ] = False
+
     def latencies(self) -> list[Latencies]:
-        """Those of every device. Raises UsageError, LutError, AgentError."""
+        """Those of every device. Raises UsageError, LutError, AgentError, TooUncertain."""
+        if self.transfer and (self.table or self.isolated):
+            raise UsageError("transfer: a transfer has no table and no isolated latencies; leave these options out")
+        if self.transfer:
+            with self.connected() as client:
+                return [jobs.transfer_latencies_of(client, *target) for target in self.targets(client)]
         if self.table and len(self.device or ()) > 1:
             raise UsageError("table: one was given for several devices; leave it out to use each device's newest")
         with self.connected() as client:
@@ -68,8 +80,12 @@ class SearchOptions:
     beta: Annotated[str, typer.Option(help="Weight of log(LAT) in the loss (Eq. 10); several: 0.001,0.005.")] = "0.005"
     ceiling_ms: Annotated[float | None, typer.Option(help="What the network may take at most.")] = None
     quantile: Annotated[
-        float, typer.Option(help="With which probability it stays under the ceiling; needs a calibrated table.")
-    ] = 0.5
+        float | None,
+        typer.Option(
+            help="With which probability it stays under the ceiling; needs a calibrated table. Left out: 0.5; by a "
+            "transfer 0.95, the upper end of its interval."
+        ),
+    ] = None
     sampling: Annotated[Sampling, typer.Option(help="soft: all candidates, weighted; hard: the sampled ones.")] = "soft"
     recompute: Annotated[bool, typer.Option(help="Less memory: run each cell again in the backward pass.")] = False
 
@@ -79,13 +95,14 @@ class SearchOptions:
         with usage("crop, proxy-channels: "):
             return replace(space, height=height, width=width, channels=self.proxy_channels)
 
-    def settings(self, seed: int) -> list[SearchSettings]:
+    def settings(self, seed: int, transfer: bool) -> list[SearchSettings]:
         """One for each beta."""
+        usual = UPPER_END if transfer and self.ceiling_ms is not None else 0.5
         with usage():
             settings = SearchSettings(
                 steps=self.steps,
                 ceiling_us=None if self.ceiling_ms is None else 1000 * self.ceiling_ms,
-                quantile=self.quantile,
+                quantile=usual if self.quantile is None else self.quantile,
                 seed=seed,
                 sampling=self.sampling,
                 recompute=self.recompute,
@@ -109,7 +126,7 @@ def run(
     """
     searched = space.space()
     proxy = search.proxy(searched)
-    settings = search.settings(how.seed)
+    settings = search.settings(how.seed, asked.transfer)
     with how.begun() as computing:
         processes = computing.processes
         devices = processes.from_first(asked.latencies() if processes.first else [])
@@ -125,7 +142,7 @@ def run(
 
 def _require(space: Space, latencies: Latencies, settings: SearchSettings) -> None:
     """Raises what would end the search of this table, before data are made: MissingRows, CeilingTooLow, UsageError."""
-    latencies.table.require(space.operations)
+    latencies.require(space.operations)
     with usage():
         margin(latencies, settings.quantile)
         if settings.ceiling_us is not None:
@@ -143,7 +160,7 @@ def _search(
 ) -> dict[str, Any]:
     """Search with a progress bar and a log, write and draw the result; returns the target's summary."""
     first = computing.processes.first
-    name = target.latencies.table.device.name
+    name = target.latencies.device.name
     with (
         progress_bar(f"searching for {name}, beta {target.beta:g}", settings.steps, shown=first) as show,
         SearchLog(target.folder / "tensorboard", max(1, settings.steps // 100)) as log,
@@ -169,7 +186,7 @@ def _search(
     summary = target.summary(result)
     if first:
         path = write_result(result, target.latencies, target.folder)
-        draw_result(result, target.latencies.table, target.folder)
+        draw_result(result, target.latencies, target.folder)
         typer.echo(
             f"{path}: {result.predicted_us / 1000:.2f} ms predicted on {name}, "
             f"{summary['parameters'] / 1e6:.2f} M parameters"

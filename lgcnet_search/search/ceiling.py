@@ -59,17 +59,17 @@ class Ceiling:
 def margin(latencies: Latencies, quantile: float) -> float:
     """How many times its prediction a network takes at most, with about this probability: above 0, 1 at the median.
 
-    By the intervals of the calibration's own networks, whose deviations are taken as those of a logarithm: a latency
+    By the intervals of the networks that were measured, whose deviations are taken as those of a logarithm: a latency
     is never negative, however small the quantile. Raises ValueError without a calibration.
     """
     if quantile == 0.5:
         return 1.0
-    if latencies.calibration is None:
+    if not latencies.intervals:
         raise ValueError(
             f"quantile: {quantile} needs a calibration, which table {latencies.table.id} does not have; have networks "
             "measured (lgcnet-search calibrate), or take 0.5"
         )
-    deviations = [math.log(network.high_us / network.predicted_us) / Z90 for network in latencies.calibration.evidence]
+    deviations = [math.log(network.high_us / network.predicted_us) / Z90 for network in latencies.intervals]
     return math.exp(NormalDist().inv_cdf(quantile) * median(deviations))
 
 

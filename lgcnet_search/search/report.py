@@ -10,7 +10,7 @@ from lgcnet_search.plots.networks import fusion_cell, searched_cells
 from lgcnet_search.search.search import SearchResult
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
-from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.latencies import Latencies, TransferLatencies
 
 
 def write_result(result: SearchResult, latencies: Latencies, out: Path) -> Path:
@@ -18,13 +18,10 @@ def write_result(result: SearchResult, latencies: Latencies, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     genotype = out / "genotype.json"
     genotype.write_text(json.dumps(result.genotype.to_dict(), indent=1) + "\n", "utf-8")
-    table, calibration = latencies.table, latencies.calibration
     origin = {
-        "device": table.device.name,
-        "runtime": table.runtime.model_dump(mode="json"),
-        "table_id": str(table.id),
-        "table_digest": table.digest,
-        "calibration_id": None if calibration is None else str(calibration.id),
+        "device": latencies.device.name,
+        "runtime": latencies.runtime.model_dump(mode="json"),
+        **latencies.origin,
         "latencies_digest": result.latencies_digest,
         "space_digest": space_digest(),
         "predicted_us": result.predicted_us,
@@ -49,10 +46,11 @@ def draw_table(table: LatencyTable, out: Path) -> Path:
     return latency_heatmap(heatmap_cells(table), out / "table.png", f"{table.device.name}, median latency")
 
 
-def draw_result(result: SearchResult, table: LatencyTable, out: Path) -> list[Path]:
-    """Draw cells, fusion cell, the search's course and the table it used; returns the pictures' paths."""
+def draw_result(result: SearchResult, latencies: Latencies, out: Path) -> list[Path]:
+    """Draw cells, fusion cell, the search's course and the table it used, if any; returns the pictures' paths."""
     out.mkdir(parents=True, exist_ok=True)
-    title = f"{table.device.name}: {result.predicted_us / 1000:.2f} ms predicted"
+    name = latencies.device.name
+    title = f"{name}: {result.predicted_us / 1000:.2f} ms predicted"
     return [
         *draw_genotype(result.genotype, out, title),
         search_curves(
@@ -61,7 +59,7 @@ def draw_result(result: SearchResult, table: LatencyTable, out: Path) -> list[Pa
             latency_us=[record.latency_us for record in result.history],
             temperature=[record.temperature for record in result.history],
             entropy=[record.entropy for record in result.history],
-            title=f"search for {table.device.name}",
+            title=f"search for {name}",
         ),
-        draw_table(table, out),
+        *([] if isinstance(latencies, TransferLatencies) else [draw_table(latencies.table, out)]),
     ]

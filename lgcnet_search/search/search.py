@@ -229,7 +229,7 @@ class SearchRun(Run[StepRecord]):
     def origin(self) -> Mapping[str, Any]:
         return {
             "latencies": self.latencies.digest,
-            "device": self.latencies.table.device.name,
+            "device": self.latencies.device.name,
             "definition": space_digest(),
             **self.computing.origin,
             **{f"space.{name}": value for name, value in asdict(self.architecture.space).items()},

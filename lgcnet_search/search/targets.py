@@ -66,11 +66,10 @@ class Target:
     def summary(self, result: SearchResult) -> dict[str, Any]:
         """A line of the summary; `cross_entropy` is the mean over the last tenth of the steps."""
         last = result.history[-max(1, len(result.history) // 10) :]
-        table = self.latencies.table
         return {
             "folder": str(self.folder),
-            "device": table.device.name,
-            "runtime": str(table.runtime),
+            "device": self.latencies.device.name,
+            "runtime": str(self.latencies.runtime),
             "beta": self.beta,
             "predicted_us": result.predicted_us,
             "parameters": count_parameters(result.genotype.space.graph.derive(result.genotype.choices)),
@@ -82,12 +81,11 @@ def targets(devices: Sequence[Latencies], betas: Sequence[float], out: Path) -> 
     """Every device with every β; `out` itself is the folder of a single target."""
     if len(devices) * len(betas) == 1:
         return [Target(devices[0], betas[0], out)]
-    tables = [latencies.table for latencies in devices]
-    names = [re.sub(r"[^a-z0-9]+", "-", table.device.name.lower()).strip("-") for table in tables]
+    names = [re.sub(r"[^a-z0-9]+", "-", latencies.device.name.lower()).strip("-") for latencies in devices]
     devices_of = Counter(names)
-    for index, table in enumerate(tables):
+    for index, latencies in enumerate(devices):
         if devices_of[names[index]] > 1:
-            names[index] += f"-{re.sub(r'[^A-Za-z0-9]+', '-', table.device.uuid)}"
+            names[index] += f"-{re.sub(r'[^A-Za-z0-9]+', '-', latencies.device.uuid)}"
     return [
         Target(latencies, beta, out / f"{name}-beta{beta:g}")
         for latencies, name in zip(devices, names, strict=True)

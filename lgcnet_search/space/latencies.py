@@ -1,12 +1,32 @@
-"""Latencies of operations and networks on a device: by a table, and by its calibration if it has one."""
+"""Latencies of operations and networks on a device: by a table and its calibration, or by a transfer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
-from latency_tables.contract import Basis, Calibration, LatencyTable, NetworkSpec, OperationSpec, canonical_json, sha256
+from latency_tables.contract import (
+    Basis,
+    Calibration,
+    Device,
+    LatencyTable,
+    NetworkSpec,
+    OperationSpec,
+    Runtime,
+    Transfer,
+    canonical_json,
+    sha256,
+)
 from latency_tables.latencies import basis_of, latency_us
+from lgcnet_search.errors import Refused
 from lgcnet_search.space.graph import Graph, Node, Step
+
+
+class Interval(NamedTuple):
+    """A measured network as others predict it, and the upper end of its 90 % interval, in microseconds."""
+
+    predicted_us: float
+    high_us: float
 
 
 @dataclass(frozen=True)
@@ -26,6 +46,33 @@ class Latencies:
             raise ValueError(
                 f"calibration: {self.calibration.id} is of table {self.calibration.table_id}, not of {self.table.id}"
             )
+
+    @property
+    def device(self) -> Device:
+        return self.table.device
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.table.runtime
+
+    @property
+    def origin(self) -> dict[str, str | None]:
+        """Ids of what the latencies are made of."""
+        return {
+            "table_id": str(self.table.id),
+            "table_digest": self.table.digest,
+            "calibration_id": None if self.calibration is None else str(self.calibration.id),
+        }
+
+    @property
+    def intervals(self) -> Sequence[Interval]:
+        """Those of the networks that were measured; empty without a calibration."""
+        evidence = self.calibration.evidence if self.calibration else ()
+        return [Interval(network.predicted_us, network.high_us) for network in evidence]
+
+    def require(self, operations: Iterable[OperationSpec]) -> None:
+        """Raises MissingRows where an operation has no latency."""
+        self.table.require(operations)
 
     @cached_property
     def digest(self) -> str:
@@ -56,7 +103,7 @@ class Latencies:
 
     def network_us(self, network: NetworkSpec) -> float:
         """The sum over the operations that a network executes (Eq. 9), and the constant. Raises MissingRows."""
-        self.table.require(item.operation for item in network.operations)
+        self.require(item.operation for item in network.operations)
         return self.constant_us + sum(item.count * self.operation_us(item.operation) for item in network.operations)
 
     @cached_property
@@ -66,3 +113,96 @@ class Latencies:
     @cached_property
     def _inside(self) -> Mapping[str, float]:
         return {row.key: row.latency_us for row in self.calibration.rows} if self.calibration else {}
+
+
+UNCERTAIN = 0.5
+"""Standard deviation over latency from which a row of a transfer says nothing."""
+MATTERS = 0.02
+"""Of the median measured network: a standard deviation up to this does no harm, whatever the row's latency."""
+
+
+class TooUncertain(Refused, ValueError):
+    """A transfer does not know well enough what operations cost; the message says what to do."""
+
+
+class TransferLatencies(Latencies):
+    """In-network costs of a device without a table, by its transfer; never below 0.
+
+    They are made for sums over whole networks, so `intervals` are those of its measured networks.
+
+    Raises:
+        TooUncertain: it was made from too few networks to have intervals.
+    """
+
+    transfer: Transfer
+
+    def __init__(self, transfer: Transfer) -> None:
+        if transfer.card is None:
+            raise TooUncertain(
+                f"transfer {transfer.id} is made from {len(transfer.evidence)} networks: too few to know how far it is "
+                "off; have more measured (lgcnet-search introduce)"
+            )
+        object.__setattr__(self, "transfer", transfer)
+
+    @property
+    def device(self) -> Device:
+        return self.transfer.device
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.transfer.runtime
+
+    @property
+    def origin(self) -> dict[str, str | None]:
+        return {"transfer_id": str(self.transfer.id)}
+
+    @property
+    def intervals(self) -> Sequence[Interval]:
+        return [
+            Interval(network.predicted_us, network.high_us)
+            for network in self.transfer.evidence
+            if network.predicted_us is not None and network.high_us is not None
+        ]
+
+    def require(self, operations: Iterable[OperationSpec]) -> None:
+        """Raises TooUncertain where operations are unknown, or too uncertain to choose by."""
+        wanted = {operation.digest: operation for operation in operations}
+        unknown = [str(operation) for digest, operation in wanted.items() if digest not in self._rows]
+        measured_us = sorted(network.measured_us for network in self.transfer.evidence)
+        harmless_us = MATTERS * measured_us[len(measured_us) // 2]
+        doubtful = [
+            str(operation)
+            for digest, operation in wanted.items()
+            if digest in self._rows and self._std_us[digest] > max(harmless_us, UNCERTAIN * self._rows[digest])
+        ]
+        for what, specs in (("knows nothing of", unknown), ("is too uncertain about", doubtful)):
+            if specs:
+                shown = "; ".join(specs[:3]) + ("; …" if len(specs) > 3 else "")
+                raise TooUncertain(
+                    f"transfer {self.transfer.id} {what} {len(specs)} of {len(wanted)} operations: {shown}. Have more "
+                    "networks measured (lgcnet-search introduce --networks), or a table (lgcnet-search profile)"
+                )
+
+    @cached_property
+    def digest(self) -> str:
+        return self.transfer.digest
+
+    def operation_us(self, operation: OperationSpec | None) -> float:
+        """Raises TooUncertain for an unknown one."""
+        if operation is None:
+            return 0.0
+        if operation.digest not in self._rows:
+            self.require([operation])
+        return self._rows[operation.digest]
+
+    @property
+    def constant_us(self) -> float:
+        return self.transfer.constant_us.mean
+
+    @cached_property
+    def _rows(self) -> Mapping[str, float]:
+        return {row.key: max(row.latency_us, 0.0) for row in self.transfer.rows}
+
+    @cached_property
+    def _std_us(self) -> Mapping[str, float]:
+        return {row.key: row.std_us for row in self.transfer.rows}

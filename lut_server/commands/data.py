@@ -1,4 +1,4 @@
-"""lut-server backup, restore, export, import: copies of the database, and tables in files."""
+"""lut-server backup, restore, export, import, publish: copies of the database, tables and latencies in files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 from sqlalchemy.orm import Session
 
 from latency_tables.contract import TableSummary
+from latency_tables.transfer.published import BadPublication, publications, read_lines, read_space
 from lut_server.app import utc_now
 from lut_server.commands.common import DatabaseUrl, DataDir, all_pages, migrated, refusing, settings_from, stop
 from lut_server.exchange.backup import BackupFailed, back_up
@@ -16,6 +17,7 @@ from lut_server.exchange.files import find_tables, read_calibration, read_table,
 from lut_server.exchange.formats import Format
 from lut_server.settings import Settings
 from lut_server.storage import calibrations, imports, tables
+from lut_server.storage import publications as stored_publications
 from lut_server.storage.tables import TableFilter
 
 PAGE = 100
@@ -114,6 +116,33 @@ def import_(
         database.close()
     for summary in stored:
         print(f"{summary.id}  {summary.device_name}  {summary.rows} rows  {summary.content_digest}")
+
+
+def publish(
+    path: Annotated[Path, typer.Argument(help="CSV: device,network,latency_us,batch,source,date")],
+    space: Annotated[Path, typer.Option(help="JSON file of the space that names the networks.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Store published latencies of whole networks, all or none: transfers to new devices learn from them.
+
+    Each device and batch size of the file is one publication. The same content again changes nothing.
+    """
+    settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
+    with refusing():
+        try:
+            known = read_space(space)
+            specs = known.specs()
+            networks = list(specs.values())
+            made = publications(read_lines(path), specs, known.works, utc_now())
+        except BadPublication as error:
+            stop(str(error))
+        database = migrated(settings)
+        with database.write() as session:
+            stored = [stored_publications.put(session, publication, networks, utc_now()) for publication in made]
+        database.close()
+    for summary in stored:
+        print(f"{summary.id}  {summary.device}, batch {summary.batch_size}  {summary.networks} networks")
 
 
 def _sqlite_file(settings: Settings, instead: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError
 
 from latency_tables.contract import Calibration, Costs, Latency, LatencyTable, Quality, TableRow, canonical_json
-from latency_tables.contract.tables import FIGURES
+from latency_tables.contract.tables import FIGURES, WORK
 from latency_tables.validation import first_error
 from lut_server.errors import Unprocessable
 
@@ -27,7 +27,7 @@ COLUMNS = (
     *("space", "name", "input_shapes", "params", "key"),
     *STATISTICS,
     *DOUBTS,
-    *(*FIGURES, *COSTS, "measurement_id"),
+    *(*FIGURES, *COSTS, *WORK.values(), "measurement_id"),
 )
 IN_NETWORK_COLUMNS = ("space", "name", "input_shapes", "params", "key", "isolated_us", "latency_us")
 _HEADER = b"lut_table"
@@ -112,6 +112,7 @@ def _assemble(records: list[dict[str, Any]], header: Mapping[str, Any]) -> Laten
 def _row(record: Mapping[str, Any], space_digest: str) -> TableRow:
     values = {name: None if value == "" else value for name, value in record.items()}
     costs = {name: values[name] for name in COSTS}
+    work = {name: values.get(column) for name, column in WORK.items()}
     operation = {
         "space": record["space"],
         "space_digest": space_digest,
@@ -126,6 +127,7 @@ def _row(record: Mapping[str, Any], space_digest: str) -> TableRow:
             "quality": {name: values[name] for name in DOUBTS},
             **{name: values.get(name) for name in FIGURES},
             "costs": costs if any(value is not None for value in costs.values()) else None,
+            "work": work if any(value is not None for value in work.values()) else None,
             "measurement_id": record["measurement_id"],
         }
     )
@@ -149,7 +151,8 @@ def _to_parquet(table: LatencyTable) -> bytes:
         **dict.fromkeys(COLUMNS, arrow.string()),
         **dict.fromkeys((*STATISTICS, *FIGURES), arrow.float64()),
         **dict.fromkeys(DOUBTS, arrow.bool_()),
-        **dict.fromkeys((*COSTS, "count", "rejected_blocks"), arrow.int64()),
+        **dict.fromkeys((*COSTS, *WORK.values(), "count", "rejected_blocks"), arrow.int64()),
+        WORK["unused"]: arrow.bool_(),
     }
     schema = arrow.schema(
         [(name, kinds[name]) for name in COLUMNS], metadata={_HEADER: canonical_json(header(table)).encode()}

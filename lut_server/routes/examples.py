@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from latency_tables.contract import DeviceReport, LeaseRequest, PredictionRequest, canonical_json
+from latency_tables.contract import DeviceReport, LeaseRequest, PredictionRequest, TransferRequest, canonical_json
 from lut_server.storage.examples import Examples
 
 Values = Mapping[str, Any]
@@ -31,6 +31,7 @@ _OF_OPERATION: Mapping[str, Values] = {
     "get_table": {"format": "csv"},
     "get_table_calibration": {"format": "html"},
     "get_calibration": {"format": "csv"},
+    "get_transfer": {"format": "json"},
     "compare_tables": {"format": "html", "mode": ["pytorch"]},
     **{name: {"id": _NEVER_USED} for name in ("create_token", "revoke_token", "rotate_token")},
 }
@@ -89,6 +90,17 @@ def _values(rows: Examples) -> dict[str, Values]:
             "allow_unlike": rows.allow_unlike,
         },
     }
+    values["transfers"] = {"id": _NEVER_USED}
+    if rows.transfer:
+        values["transfers"] = {
+            "id": str(rows.transfer.id),
+            "device": rows.transfer.device.uuid,
+            "space": rows.transfer.space,
+            "space_digest": rows.transfer.space_digest,
+            "threads": {"none: a GPU": []},
+            **rows.transfer.runtime.model_dump(mode="json", exclude_none=True),
+        }
+    values["publications"] = {"id": str(rows.publication or _NEVER_USED)}
     if rows.calibration:
         calibration, calibrated = map(str, rows.calibration)
         values["calibrations"] = {"id": calibration, "table": calibrated}
@@ -134,6 +146,12 @@ def _bodies(rows: Examples) -> dict[str, Any]:
         device, runtime = rows.prediction or (record.device.uuid, table.runtime)
         prediction = PredictionRequest.model_validate({"networks": [network], "device": device, "runtime": runtime})
         bodies["predict"] = _wire(prediction)
+        bodies["propose_networks"] = {"networks": [network], "device": device, "runtime": runtime.model_dump()}
+        definition = {"space": network["space"], "space_digest": network["space_digest"]}
+        bodies["make_transfer"] = _wire(TransferRequest(device=device, runtime=runtime, **definition))
+    if rows.transfer:
+        conditions = rows.transfer.model_dump(include={"runtime", "space", "space_digest"})
+        bodies["make_transfer"] = _wire(TransferRequest(device=rows.transfer.device.uuid, **conditions))
     return bodies
 
 

@@ -22,7 +22,7 @@ from lut_server.pages.problem import problem_page
 from lut_server.pages.shown_table import ShownTable
 from lut_server.pages.templating import BELOW, TOP, page, picture
 from lut_server.routes.state import Caller, Parts, State
-from lut_server.storage import calibrations, devices, health, networks, overview, tables
+from lut_server.storage import calibrations, devices, health, networks, overview, tables, transfers
 from lut_server.storage.comparisons import MAX_TABLES, load_sides
 from lut_server.storage.memory import remembered
 
@@ -127,6 +127,7 @@ def show_device(parts: Parts, caller: Caller, uuid: str, part: Part = 0) -> Resp
     with parts.database.read() as session:
         record = devices.get(session, uuid)
         newest = health.of_device(session, uuid, now, TABLES_OF_A_DEVICE + 1, part * TABLES_OF_A_DEVICE)
+        learned = transfers.of_device(session, uuid, TABLES_OF_A_DEVICE)
     return page(
         "device.html",
         BELOW,
@@ -136,6 +137,7 @@ def show_device(parts: Parts, caller: Caller, uuid: str, part: Part = 0) -> Resp
         tables=newest[:TABLES_OF_A_DEVICE],
         part=part,
         has_more=len(newest) > TABLES_OF_A_DEVICE,
+        transfers=learned,
         is_admin=caller.role == "admin",
     )
 

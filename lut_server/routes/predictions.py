@@ -21,7 +21,7 @@ router = APIRouter(prefix="/predictions", tags=[NOUN.name], responses=documented
 @router.post(
     "",
     operation_id="predict",
-    summary="Predict the latency of networks from the newest table of a device, or of every device",
+    summary="Predict the latency of networks: on a device, or on every device that has a table",
     responses=documented(404),
 )
 def predict(parts: Parts, request: PredictionRequest) -> tuple[Prediction, ...]:
@@ -29,6 +29,8 @@ def predict(parts: Parts, request: PredictionRequest) -> tuple[Prediction, ...]:
 
     A table that lacks operations of a network is refused (422), with the list of what is missing. Without `device`,
     the answer covers the devices whose newest table has all operations; it is refused only if there is none.
+
+    A device without a table is predicted by its newest transfer; `by` asks for one of the two.
     """
     with parts.database.read() as session:
         return predictions.predict(session, request)

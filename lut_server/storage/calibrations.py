@@ -48,7 +48,7 @@ def due(session: Session, lease: LeaseRow, request: JobRequest, now: datetime) -
     were measured here as it was made from.
     """
     conditions = tables.conditions_of(lease, request)
-    measurement_ids = _choose(session, conditions)
+    measurement_ids = measured_keys(session, conditions)
     if len(measurement_ids) < MIN_NETWORKS:
         return None
     if request.operations:
@@ -65,7 +65,7 @@ def due(session: Session, lease: LeaseRow, request: JobRequest, now: datetime) -
     keys = {row.operation.digest for row in table.rows}
     measured = [
         network
-        for network in _load(session, measurement_ids)
+        for network in load_measured(session, measurement_ids)
         if keys >= {counted.operation.digest for counted in network.network.operations}
     ]
     least = ErrorCard.model_validate_json(newest.card).networks if newest else MIN_NETWORKS
@@ -183,10 +183,10 @@ def networks_of(session: Session, calibration: Calibration) -> list[NetworkSpec]
 
 
 def _choose_for(session: Session, table: LatencyTableRow) -> dict[str, UUID]:
-    return _choose(session, {name: getattr(table, name) for name in tables.CONDITIONS})
+    return measured_keys(session, {name: getattr(table, name) for name in tables.CONDITIONS})
 
 
-def _choose(session: Session, conditions: Mapping[str, str]) -> dict[str, UUID]:
+def measured_keys(session: Session, conditions: Mapping[str, str]) -> dict[str, UUID]:
     """For each network that was measured under these conditions the measurement that counts; the newest networks."""
     query = (
         select(MeasurementRow.key, MeasurementRow.id, MeasurementRow.sound, MeasurementRow.sequence)
@@ -210,7 +210,7 @@ def _evidence(version: str, table_digest: str, measurements: Iterable[UUID]) -> 
     return sha256(canonical_json([version, table_digest, sorted(map(str, measurements))]))
 
 
-def _load(session: Session, measurement_ids: dict[str, UUID]) -> list[MeasuredNetwork]:
+def load_measured(session: Session, measurement_ids: dict[str, UUID]) -> list[MeasuredNetwork]:
     """In the order of the networks' digests, so that the same evidence makes the same calibration."""
     query = select(NetworkRow.digest, NetworkRow.body, MeasurementRow.body).join(
         MeasurementRow, MeasurementRow.key == NetworkRow.digest

@@ -8,10 +8,19 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import DeviceRecord, LatencyTable, Runtime
+from latency_tables.contract import DeviceRecord, LatencyTable, Runtime, Transfer
 from lut_server.analysis.likeness import differences
 from lut_server.storage import devices, networks, overview, tables
-from lut_server.storage.models import CalibrationRow, JobRow, LatencyTableRow, LeaseRow, MeasurementRow, NetworkRow
+from lut_server.storage.models import (
+    CalibrationRow,
+    JobRow,
+    LatencyTableRow,
+    LeaseRow,
+    MeasurementRow,
+    NetworkRow,
+    PublicationRow,
+    TransferRow,
+)
 
 CANDIDATES = 20
 
@@ -33,6 +42,8 @@ class Examples:
     network: tuple[str, str] | None
     prediction: tuple[str, Runtime] | None
     calibration: tuple[UUID, UUID] | None
+    transfer: Transfer | None
+    publication: UUID | None
 
 
 def find(session: Session) -> Examples | None:
@@ -63,6 +74,8 @@ def find(session: Session) -> Examples | None:
             session,
             select(CalibrationRow.id, CalibrationRow.table_id).order_by(CalibrationRow.sequence.desc()),
         ),
+        transfer=_transfer(session),
+        publication=session.scalar(select(PublicationRow.id).order_by(PublicationRow.sequence.desc()).limit(1)),
     )
 
 
@@ -83,6 +96,11 @@ def _pair(session: Session) -> tuple[tuple[UUID, UUID], bool]:
             if rank < best_rank:
                 best, best_rank = (older.id, newer.id), rank
     return best, best[0] != best[1] and best_rank[0]
+
+
+def _transfer(session: Session) -> Transfer | None:
+    content = session.scalar(select(TransferRow.content).order_by(TransferRow.sequence.desc()).limit(1))
+    return None if content is None else Transfer.model_validate_json(content)
 
 
 def _prediction(session: Session) -> tuple[str, Runtime] | None:

@@ -173,6 +173,42 @@ class CalibrationRow(Base):
     content: Mapped[bytes] = mapped_column(deferred=True)
 
 
+class PublicationRow(Base):
+    """Immutable; `content` is its JSON."""
+
+    __tablename__ = "publications"
+    __table_args__ = (Index(None, "space", "space_digest"),)
+
+    sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
+    id: Mapped[UUID] = mapped_column(unique=True)
+    content_digest: Mapped[str] = mapped_column(Digest, unique=True)
+    created_at: Mapped[datetime]
+    space: Mapped[str] = mapped_column(Word)
+    space_digest: Mapped[str] = mapped_column(Digest)
+    summary: Mapped[str]
+    content: Mapped[bytes] = mapped_column(deferred=True)
+
+
+class TransferRow(Base):
+    """An immutable transfer; `evidence` is the digest of what it was made from, `content` its JSON."""
+
+    __tablename__ = "transfers"
+    __table_args__ = (Index(None, "device", "space", "runtime"),)
+
+    sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
+    id: Mapped[UUID] = mapped_column(unique=True)
+    content_digest: Mapped[str] = mapped_column(Digest)
+    evidence: Mapped[str] = mapped_column(Digest)
+    created_at: Mapped[datetime]
+    device: Mapped[str] = mapped_column(ForeignKey(DeviceRow.uuid))
+    environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
+    runtime: Mapped[str] = mapped_column(Digest)
+    space: Mapped[str] = mapped_column(Word)
+    space_digest: Mapped[str] = mapped_column(Digest)
+    summary: Mapped[str]
+    content: Mapped[bytes] = mapped_column(deferred=True)
+
+
 class JobRow(Base):
     """`device_name` is folded as that of a device; `body` has it as it was given.
 

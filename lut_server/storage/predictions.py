@@ -1,4 +1,4 @@
-"""What networks would cost: by the newest table of a device, or of every device."""
+"""What networks would cost: by the newest table of a device, or of every device; by a transfer without a table."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -11,7 +11,7 @@ from latency_tables.contract import Prediction, PredictionRequest
 from latency_tables.latencies import basis_of
 from lut_server.analysis.prediction import Predictor
 from lut_server.errors import NotFound
-from lut_server.storage import calibrations, tables
+from lut_server.storage import calibrations, tables, transfers
 from lut_server.storage.memory import remembered
 from lut_server.storage.models import DeviceRow, LatencyTableRow
 
@@ -28,10 +28,14 @@ def predict(session: Session, request: PredictionRequest) -> tuple[Prediction, .
     """A prediction of each network on the device; or on every device whose newest table has all operations.
 
     Raises:
-        NotFound: no such device or table.
+        NotFound: no such device, table or transfer.
         MissingRows: the table, or that of each device, lacks operations.
+        UnknownOperations: the sources of the transfer lack operations.
     """
     network = request.networks[0]
+    if request.device is not None and _by_transfer(session, request, request.device):
+        transfer = transfers.newest(session, request.device, request.runtime, network.space, network.space_digest)
+        return tuple(transfers.predictor(session, transfer).predict(request.networks))
     needed = list(dict.fromkeys(counted.operation for network in request.networks for counted in network.operations))
     if request.device is not None:
         table = tables.find_newest(session, request.device, request.runtime, network.space, network.space_digest)
@@ -45,6 +49,15 @@ def predict(session: Session, request: PredictionRequest) -> tuple[Prediction, .
     for table_predictor in predictors:
         table_predictor.table.require(needed)
     return tuple(table_predictor.predict(network) for table_predictor in predictors for network in request.networks)
+
+
+def _by_transfer(session: Session, request: PredictionRequest, device: str) -> bool:
+    """Whether it was asked for, or the device has one and no table."""
+    if request.by is not None:
+        return request.by == "transfer"
+    network = request.networks[0]
+    conditions = (device, request.runtime, network.space, network.space_digest)
+    return not tables.any_newest(session, *conditions) and transfers.any_newest(session, *conditions)
 
 
 def _fit(session: Session, table_id: UUID, calibration_id: UUID | None) -> Predictor:

@@ -205,10 +205,7 @@ def find_newest(
     Raises:
         NotFound: no such device or table; the message names those there are.
     """
-    filter = TableFilter(device, space, space_digest)
-    row = _newest(
-        session, filter.apply(session, select(LatencyTableRow)).where(LatencyTableRow.runtime == runtime.digest)
-    )
+    row = _newest_of(session, device, runtime, space, space_digest)
     if row is None:
         existing = describe_all(session, TableFilter(device=device))
         name = devices.find(session, device).name
@@ -220,6 +217,11 @@ def find_newest(
             known=existing,
         )
     return summary(row)
+
+
+def any_newest(session: Session, device: str, runtime: Runtime, space: str, space_digest: str) -> bool:
+    """Whether `find_newest` finds a table. Raises NotFound for an unknown device."""
+    return _newest_of(session, device, runtime, space, space_digest) is not None
 
 
 def get(session: Session, id: UUID) -> LatencyTable:
@@ -255,6 +257,13 @@ def _load(session: Session, sequences: dict[str, int]) -> list[tuple[str, Measur
     query = select(MeasurementRow.key, MeasurementRow.body)
     bodies = dict(select_in(session, query, MeasurementRow.sequence, sequences.values()))
     return [(key, Measurement.model_validate_json(bodies[key])) for key in sequences]
+
+
+def _newest_of(
+    session: Session, device: str, runtime: Runtime, space: str | None, space_digest: str | None
+) -> LatencyTableRow | None:
+    query = TableFilter(device, space, space_digest).apply(session, select(LatencyTableRow))
+    return _newest(session, query.where(LatencyTableRow.runtime == runtime.digest))
 
 
 def _newest(session: Session, query: Select[LatencyTableRow]) -> LatencyTableRow | None:

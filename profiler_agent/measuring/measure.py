@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 import uuid6
 
-from latency_tables.contract import Costs, Measurement, Method, Runtime, Scalar
+from latency_tables.contract import Measurement, Method, Runtime, Scalar
 from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
 from profiler_agent.machine.environment import Machine
-from profiler_agent.measuring.costs import costs_of
+from profiler_agent.measuring.costs import Counted, counted
 from profiler_agent.measuring.estimate import Normalized, normalize, standard_of
 from profiler_agent.measuring.guard import settings_kept
 from profiler_agent.measuring.noise import noise_rel
@@ -48,15 +48,15 @@ def measure(task: MeasureTask, machine: Machine, send: Send) -> None:
     work_task = WorkTask(device=task.device, request=request, runtime=runtime, keys=task.keys)
     with open_workers(work_task, machine.gpu, send) as workers:
         # While the workers are building, which takes them longer.
-        costs = _costs(workloads, DTYPES.get(runtime.precision, torch.float32))
-        _measure_with(workers, task, machine, costs, send, began_s)
+        counts = _counted(workloads, DTYPES.get(runtime.precision, torch.float32))
+        _measure_with(workers, task, machine, counts, send, began_s)
 
 
 def _measure_with(
     workers: Sequence[Worker],
     task: MeasureTask,
     machine: Machine,
-    costs: Mapping[str, Costs],
+    counts: Mapping[str, Counted],
     send: Send,
     began_s: float,
 ) -> None:
@@ -69,7 +69,7 @@ def _measure_with(
     # A budget that somebody asked for is one for the whole job, building included.
     spent_s = 0.0 if effort.budget_s is None else time.monotonic() - began_s
     rounds = _rounds(workers, executions, machine, rule, seed=int(settings["seed"]), spent_s=spent_s)
-    run = _Run(task, machine, workers, executions, rule, settings, costs)
+    run = _Run(task, machine, workers, executions, rule, settings, counts)
     standard = task.standard
     for news in rounds.run():
         if isinstance(news, RoundReport):
@@ -116,7 +116,7 @@ class _Run:
     executions: Mapping[str, int]
     rule: StoppingRule
     settings: Mapping[str, Scalar]
-    costs: Mapping[str, Costs]
+    counted: Mapping[str, Counted]
 
     def measurements_of(
         self, results: Sequence[Result], trace: Trace, standard: Mapping[str, float]
@@ -134,6 +134,7 @@ class _Run:
 
     def _measurement_of(self, result: Result, normalized: Normalized, scatter_rel: float | None) -> Measurement:
         key, executions = result.key, self.executions[result.key]
+        counts = self.counted.get(key)
         # What the budget cut off has converged all the same if its blocks have once the machine's drift is taken out.
         converged = result.quality.converged or is_converged(normalized.blocks_us, self.rule.target_rel)
         return Measurement(
@@ -149,7 +150,8 @@ class _Run:
             quality=result.quality.model_copy(update={"converged": converged}),
             normalized_us=normalized.latency_us,
             device_us=self.workers[0].device_us(key, executions),
-            costs=self.costs.get(key),
+            costs=counts and counts.costs,
+            work=counts and counts.work,
             observed=self.machine.observed(key).model_copy(update={"noise_rel": scatter_rel}),
             measured_at=datetime.now(timezone.utc),
         )
@@ -190,15 +192,15 @@ def _rounds(
     )
 
 
-def _costs(workloads: Sequence[Workload], dtype: torch.dtype) -> dict[str, Costs]:
+def _counted(workloads: Sequence[Workload], dtype: torch.dtype) -> dict[str, Counted]:
     """Of every key whose module runs on shapes alone; the others have none."""
-    costs = {}
+    counts = {}
     for workload in workloads:
         # The space's code is not ours; what it raises when it is measured is the answer to the job.
         building = settings_kept(f"building {workload.label}", say_on_stderr)
         with suppress(Exception, SystemExit), torch.inference_mode(), building:
-            costs[workload.key] = costs_of(workload.build(), workload.input_shapes, dtype)
-    return costs
+            counts[workload.key] = counted(workload.build(), workload.input_shapes, dtype)
+    return counts
 
 
 def _with_threads(runtime: Runtime, threads: int | None) -> Runtime:

@@ -10,7 +10,7 @@ import pytest
 import uuid6
 from pydantic import ValidationError
 
-from latency_tables.client import LutClient, LutError, UnreadableTable, client, load_table
+from latency_tables.client import LutClient, LutError, NotFound, UnreadableTable, client, load_table
 from latency_tables.client.retry import send
 from latency_tables.contract import (
     Completion,
@@ -22,6 +22,7 @@ from latency_tables.contract import (
     Runtime,
     TableFile,
     TableRow,
+    TransferRequest,
 )
 from tests.support import truth
 from tests.support.factories import CPU, lease_request, measurement, operation, profile, report, table
@@ -103,6 +104,16 @@ def test_a_client_reads_every_answer_of_a_newer_server(
     ]
     assert ask(old.network, networks[0].digest).network == networks[0]
     assert {record.id for record in ask(old.networks)} == {spec.digest for spec in networks}
+    truth.measure(lut, report("cpu-2", "EPYC"), networks)
+    definition = {"space": "small", "space_digest": networks[0].space_digest}
+    assert ask(old.propose, truth.draw_networks(5, seed=9), "EPYC", CPU).measured == 3
+    transfer = ask(old.make_transfer, TransferRequest(device="EPYC", runtime=CPU, **definition))
+    assert ask(old.transfer, transfer.id).id == transfer.id
+    assert ask(old.newest_transfer, "EPYC", **definition, runtime=CPU).evidence == transfer.evidence
+    assert [summary.id for summary in ask(old.transfers)] == [transfer.id]
+    assert ask(old.publications) == []
+    with pytest.raises(NotFound, match="no such publication"):
+        ask(old.publication, transfer.id)
     public = {name for name, member in vars(LutClient).items() if callable(member) and not name.startswith("_")}
     assert called == public - {"close"}
     old.close()

@@ -27,6 +27,7 @@ from latency_tables.contract import (
     Progress,
     Quality,
     Runtime,
+    TransferRequest,
     sha256,
 )
 from tests.support.lut import Lut
@@ -134,6 +135,8 @@ def furnish(lut: Lut) -> Scene:
             [measured(draw, lease, one.digest, by, end_to_end_us(one, table, draw)) for one in every]
         )
         lut.client.complete(lease.id, lease.token, Completion())
+
+    lut.client.make_transfer(TransferRequest(device=ampere.device.uuid, space="streets", space_digest=SPACE_DIGEST))
 
     extra = [spec.model_copy(update={"name": f"{spec.name}_wide"}) for spec in specs[:40]]
     _submit(lut, extra[:10], titan)

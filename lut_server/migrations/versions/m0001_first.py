@@ -95,6 +95,41 @@ def upgrade() -> None:
     )
     op.create_index("ix_calibrations_table_id_created_at", "calibrations", ["table_id", "created_at"])
     op.create_table(
+        "publications",
+        sa.Column("sequence", sequence, nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("content_digest", sa.String(length=64), nullable=False),
+        sa.Column("created_at", instant, nullable=False),
+        sa.Column("space", sa.String(length=64), nullable=False),
+        sa.Column("space_digest", sa.String(length=64), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sequence", name="pk_publications"),
+        sa.UniqueConstraint("content_digest", name="uq_publications_content_digest"),
+        sa.UniqueConstraint("id", name="uq_publications_id"),
+    )
+    op.create_index("ix_publications_space_space_digest", "publications", ["space", "space_digest"])
+    op.create_table(
+        "transfers",
+        sa.Column("sequence", sequence, nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("content_digest", sa.String(length=64), nullable=False),
+        sa.Column("evidence", sa.String(length=64), nullable=False),
+        sa.Column("created_at", instant, nullable=False),
+        sa.Column("device", sa.String(length=100), nullable=False),
+        sa.Column("environment", sa.String(length=64), nullable=False),
+        sa.Column("runtime", sa.String(length=64), nullable=False),
+        sa.Column("space", sa.String(length=64), nullable=False),
+        sa.Column("space_digest", sa.String(length=64), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["device"], ["devices.uuid"], name="fk_transfers_device_devices"),
+        sa.ForeignKeyConstraint(["environment"], ["environments.digest"], name="fk_transfers_environment_environments"),
+        sa.PrimaryKeyConstraint("sequence", name="pk_transfers"),
+        sa.UniqueConstraint("id", name="uq_transfers_id"),
+    )
+    op.create_index("ix_transfers_device_space_runtime", "transfers", ["device", "space", "runtime"])
+    op.create_table(
         "jobs",
         sa.Column("sequence", sequence, nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -211,6 +246,8 @@ def downgrade() -> None:
         "leases",
         "job_keys",
         "jobs",
+        "transfers",
+        "publications",
         "calibrations",
         "tables",
         "devices",

@@ -35,6 +35,38 @@ def test_a_table_is_calibrated_afterwards_and_by_more_networks(
         assert calibration == client.stored_calibration(calibration.id)
 
 
+def test_a_runtime_without_a_table_is_introduced_and_searched_for(
+    server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two threads are another device: known by a few networks and the table of one thread."""
+    assert run(monkeypatch, *PROFILE, "--server", server, *SIZE) == 0
+    two = ["--server", server, *SIZE, "--threads", 2]
+    capsys.readouterr()
+    assert run(monkeypatch, "introduce", *two, "--networks", 2) == 2
+    assert "networks: 2 given, a device is learned from 3 to 200" in capsys.readouterr().err
+    assert run(monkeypatch, "introduce", *two, "--networks", 8) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == " 1 network: too few to say anything"
+    assert "too few to say how far predictions are off" in lines[2]
+    assert " 8 networks: " in lines[7]
+    assert "each predicted from the others within" in lines[7]
+    assert "Test CPU, pytorch fp32, batch 1, 2 threads, with the help of Test CPU, pytorch fp32" in lines[8]
+
+    light = ["--steps", 1, "--crop", "33x65", "--batch", 2, "--images", 2, "--workers", 0, "--train-on", "cpu"]
+    search = ["search", *two, *light, "--proxy-channels", 2, "--out", tmp_path, "--transfer"]
+    assert run(monkeypatch, *search, "--ceiling-ms", 2) == 0
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert (history["transfer_id"], "table_id" in history) == (lines[8].split()[1].rstrip(":"), False)
+    assert history["predicted_us"] < 2000
+    assert history["settings"]["quantile"] == 0.95, "the upper end of its interval"
+    assert not (tmp_path / "table.png").exists()
+    assert run(monkeypatch, *search, "--isolated") == 2
+    assert "a transfer has no table" in capsys.readouterr().err
+
+
 def test_a_sweep_makes_a_table_of_each_combination_and_measures_shared_shapes_once(
     server: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -17,6 +17,7 @@ from latency_tables.contract import (
     NetworkSpec,
     Quality,
     Runtime,
+    Transfer,
 )
 from latency_tables.latencies import basis_of
 from lgcnet_search.search.ceiling import Ceiling, CeilingTooLow, margin, within_ceiling
@@ -24,7 +25,7 @@ from lgcnet_search.search.latency import LatencyModel, latency_loss
 from lgcnet_search.search.random_search import RandomSearch
 from lgcnet_search.space.candidates import SKIP
 from lgcnet_search.space.genotype import random_genotype
-from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.latencies import Latencies, TooUncertain, TransferLatencies
 from lgcnet_search.space.network import network_spec
 from lut_server.analysis.prediction import MeasuredNetwork, Predictor, calibrated
 from tests.support.tiny_spaces import TINY, make_table, one_hot
@@ -194,3 +195,59 @@ def test_a_ceiling_that_is_too_low_is_refused_with_what_was_asked_for() -> None:
     with pytest.raises(CeilingTooLow, match=rf"{message} ms \(margin {at_most:.4g}\); raise the ceiling"):
         Ceiling.reachable(TINY, latencies, 1000.0, 0.95)
     assert Ceiling.reachable(TINY, latencies, 1.001 * at_most * fastest_us, 0.95).margin == at_most
+
+
+def _transfer(std_rel: float = 0.1, operations: int = len(TINY.operations), intervals: bool = True) -> Transfer:
+    """Of a device where every operation takes 100 µs, known to so much of it."""
+    networks = [network_spec(random_genotype(TINY, seed)) for seed in range(4)]
+    keys = [spec.digest for spec in TINY.operations[:operations]]
+    evidence = [
+        {
+            "network": network.digest,
+            "measurement_id": uuid6.uuid7(),
+            "measured_us": 4000,
+            "predicted_us": 4000 if intervals else None,
+            "low_us": 3600 if intervals else None,
+            "high_us": 4400 if intervals else None,
+        }
+        for network in networks
+    ]
+    figures = {"mape": 0.05, "max_rel": 0.1, "within_5": 0.5, "within_10": 1, "rmse_us": 9, "tau": None, "rho": None}
+    card = {"networks": 4, "predicted": figures, "coverage90": 1, "measured_at": TABLE.created_at}
+    return Transfer.model_validate(
+        {
+            **TABLE.model_dump(include={"id", "created_at", "device", "runtime", "method_version"}),
+            "environment": TABLE.environment.digest,
+            "space": TABLE.space,
+            "space_digest": TABLE.space_digest,
+            "version": "x",
+            "basis": "median_us",
+            "counted": True,
+            "sources": [{"name": "another"}],
+            "likeness": [{"kind": "none", "share": 1}],
+            "constant_us": {"kind": "constant", "mean": 50, "std": 5},
+            "rows": [{"key": key, "latency_us": 100, "std_us": 100 * std_rel} for key in keys],
+            "evidence": evidence,
+            "card": card if intervals else None,
+        }
+    )
+
+
+def test_a_transfer_is_searched_with_as_a_table_is() -> None:
+    latencies = TransferLatencies(_transfer())
+    genotype = random_genotype(TINY, 1)
+    network = network_spec(genotype)
+    executed = sum(item.count for item in network.operations)
+    assert latencies.network_us(network) == pytest.approx(50 + 100 * executed)
+    model = LatencyModel(TINY, latencies)
+    assert float(model(one_hot(genotype))) == pytest.approx(50 + 100 * executed, rel=1e-5)
+    assert margin(latencies, 0.95) == pytest.approx(1.1, rel=1e-3), "the upper end of its interval"
+
+
+def test_a_transfer_that_is_too_uncertain_is_refused() -> None:
+    with pytest.raises(TooUncertain, match="too few to know how far it is off"):
+        TransferLatencies(_transfer(intervals=False))
+    with pytest.raises(TooUncertain, match=r"is too uncertain about \d+ of \d+ operations: .* or a table"):
+        LatencyModel(TINY, TransferLatencies(_transfer(std_rel=0.9)))
+    with pytest.raises(TooUncertain, match="knows nothing of 1 of"):
+        LatencyModel(TINY, TransferLatencies(_transfer(operations=len(TINY.operations) - 1)))

@@ -58,7 +58,8 @@ def table(lut: Lut) -> LatencyTable:
         quality = Quality(converged=index > 0, noisy=index == 0, rejected_blocks=index)
         costs = {"parameters": 9, "macs": 10**9, "peak_memory_bytes": index} if index else None
         taken = measurement(lease, key, by, 2 + 100 / 3 * index, quality).model_dump()
-        taken.update(costs=costs, normalized_us=0.1 + index if index else None)
+        work = {"macs": 10**9, "elements": 7, "weights": 9, "launches": 3, "unused": index == 1} if index else None
+        taken.update(costs=costs, work=work, normalized_us=0.1 + index if index else None)
         lut.client.put_measurement(Measurement.model_validate(taken))
     done = lut.finish(lease.model_copy(update={"remaining": ()}), by)
     assert done.table_id is not None

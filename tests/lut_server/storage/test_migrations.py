@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,18 @@ from latency_tables.contract import (
     Precision,
     Role,
     TokenRequest,
+    TransferRequest,
 )
+from latency_tables.transfer.published import Line, publications
 from lut_server.app import create_app
 from lut_server.credentials import ServerKey
 from lut_server.migrations import FOLDER, downgrade, head, upgrade, write_new
 from lut_server.storage import devices, tokens
+from lut_server.storage import publications as stored_publications
 from lut_server.storage.database import Database
 from lut_server.storage.models import Base
 from tests.support import truth
-from tests.support.factories import report
+from tests.support.factories import CPU, report
 from tests.support.lut import Lut, serving
 
 
@@ -50,8 +53,14 @@ def test_up_and_down_with_data(database_url: str, lut: Lut) -> None:
     database = Database(database_url)
     upgrade(database)
     assert lut.client.calibration(table.id).card.networks == 3, "an upgrade to where it is changes nothing"
+    truth.measure(lut, report("cpu-2", "EPYC"), specs)
+    lut.client.make_transfer(
+        TransferRequest(device="EPYC", runtime=CPU, space="small", space_digest=specs[0].space_digest)
+    )
+    published = publications([Line("Nano", "one", 5.0, 1, "a paper", date(2021, 6, 16))], {"one": specs[0]}, {})
     now = datetime.now(timezone.utc)
     with database.write() as session:
+        stored_publications.put(session, published[0], specs, now)
         tokens.create(session, uuid6.uuid7(), TokenRequest(name="x", role="agent"), ServerKey.random(), now)
     with database.engine.connect() as connection:
         empty = [name for name in Base.metadata.tables if not connection.exec_driver_sql(f"SELECT 1 FROM {name}").all()]
