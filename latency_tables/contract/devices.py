@@ -4,9 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from latency_tables.contract.base import Contract, DeviceUuid, Exact, Positive, Remark, Size, Text
+from latency_tables.contract.base import Contract, DeviceUuid, Exact, Params, Positive, Remark, Scalar, Size, Text
 
-Mode = Literal["pytorch", "pytorch-graph", "tensorrt", "onnxruntime"]
+Mode = Literal[
+    "pytorch",
+    "pytorch-graph",
+    "pytorch-compile",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+]
+"""How modules are executed; an agent has the file profiler_agent/runtimes/modes/NAME.py for each."""
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 
 
@@ -37,7 +46,10 @@ class Device(Contract):
 
 
 class Environment(Contract):
-    """Software and state of a device while it measured; hashed apart from the device."""
+    """Software and state of a device while it measured; hashed apart from the device.
+
+    `libraries`: the versions of what other runtime modes execute with, by mode.
+    """
 
     os: Text
     python: Text
@@ -47,9 +59,16 @@ class Environment(Contract):
     cudnn: Remark | None = None
     tensorrt: Remark | None = None
     onnxruntime: Remark | None = None
+    libraries: Params | None = None
     power_limit_w: Positive | None = None
     clock_policy: Remark | None = None
     allocator: Remark | None = None
+
+    @property
+    def named(self) -> dict[str, Scalar]:
+        """What is known, by field or library."""
+        fields: dict[str, Scalar] = self.model_dump(exclude={"libraries"}, exclude_none=True)
+        return fields | dict(self.libraries or ())
 
 
 class DeviceReport(Contract):

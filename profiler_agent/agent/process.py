@@ -15,6 +15,7 @@ from profiler_agent.exit_status import how_it_ended
 from profiler_agent.machine.allocator import KEEP_BUFFERS
 from profiler_agent.messages import (
     MESSAGE,
+    BuildTask,
     Failed,
     Finished,
     Inspected,
@@ -78,12 +79,12 @@ class MeasuringProcess:
         self._scratch.cleanup()
 
 
-def messages_of(task: InspectTask | NoiseTask) -> Iterator[Message]:
-    """What a measuring process says of this machine: Inspected first, then what the task asks for.
+def messages_of(task: InspectTask | NoiseTask | BuildTask) -> Iterator[Message]:
+    """What a measuring process says: of this machine Inspected first, then what the task asks for.
 
     Raises:
         AgentMustStop: the device is not here.
-        JobFailed: the process died.
+        JobFailed: the task cannot be done, or the process died.
     """
     process = MeasuringProcess(task)
     try:

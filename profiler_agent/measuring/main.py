@@ -12,12 +12,14 @@ from typing import TextIO
 from latency_tables.contract import Contract
 from profiler_agent.errors import AgentMustStop, JobFailed
 from profiler_agent.machine.environment import Machine, inspect
+from profiler_agent.measuring.building import build_engines
 from profiler_agent.measuring.measure import measure
 from profiler_agent.measuring.noise import watch_references
 from profiler_agent.measuring.pipe import Send, take_stdout
 from profiler_agent.measuring.workload import installed_spaces
 from profiler_agent.messages import (
     TASK,
+    BuildTask,
     Checked,
     Failed,
     Finished,
@@ -54,6 +56,9 @@ def _do(task: Task, send: Send) -> None:
     machine = inspect(task.device, library_versions())
     if isinstance(task, MeasureTask):
         measure(task, machine, send)
+        return
+    if isinstance(task, BuildTask):
+        build_engines(task, machine.torch_device, send)
         return
     send(Inspected(torch_device=str(machine.torch_device), device=machine.device, environment=machine.environment))
     if not isinstance(task, InspectTask):

@@ -2,8 +2,9 @@
 
 import torch
 
-from latency_tables.contract import Runtime, Scalar
+from latency_tables.contract import Kernel, Runtime, Scalar
 from profiler_agent.runtimes.inputs import RandomInputs
+from profiler_agent.runtimes.interface import ModeEntry, Ran
 from profiler_agent.runtimes.requirements import available_cores
 from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Clock, Execute
@@ -43,3 +44,16 @@ class PyTorchMode:
         module = subject.module.to(device=self._device, dtype=self._dtype).eval()
         inputs = self._inputs(subject.input_shapes)
         return lambda: module(*inputs)
+
+    def kernels(self, execute: Execute) -> tuple[Kernel, ...] | None:
+        """None: eager PyTorch fuses nothing."""
+        del execute
+        return None
+
+
+ENTRY = ModeEntry(
+    PyTorchMode,
+    extra="agent",
+    precisions={"cpu": ("fp32", "fp16", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")},
+    ran={"cpu": Ran("run", "torch 2.13 and 2.7.1"), "cuda": Ran("never run", "")},
+)
