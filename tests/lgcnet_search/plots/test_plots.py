@@ -131,3 +131,13 @@ def test_operations_with_like_labels_are_two_cells() -> None:
     operation = next(operation for operation in Space().operations if operation.name == "concat")
     wider = operation.model_copy(update={"input_shapes": (*operation.input_shapes, operation.input_shapes[0])})
     assert len(heatmap_cells(make_table((operation, wider)))) == 2
+
+
+def test_what_shares_a_kernel_is_boxed_and_explained(tmp_path: Path) -> None:
+    explained = "boxed: in one kernel with others"
+    fused = {next(name for name in CHOICES if name.startswith("cell1.")), "fusion.l_in-l_mid"} & CHOICES.keys()
+    for path in draw_genotype(random_genotype(Space(), seed=1), tmp_path, suffix="svg", fused=fused):
+        boxes = any(edge in fused for edge in re.findall(r'id="([^"]+)"', path.read_text()))
+        assert (explained in texts(path)) == boxes
+    for path in draw_genotype(random_genotype(Space(), seed=1), tmp_path, suffix="svg"):
+        assert explained not in texts(path)
