@@ -8,7 +8,7 @@ LOWEST := .venv-lowest
 # tests/conftest.py, long files first.
 PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test quick lowest lint types imports pytest rehearse bench clean
+.PHONY: help run test quick lowest lint types imports pytest rehearse gpu bench clean
 
 run:  ## the whole loop on this machine
 	$(PYTHON) deploy/quickstart.py $(ARGS)
@@ -46,6 +46,9 @@ pytest: $(STAMP)
 
 rehearse: $(STAMP)  ## the steps of the images, in clean environments: downloads everything again
 	$(BIN)/pytest -m slow $(ARGS)
+
+gpu: $(STAMP)  ## a day with a GPU in eight minutes
+	$(BIN)/python -m deploy.gpu_day $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

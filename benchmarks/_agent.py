@@ -1,4 +1,4 @@
-"""The agent's measuring on this CPU, without a server between."""
+"""The agent's measuring on this machine, without a server between."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -39,8 +39,9 @@ class LocalAgent:
         *,
         traces: Path | None = None,
         standard: Path | None = None,
+        device: str = "cpu",
     ) -> None:
-        self._inspected = inspect_device("cpu")
+        self._inspected = inspect_device(device)
         self._runtime = runtime
         self._space = {"space": space, "space_digest": space_digest, "requirement": requirement}
         self._traces = traces
@@ -58,7 +59,7 @@ class LocalAgent:
         """By key. Raises JobFailed with the agent's reason for a job that it cannot do."""
         request = JobRequest.model_validate(
             {
-                "device": DeviceSelector(kind="cpu"),
+                "device": DeviceSelector(uuid=self._inspected.device.uuid),
                 "runtime": self._runtime,
                 **self._space,
                 "operations": tuple(operations),
@@ -67,7 +68,7 @@ class LocalAgent:
             }
         )
         task = MeasureTask(
-            device="cpu",
+            device=self._inspected.torch_device,
             job=leased_job(request),
             keys=request.keys,
             threads=self._runtime.threads,

@@ -12,6 +12,7 @@ from latency_tables.contract import (
     Effort,
     Job,
     JobRequest,
+    Kernel,
     LatencyTable,
     Mode,
     NetworkRecord,
@@ -177,6 +178,21 @@ def newest_result(record: NetworkRecord, device: Device, runtime: Runtime) -> Ne
     """A network's last result on this device and runtime, None without any."""
     results = [result for result in record.results if result.device.uuid == device.uuid and result.runtime == runtime]
     return max(results, key=lambda result: result.measured_at, default=None)
+
+
+def kernels_of(client: LutClient, genotype: Genotype, device: Device, runtime: Runtime) -> tuple[Kernel, ...]:
+    """What the device executed when it last measured this network. Raises AgentError where that is not known."""
+    taken = [
+        measurement
+        for measurement in client.measurements(key=network_spec(genotype).digest, device=device.uuid)
+        if measurement.runtime == runtime and measurement.kernels is not None
+    ]
+    if not taken:
+        raise AgentError(
+            f"no measurement of this network on {device.name} ({runtime}) knows its kernels; measure it in mode "
+            "onnxruntime, openvino, tensorrt or tensorrt-rtx"
+        )
+    return max(taken, key=lambda measurement: measurement.measured_at).kernels or ()
 
 
 def latency_of(client: LutClient, genotype: Genotype, device: Device, runtime: Runtime) -> tuple[float, bool]:

@@ -16,8 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from latency_tables.client import LutError
-from latency_tables.contract import Capability, Device
+from latency_tables.contract import Capability, Device, Runtime
 from latency_tables.plain_text import plain
+from profiler_agent.agent.building import requests_in, show_engine
 from profiler_agent.agent.loop import Agent
 from profiler_agent.agent.noise_report import show_noise
 from profiler_agent.agent.process import inspect_device, messages_of
@@ -27,7 +28,8 @@ from profiler_agent.agent.state import DeviceInUse, DeviceState, keep_device_id,
 from profiler_agent.errors import NotMeasured
 from profiler_agent.machine.cores import CORES
 from profiler_agent.machine.cpu import DEVICE_ID
-from profiler_agent.messages import Checked, Inspected, InspectTask, Noise, NoiseTask
+from profiler_agent.messages import BuildTask, Checked, EngineBuilt, Inspected, InspectTask, Noise, NoiseTask
+from profiler_agent.runtimes.engines.folder import FOLDER_VARIABLE, engines_folder
 
 EXIT_FAILED = 1
 EXIT_IN_USE = 2
@@ -97,6 +99,38 @@ def doctor(
             elif isinstance(message, Checked):
                 _show_capabilities(console, message.capabilities)
                 _print(console, f"search spaces installed: {', '.join(message.spaces) or 'none'}")
+
+
+@cli.command()
+def build(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Jobs, tables or networks whose engines to build: JSON of the server."),
+    ],
+    capability: Annotated[
+        str | None, typer.Option(help="Compute capability of the GPU to build for, such as 8.6. Default: the GPU here.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="tensorrt-rtx, or tensorrt on a machine with the GPU.")] = "tensorrt-rtx",
+    precision: Annotated[str, typer.Option(help="fp32, tf32, fp16 or int8.")] = "fp32",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,
+    engines: Annotated[
+        Path | None, typer.Option(help="The store. Default: in the user's cache.", envvar=FOLDER_VARIABLE)
+    ] = None,
+    device: DeviceName = "auto",
+) -> None:
+    """Build engines ahead of time: an agent on the GPU takes them from a copy of the store."""
+    console = Console(highlight=False)
+    with _failures():
+        runtime = Runtime.model_validate({"mode": mode, "precision": precision, "batch_size": batch_size})
+        failed = 0
+        for request in requests_in(files, runtime):
+            folder = str((engines or engines_folder()).resolve())
+            for message in messages_of(BuildTask(device=device, request=request, capability=capability, folder=folder)):
+                if isinstance(message, EngineBuilt):
+                    failed += message.error is not None
+                    show_engine(console, message)
+        if failed:
+            _fail(f"{failed} engines were not built; the reasons are above")
 
 
 @cli.command()
@@ -180,7 +214,7 @@ def _show_device(console: Console, inspected: Inspected) -> None:
     _print(console, f"{device.name} ({device.vendor}), {device.uuid}")
     unit = "multiprocessors" if device.kind == "cuda" else "cores"
     _print(console, f"{device.cores} {unit}, {device.memory_bytes / 2**30:.1f} GiB")
-    for name, value in environment.model_dump(exclude_none=True).items():
+    for name, value in environment.named.items():
         _print(console, f"  {name}: {value}")
     for remark in inspected.remarks:
         _print(console, f"  note: {remark}")

@@ -12,6 +12,7 @@ from latency_tables.contract import (
     Digest,
     Environment,
     Job,
+    JobRequest,
     Measurement,
     Observed,
     Share,
@@ -25,6 +26,16 @@ class InspectTask(Contract):
     task: Literal["inspect"] = "inspect"
     device: str
     check: bool = False
+
+
+class BuildTask(Contract):
+    """Build the engines of a request, for a compute capability or for the GPU that `device` names, into `folder`."""
+
+    task: Literal["build"] = "build"
+    device: str
+    request: JobRequest
+    capability: str | None = None
+    folder: str
 
 
 class MeasureTask(Contract):
@@ -135,6 +146,21 @@ class Preparing(Contract):
     total: Count
 
 
+class EngineBuilt(Contract):
+    """The engine of a key is in the store, after `seconds`; with an `error`, the reason why it is not.
+
+    `taken`: it was there before. `kernels` and `nodes`: how many of them the engine and the model have.
+    """
+
+    message: Literal["engine"] = "engine"
+    label: str
+    seconds: float
+    taken: bool = False
+    kernels: Count = 0
+    nodes: Count = 0
+    error: str | None = None
+
+
 class RoundDone(Contract):
     """How far the rounds are: rounds so far, how many of them were repeated, and the keys that are still open.
 
@@ -168,9 +194,19 @@ class Finished(Contract):
     message: Literal["finished"] = "finished"
 
 
-Task = Annotated[InspectTask | MeasureTask | NoiseTask, Field(discriminator="task")]
+Task = Annotated[InspectTask | MeasureTask | NoiseTask | BuildTask, Field(discriminator="task")]
 Message = Annotated[
-    Inspected | Checked | Noise | NewMeasurement | NewStandard | Preparing | RoundDone | Failed | MustStop | Finished,
+    Inspected
+    | Checked
+    | Noise
+    | NewMeasurement
+    | NewStandard
+    | Preparing
+    | EngineBuilt
+    | RoundDone
+    | Failed
+    | MustStop
+    | Finished,
     Field(discriminator="message"),
 ]
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from latency_tables.contract import Contract, Count, Digest, JobRequest, Runtime, Scalar, Size
+from latency_tables.contract import Contract, Count, Digest, JobRequest, Kernel, Runtime, Scalar, Size
 from profiler_agent.messages import Preparing
 
 
@@ -24,11 +24,12 @@ class WorkTask(Contract):
 
 
 class Ready(Contract):
-    """All is built: what the mode adds to the method of a measurement, and of the keys that do not build, why not."""
+    """All is built: what the mode adds to the method of a measurement; why keys do not build; networks' kernels."""
 
     message: Literal["ready"] = "ready"
     settings: dict[str, Scalar]
     failures: dict[Digest, str]
+    kernels: dict[Digest, tuple[Kernel, ...]]
 
 
 class Settle(Contract):

@@ -69,26 +69,17 @@ def copy(tmp_path: Path) -> Copy:
 
 def test_a_runtime_mode(copy: Copy) -> None:
     copy.write(
-        "profiler_agent/runtimes/eager_twin.py",
+        "profiler_agent/runtimes/modes/eager_twin.py",
         '''
         """Mode `eager-twin`: eager PyTorch under another name."""
 
-        from profiler_agent.runtimes.pytorch import PyTorchMode
+        from profiler_agent.runtimes.interface import ModeEntry, Ran
+        from profiler_agent.runtimes.modes.pytorch import PyTorchMode
 
-
-        class EagerTwinMode(PyTorchMode):
-            """Eager PyTorch."""
+        ENTRY = ModeEntry(PyTorchMode, extra="agent", precisions={"cpu": ("fp32",)}, ran={"cpu": Ran("run", "")})
         ''',
     )
-    copy.insert(
-        "profiler_agent/runtimes/mode.py",
-        '    "onnxruntime": ModeEntry(',
-        """    "eager-twin": ModeEntry(
-        "profiler_agent.runtimes.eager_twin:EagerTwinMode", extra="agent", precisions={"cpu": ("fp32",)}
-    ),
-""",
-    )
-    copy.insert("latency_tables/contract/devices.py", '"tensorrt", "onnxruntime"]', '"eager-twin", ')
+    copy.insert("latency_tables/contract/devices.py", '    "onnxruntime",\n', '    "eager-twin",\n')
     copy.assert_only_documented("a runtime mode", "eager_twin")
 
     doctor = copy.run("-m", "profiler_agent", "doctor", "--device", "cpu")

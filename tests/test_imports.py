@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-# Importable only where NVIDIA's libraries are.
-VENDOR = {"tensorrt", "pycuda"}
 PACKAGES = ["latency_tables", "lut_server", "profiler_agent", "street_scenes", "lgcnet_search"]
 
 
@@ -20,15 +18,7 @@ def _modules(package: str) -> list[str]:
 def test_importing_every_module_prints_nothing(package: str) -> None:
     # Alembic runs its scripts itself; they are no modules to import.
     names = [name for name in _modules(package) if ".migrations." not in name]
-    code = f"""
-import importlib, sys
-for name in sys.argv[1:]:
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] not in {VENDOR}:
-            raise
-"""
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -1,13 +1,32 @@
 """Devices, their environments, and how they execute."""
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from latency_tables.contract.base import Contract, DeviceUuid, Exact, Positive, Reason, Remark, Size, Text
+from latency_tables.contract.base import (
+    Contract,
+    DeviceUuid,
+    Exact,
+    Params,
+    Positive,
+    Reason,
+    Remark,
+    Scalar,
+    Size,
+    Text,
+)
 
-Mode = Literal["pytorch", "pytorch-graph", "tensorrt", "onnxruntime"]
+Mode = Literal[
+    "pytorch",
+    "pytorch-graph",
+    "pytorch-compile",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+]
+"""How modules are executed; an agent has the file profiler_agent/runtimes/modes/NAME.py for each."""
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 
 
@@ -37,17 +56,11 @@ class Device(Contract):
     cpu_flags: Annotated[tuple[Remark, ...], Field(max_length=1000)] = ()
 
 
-LIBRARIES: Mapping[str, frozenset[Mode]] = {
-    "tensorrt": frozenset({"tensorrt"}),
-    "onnxruntime": frozenset({"onnxruntime"}),
-}
-"""Fields of Environment that name a library, with the modes that load it. No other mode's latencies depend on it."""
-
-
 class Environment(Contract):
     """Software and state of a device while it measured; hashed apart from the device.
 
-    A device has one with every library that is installed. Measurements and tables have the one `of_mode`.
+    `libraries`: the versions of what other runtime modes execute with, by mode. A device has an environment with every
+    library that is installed; measurements and tables have the one `of_mode`.
     """
 
     os: Text
@@ -58,25 +71,22 @@ class Environment(Contract):
     cudnn: Remark | None = None
     tensorrt: Remark | None = None
     onnxruntime: Remark | None = None
+    libraries: Params | None = None
     power_limit_w: Positive | None = None
     clock_policy: Remark | None = None
     allocator: Remark | None = None
 
     def of_mode(self, mode: Mode) -> "Environment":
         """Without the libraries that a mode does not load: installing one makes no table of another mode old."""
-        unused = {field: None for field, modes in LIBRARIES.items() if mode not in modes}
-        return self.model_copy(update=unused)
+        fields: dict[str, None] = {field: None for field in ("onnxruntime", "tensorrt") if field != mode}
+        libraries = tuple((name, version) for name, version in self.libraries or () if name == mode)
+        return self.model_copy(update={**fields, "libraries": libraries or None})
 
-
-class Capability(Contract):
-    """Whether a mode can execute a precision on a device; `reason` says why not, None that it can."""
-
-    mode: Mode
-    precision: Precision
-    reason: Reason | None = None
-
-
-Capabilities = Annotated[tuple[Capability, ...], Field(max_length=100)]
+    @property
+    def named(self) -> dict[str, Scalar]:
+        """What is known, by field or library."""
+        fields: dict[str, Scalar] = self.model_dump(exclude={"libraries"}, exclude_none=True)
+        return fields | dict(self.libraries or ())
 
 
 class Capability(Contract):

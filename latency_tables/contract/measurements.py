@@ -19,6 +19,7 @@ from latency_tables.contract.base import (
     SampleUs,
     Size,
     StatisticUs,
+    Text,
 )
 from latency_tables.contract.devices import Runtime
 from latency_tables.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99, median_interval, quantile
@@ -139,6 +140,17 @@ class Observed(Contract):
     foreign_processes: Count | None = None
 
 
+class Kernel(Contract):
+    """What a library executes as one: its name for it, and the nodes of the exported graph that are fused in it.
+
+    A node is named by the path of its module and its operator: `cell3.i1-x1.layers.0/Conv`. None of them: the kernel
+    is the library's own, such as a change of layout.
+    """
+
+    kind: Text
+    nodes: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
+
+
 class Figures(Contract):
     """What a measurement says beside its samples; the row of a table says it too.
 
@@ -156,7 +168,8 @@ class Figures(Contract):
 class Measurement(Figures):
     """Block samples of one operation or network (`key` is its digest) on one device, in microseconds.
 
-    One sample is the time of one block divided by its number of executions. The client makes `id` (UUIDv7):
+    One sample is the time of one block divided by its number of executions. `kernels`: what was executed of a network,
+    where the library tells. The client makes `id` (UUIDv7):
     the same id with the same content is the same measurement.
     """
 
@@ -171,6 +184,7 @@ class Measurement(Figures):
     executions_per_block: Size
     quality: Quality
     observed: Observed | None = None
+    kernels: Annotated[tuple[Kernel, ...], Field(max_length=10_000)] | None = None
     measured_at: AwareDatetime
 
     @cached_property

@@ -18,6 +18,7 @@ from lgcnet_search.plots.charts import (
 from lgcnet_search.search.report import draw_genotype, draw_table
 from lgcnet_search.space import SPACE
 from lgcnet_search.space.digest import space_digest
+from lgcnet_search.space.fused import fused_share, fused_steps, step_kernels
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.training.report import TRAINED_ON
 from lgcnet_search.training.weights import Weights
@@ -30,6 +31,28 @@ Out = Annotated[Path, typer.Option(help="Folder for the pictures.")]
 def network(genotype: GenotypeFile, out: Out = Path("runs")) -> None:
     """The cells and the fusion cell of a genotype as graphs: cells.png, fusion.png."""
     for path in draw_genotype(Genotype.load(genotype), out):
+        typer.echo(path)
+
+
+@cli.command()
+@grouped
+def kernels(
+    genotype: GenotypeFile,
+    asked: DeviceOptions,
+    out: Out = Path("runs"),
+) -> None:
+    """What a device executed of a network that it measured: a list of kernels, and its cells with what was fused."""
+    network = Genotype.load(genotype)
+    with asked.connected() as client:
+        device, runtime = asked.target(client)
+        executed = jobs.kernels_of(client, network, device, runtime)
+    shown = step_kernels(executed, network)
+    for kernel in shown:
+        typer.echo(f"{kernel.kind}: {', '.join(kernel.steps) or 'of the library’s own'}")
+    fused = fused_steps(shown)
+    share = fused_share(executed, network)
+    typer.echo(f"{len(shown)} kernels; {share:.0%} of the operations share one with another")
+    for path in draw_genotype(network, out, f"{device.name}, {runtime.mode}", fused=fused):
         typer.echo(path)
 
 

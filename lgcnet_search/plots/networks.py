@@ -1,6 +1,6 @@
 """Searched networks as graphs, an edge's colour for its kind of operation (Figs. 5, 8 to 11)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -36,8 +36,13 @@ _FUSION_NODES: dict[str, Point] = {
 _NODE_NAMES = {"h_up": "×2", "sum": "+"}
 
 
-def searched_cells(choices: Mapping[str, str], path: Path, title: str = "") -> Path:
-    """All cells as graphs (Figs. 9 to 11), by edge name ("cell3.i1-x2"), as `Genotype.choices`."""
+def searched_cells(
+    choices: Mapping[str, str], path: Path, title: str = "", fused: Collection[str] = frozenset()
+) -> Path:
+    """All cells as graphs (Figs. 9 to 11), by edge name ("cell3.i1-x2"), as `Genotype.choices`.
+
+    `fused` has the edges that are executed in one kernel with other operations: their names are boxed.
+    """
     cells: dict[int, dict[str, str]] = {}
     for edge, candidate in choices.items():
         cell, _, name = edge.partition(".")
@@ -53,15 +58,17 @@ def searched_cells(choices: Mapping[str, str], path: Path, title: str = "") -> P
         for name in ("x1", "x2"):
             _arrow(axes, _CELL_NODES[name], _CELL_NODES["out"], "#c8c8c8", light=False, width=1.0)
         for name, candidate in edges.items():
-            _edge(axes, f"cell{number}.{name}", _CELL_NODES, candidate, _CELL_LABELS[name])
+            edge = f"cell{number}.{name}"
+            _edge(axes, edge, _CELL_NODES, candidate, _CELL_LABELS[name], boxed=edge in fused)
         for name, at in _CELL_NODES.items():
             _node(axes, name, at, filled=name.startswith("x"))
-    _kind_legend(figure, [candidate for edges in cells.values() for candidate in edges.values()])
+    candidates = [candidate for edges in cells.values() for candidate in edges.values()]
+    _kind_legend(figure, candidates, any(edge in fused for edge in choices))
     return saved(figure, path, title, bottom=0.62 / (2.05 * rows + 0.9))
 
 
-def fusion_cell(choices: Mapping[str, str], path: Path, title: str = "") -> Path:
-    """The dense-connected fusion cell (Figs. 5, 8): nine nodes, 13 edges, and the sum."""
+def fusion_cell(choices: Mapping[str, str], path: Path, title: str = "", fused: Collection[str] = frozenset()) -> Path:
+    """The dense-connected fusion cell (Figs. 5, 8): nine nodes, 13 edges, and the sum. `fused` as in searched_cells."""
     edges = {name.partition(".")[2]: candidate for name, candidate in choices.items() if name.startswith("fusion.")}
     figure = Figure(figsize=(10.5, 4.8), dpi=110)
     axes = figure.add_subplot()
@@ -70,11 +77,12 @@ def fusion_cell(choices: Mapping[str, str], path: Path, title: str = "") -> Path
         x, y = _FUSION_NODES[branch]
         axes.text(x - 0.35, y, text, ha="right", va="center", fontsize=9, color="#555555")
     for name, candidate in edges.items():
-        _edge(axes, f"fusion.{name}", _FUSION_NODES, candidate, 0.47)
+        edge = f"fusion.{name}"
+        _edge(axes, edge, _FUSION_NODES, candidate, 0.47, boxed=edge in fused)
     _arrow(axes, _FUSION_NODES["l_final"], _FUSION_NODES["sum"], "#c8c8c8", light=False, width=1.0, gaps=(22, 12))
     for name, at in _FUSION_NODES.items():
         _node(axes, _NODE_NAMES.get(name, name.replace("_", " ")), at, filled=name not in _NODE_NAMES)
-    _kind_legend(figure, edges.values())
+    _kind_legend(figure, edges.values(), any(f"fusion.{name}" in fused for name in edges))
     return saved(figure, path, title, bottom=0.12)
 
 
@@ -114,7 +122,7 @@ def _arrow(
     return arrow
 
 
-def _edge(axes: Axes, name: str, nodes: Mapping[str, Point], candidate: str, label_at: float) -> None:
+def _edge(axes: Axes, name: str, nodes: Mapping[str, Point], candidate: str, label_at: float, *, boxed: bool) -> None:
     """Draw edge "cell.source-target"; the arrow has its name as id, so that an SVG can be searched for it."""
     kind, text = CANDIDATES[candidate].kind, CANDIDATES[candidate].label
     source, _, target = name.partition(".")[2].partition("-")
@@ -123,11 +131,11 @@ def _edge(axes: Axes, name: str, nodes: Mapping[str, Point], candidate: str, lab
     gaps = (5 + 2.6 * len(_NODE_NAMES.get(source, source)), 8 + 2.6 * len(_NODE_NAMES.get(target, target)))
     _arrow(axes, start, end, kind.color, kind.light, gaps=gaps).set_gid(name)
     x, y = (start[axis] + (end[axis] - start[axis]) * label_at for axis in (0, 1))
-    box = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
+    box = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": kind.color if boxed else "none"}
     axes.text(x, y, text, ha="center", va="center", fontsize=8, color=kind.color, bbox=box, zorder=3)
 
 
-def _kind_legend(figure: Figure, candidates: Iterable[str]) -> None:
+def _kind_legend(figure: Figure, candidates: Iterable[str], any_boxed: bool) -> None:
     shown = {CANDIDATES[candidate].kind for candidate in candidates}
     kinds = [kind for kind in dict.fromkeys(candidate.kind for candidate in CANDIDATES.values()) if kind in shown]
     lines = [
@@ -136,5 +144,10 @@ def _kind_legend(figure: Figure, candidates: Iterable[str]) -> None:
         )
         for kind in kinds
     ]
+    if any_boxed:
+        label = "boxed: in one kernel with others"
+        lines.append(
+            Line2D([], [], marker="s", markerfacecolor="white", markeredgecolor="#333333", linestyle="", label=label)
+        )
     if lines:
         figure.legend(handles=lines, loc="lower center", ncols=min(len(lines), 6), frameon=False, fontsize=9)

@@ -1,6 +1,7 @@
 """What a search leaves in its folder: the genotype, where it came from, and pictures of both."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,11 +34,16 @@ def write_result(result: SearchResult, latencies: Latencies, out: Path) -> Path:
     return genotype
 
 
-def draw_genotype(genotype: Genotype, out: Path, title: str = "", suffix: str = "png") -> list[Path]:
-    """Draw the cells and, where there is one, the fusion cell (Figs. 8 to 11); returns the pictures' paths."""
-    pictures = [searched_cells(genotype.choices, out / f"cells.{suffix}", title)]
+def draw_genotype(
+    genotype: Genotype, out: Path, title: str = "", suffix: str = "png", fused: Collection[str] = frozenset()
+) -> list[Path]:
+    """Draw the cells and, where there is one, the fusion cell (Figs. 8 to 11); returns the pictures' paths.
+
+    The edges in `fused`, which a library executed in one kernel with other operations, are marked.
+    """
+    pictures = [searched_cells(genotype.choices, out / f"cells.{suffix}", title, fused)]
     if genotype.space.aggregation == "dense":
-        pictures.append(fusion_cell(genotype.choices, out / f"fusion.{suffix}", title))
+        pictures.append(fusion_cell(genotype.choices, out / f"fusion.{suffix}", title, fused))
     return pictures
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from latency_tables.contract import Environment, Runtime
 
-SOFTWARE = ("python", "torch", "cuda", "cudnn", "tensorrt", "onnxruntime", "clock_policy", "allocator")
-"""What must be equal on two devices that both have it; driver, system and power limit belong to the machine."""
+MACHINE = ("os", "driver", "power_limit_w")
+"""What may differ on two devices. Everything else must be equal where both have it."""
 
 
 class Conditions(NamedTuple):
@@ -31,11 +31,12 @@ def _between(first: Conditions, other: Conditions) -> list[str]:
     ]
     if first.runtime.threads is not None and other.runtime.threads is not None:
         pairs.append(("threads", first.runtime.threads, other.runtime.threads))
+    ours, theirs = first.environment.named, other.environment.named
     same_device = first.device == other.device
-    for name in Environment.model_fields if same_device else SOFTWARE:
-        a, b = getattr(first.environment, name), getattr(other.environment, name)
-        if same_device or (a is not None and b is not None):
-            pairs.append((name.replace("_", " "), a, b))
+    for name in dict.fromkeys((*ours, *theirs)):
+        both = name in ours and name in theirs
+        if same_device or (both and name not in MACHINE):
+            pairs.append((name.replace("_", " "), ours.get(name), theirs.get(name)))
     return [f"{name}: {_shown(a)} against {_shown(b)}" for name, a, b in pairs if a != b]
 
 

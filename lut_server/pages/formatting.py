@@ -89,13 +89,15 @@ _FIELDS = {
     "cuda": "CUDA",
     "cudnn": "cuDNN",
     "tensorrt": "TensorRT",
+    "tensorrt-rtx": "TensorRT for RTX",
     "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
     "power_limit_w": "Power limit, W",
 }
 
 
 def field(name: str) -> str:
-    """The name of an environment's field as people write it."""
+    """The name of an environment's field or library as people write it."""
     return _FIELDS.get(name, name.replace("_", " ").capitalize())
 
 

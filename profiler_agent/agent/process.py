@@ -15,6 +15,7 @@ from profiler_agent.exit_status import how_it_ended
 from profiler_agent.machine.allocator import KEEP_BUFFERS
 from profiler_agent.messages import (
     MESSAGE,
+    BuildTask,
     Failed,
     Finished,
     Inspected,
@@ -83,12 +84,12 @@ def _without_token(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in ("LUT_TOKEN", "LUT_TOKEN_FILE")}
 
 
-def messages_of(task: InspectTask | NoiseTask) -> Iterator[Message]:
-    """What a measuring process says of this machine: Inspected first, then what the task asks for.
+def messages_of(task: InspectTask | NoiseTask | BuildTask) -> Iterator[Message]:
+    """What a measuring process says: of this machine Inspected first, then what the task asks for.
 
     Raises:
         AgentMustStop: the device is not here.
-        JobFailed: the process died.
+        JobFailed: the task cannot be done, or the process died.
     """
     process = MeasuringProcess(task)
     try:

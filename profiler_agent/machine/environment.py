@@ -36,17 +36,19 @@ class Machine(NamedTuple):
 
 
 def inspect(device: str, libraries: Mapping[str, str | None]) -> Machine:
-    """The machine with `device` (cpu, cuda:N or auto); its environment has the versions of `libraries` by field.
+    """The machine with `device` (cpu, cuda:N or auto); its environment has the versions of installed `libraries`.
 
     Raises:
         AgentMustStop: the device is not here.
     """
     torch_device = find_device(device)
-    software: dict[str, str | float | None] = {
+    others = {name: text for name, text in libraries.items() if text and name not in Environment.model_fields}
+    software: dict[str, object] = {
         "os": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        **libraries,
+        **{name: version for name, version in libraries.items() if name in Environment.model_fields},
+        "libraries": others or None,
     }
     if torch_device.type == "cpu":
         software |= {"allocator": allocator(), "clock_policy": read_cpu_clocks().policy}

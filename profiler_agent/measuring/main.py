@@ -16,6 +16,7 @@ from latency_tables.plain_text import plain
 from profiler_agent.errors import AgentMustStop, JobFailed
 from profiler_agent.machine.cores import CORES, keep_to
 from profiler_agent.machine.environment import Machine, inspect
+from profiler_agent.measuring.building import build_engines
 from profiler_agent.measuring.measure import measure
 from profiler_agent.measuring.noise import watch_references
 from profiler_agent.measuring.pipe import Send, take_stdout
@@ -23,6 +24,7 @@ from profiler_agent.measuring.reasons import MAX_REASON, reason_of
 from profiler_agent.measuring.workload import installed_spaces
 from profiler_agent.messages import (
     TASK,
+    BuildTask,
     Checked,
     Failed,
     Finished,
@@ -69,6 +71,9 @@ def _do(task: Task, send: Send) -> None:
     machine = inspect(task.device, library_versions())
     if isinstance(task, MeasureTask):
         measure(task, machine, send)
+        return
+    if isinstance(task, BuildTask):
+        build_engines(task, machine.torch_device, send)
         return
     send(
         Inspected(

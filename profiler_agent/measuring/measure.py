@@ -29,7 +29,7 @@ from profiler_agent.measuring.worker import Worker, open_workers, takes_of
 from profiler_agent.measuring.workload import Workload, say_on_stderr, workloads_of
 from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard, RoundDone
 from profiler_agent.orders import WorkTask
-from profiler_agent.runtimes.pytorch import DTYPES
+from profiler_agent.runtimes.modes.pytorch import DTYPES
 
 
 def measure(task: MeasureTask, machine: Machine, send: Send) -> None:
@@ -152,6 +152,7 @@ class _Run:
             device_us=self.workers[0].device_us(key, executions),
             costs=counts and counts.costs,
             work=counts and counts.work,
+            kernels=self.workers[0].ready.kernels.get(key),
             observed=self.machine.observed(key).model_copy(update={"noise_rel": scatter_rel}),
             measured_at=datetime.now(timezone.utc),
         )

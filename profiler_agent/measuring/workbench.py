@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from latency_tables.contract import Runtime, Scalar
+from latency_tables.contract import Kernel, Runtime, Scalar
 from profiler_agent.doubt import Block
 from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
 from profiler_agent.machine.cores import ranges, read_cores
@@ -33,6 +33,8 @@ WORKLOADS_OWN = (SettingsChanged, WritesToInput)
 
 class Workbench:
     """Executes in `runtime` on `device`; to be used under inference_mode, with garbage collection off.
+
+    `kernels`: of the networks that were built, where the mode's library tells them.
 
     With `exports` it shares them with other processes, of which it is number `turn`.
 
@@ -59,6 +61,7 @@ class Workbench:
         self._exports = exports
         self._executes: dict[str, Execute] = {}
         self._labels: dict[str, str] = {}
+        self.kernels: dict[str, tuple[Kernel, ...]] = {}
         by_name = list(references(device).items())
         for name, reference in by_name[turn:] + by_name[:turn]:
             subject = Subject(reference.module, reference.input_shapes, share=self._share(name))
@@ -95,6 +98,9 @@ class Workbench:
             if self._device.type == "cuda":
                 self._require_gpu(reason)
             raise Unmeasurable(reason) from error
+        kernels = None if workload.is_part else self._mode.kernels(execute)
+        if kernels is not None:
+            self.kernels[workload.key] = kernels
         self._executes[workload.key] = execute
         self._labels[workload.key] = workload.label
 

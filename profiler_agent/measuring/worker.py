@@ -89,7 +89,7 @@ class LocalWorker:
         self._bench.pin()
         gc.collect()
         gc.freeze()  # what is built stays: collecting between rounds looks at what came since
-        self.ready = Ready(settings=self._bench.settings, failures=failures)
+        self.ready = Ready(settings=self._bench.settings, failures=failures, kernels=self._bench.kernels)
 
     def settle(self, name: str) -> int:
         return self._bench.settle(name)

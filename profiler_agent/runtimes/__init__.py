@@ -1,1 +1,1 @@
-"""Runtime modes: how a module is executed. One file per mode; `mode` has their interface and their list."""
+"""Runtime modes: how a module is executed. `modes` has one file for each, `mode` opens them by their names."""

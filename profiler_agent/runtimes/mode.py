@@ -1,86 +1,28 @@
-"""The runtime modes: their interface, and the table of those there are."""
+"""The runtime modes by their names: opened, tried, and refused with the reason."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol, cast, get_args
+from typing import get_args
 
 import torch
 
-from latency_tables.contract import Capability, Mode, Precision, Runtime, Scalar
+from latency_tables.contract import Capability, Mode, Precision, Runtime
 from profiler_agent.errors import JobFailed
+from profiler_agent.runtimes import modes
+from profiler_agent.runtimes.interface import ModeEntry, RuntimeMode
 from profiler_agent.runtimes.requirements import require_runtime
 from profiler_agent.runtimes.subject import Subject
-from profiler_agent.timing.block import Clock, Execute
 
 
-class RuntimeMode(Protocol):
-    """Executes modules one way on one device; it is made from a Runtime and a torch.device.
-
-    `settings` goes into the method of every measurement; its `context` says whether a part of networks is executed
-    alone (the default) or as inside a network.
-    """
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def settings(self) -> Mapping[str, Scalar]: ...
-
-    def prepare(self, subject: Subject) -> Execute:
-        """Make a module ready on the device, with random inputs of its shapes; call the result to execute it once.
-
-        What it raises is the answer to whoever posted the job: the operation cannot be measured.
-        """
-        ...
+def _entry(mode: Mode) -> ModeEntry:
+    entry: ModeEntry = import_module(f"{modes.__name__}.{mode.replace('-', '_')}").ENTRY
+    return entry
 
 
-@dataclass(frozen=True)
-class ModeEntry:
-    """A mode of the table, as far as it can be known without its libraries.
-
-    `implementation` is MODULE:CLASS, imported when the mode is opened. `extra` is the extra of this distribution that
-    installs its libraries. `precisions` by kind of device; a kind that is not there has no such mode. `libraries` has
-    fields of Environment, each with the distributions whose version belongs there: of several the first installed one.
-    """
-
-    implementation: str
-    extra: str
-    precisions: Mapping[str, tuple[Precision, ...]]
-    libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def load(self) -> Callable[[Runtime, torch.device], RuntimeMode]:
-        """Raises ImportError: a library is missing."""
-        module, _, name = self.implementation.partition(":")
-        return cast(Callable[[Runtime, torch.device], RuntimeMode], getattr(import_module(module), name))
-
-
-MODES: Mapping[Mode, ModeEntry] = {
-    "pytorch": ModeEntry(
-        "profiler_agent.runtimes.pytorch:PyTorchMode",
-        extra="agent",
-        precisions={"cpu": ("fp32", "fp16", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")},
-    ),
-    "pytorch-graph": ModeEntry(
-        "profiler_agent.runtimes.pytorch_graph:PyTorchGraphMode",
-        extra="agent",
-        precisions={"cuda": ("fp32", "tf32", "fp16", "bf16")},
-    ),
-    "onnxruntime": ModeEntry(
-        "profiler_agent.runtimes.onnxruntime:OnnxRuntimeMode",
-        extra="onnx",
-        precisions={"cpu": ("fp32",), "cuda": ("fp32", "tf32", "fp16")},
-        libraries={"onnxruntime": ("onnxruntime-gpu", "onnxruntime")},
-    ),
-    "tensorrt": ModeEntry(
-        "profiler_agent.runtimes.tensorrt:TensorRtMode",
-        extra="tensorrt",
-        precisions={"cuda": ("fp32", "tf32", "fp16", "int8")},
-        libraries={"tensorrt": ("tensorrt",)},
-    ),
-}
+MODES: Mapping[Mode, ModeEntry] = {mode: _entry(mode) for mode in get_args(Mode)}
+"""The contract has the names; the file `modes/NAME.py`, with _ for -, has the ENTRY."""
 
 
 def open_mode(runtime: Runtime, device: torch.device) -> RuntimeMode:
@@ -90,28 +32,27 @@ def open_mode(runtime: Runtime, device: torch.device) -> RuntimeMode:
         JobFailed: this machine or this agent cannot do it; the message says why.
     """
     entry = MODES[runtime.mode]
-    precisions = entry.precisions.get(device.type)
-    if precisions is None:
+    here = next((precisions for kind, precisions in entry.precisions.items() if kind == device.type), None)
+    if here is None:
         kinds = " or ".join({"cpu": "a CPU", "cuda": "an NVIDIA GPU"}[kind] for kind in entry.precisions)
         raise JobFailed(f"mode {runtime.mode!r}: needs {kinds}")
     require_runtime(runtime, device)
-    if runtime.precision not in precisions:
+    if runtime.precision not in here:
         raise JobFailed(
-            f"precision {runtime.precision!r}: mode {runtime.mode!r} has {', '.join(precisions)} on {device.type}"
+            f"precision {runtime.precision!r}: mode {runtime.mode!r} has {', '.join(here)} on {device.type}"
         )
     try:
-        mode = entry.load()
+        return entry.open(runtime, device)
     except ImportError as error:
         raise JobFailed(f"mode {runtime.mode!r}: {error}; pip install 'lgcnet[{entry.extra}]'") from error
-    return mode(runtime, device)
 
 
 def library_versions() -> dict[str, str | None]:
-    """The versions of the libraries of all modes, by field of Environment; None for one that is not installed."""
+    """The versions of what modes execute with, by mode; None for one that is not installed."""
     return {
-        name: next((installed for installed in map(_version, distributions) if installed), None)
-        for entry in MODES.values()
-        for name, distributions in entry.libraries.items()
+        mode: next((installed for installed in map(_version, entry.distributions) if installed), None)
+        for mode, entry in MODES.items()
+        if entry.distributions
     }
 
 

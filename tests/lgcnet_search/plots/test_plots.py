@@ -142,3 +142,13 @@ def test_a_notebooks_backend_is_no_matter(backend: str) -> None:
     settings = {**os.environ, "MPLBACKEND": backend}
     done = subprocess.run([sys.executable, "-c", program], env=settings, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == backend
+
+
+def test_what_shares_a_kernel_is_boxed_and_explained(tmp_path: Path) -> None:
+    explained = "boxed: in one kernel with others"
+    fused = {next(name for name in CHOICES if name.startswith("cell1.")), "fusion.l_in-l_mid"} & CHOICES.keys()
+    for path in draw_genotype(random_genotype(Space(), seed=1), tmp_path, suffix="svg", fused=fused):
+        boxes = any(edge in fused for edge in re.findall(r'id="([^"]+)"', path.read_text()))
+        assert (explained in texts(path)) == boxes
+    for path in draw_genotype(random_genotype(Space(), seed=1), tmp_path, suffix="svg"):
+        assert explained not in texts(path)

@@ -62,6 +62,7 @@ REPORT = DeviceReport(
         cudnn="9",
         tensorrt="10",
         onnxruntime="1.31",
+        libraries={"openvino": "2026.4"},
         power_limit_w=700.0,
         clock_policy="default",
         allocator="caching",

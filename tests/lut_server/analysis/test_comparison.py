@@ -248,6 +248,19 @@ def test_what_makes_tables_unlike_is_named() -> None:
     ]
 
 
+def test_libraries_of_modes_make_tables_unlike_where_both_have_them() -> None:
+    def with_library(device: str, version: str | None) -> Conditions:
+        libraries = (("openvino", version),) if version else None
+        environment = _conditions().environment.model_copy(update={"libraries": libraries})
+        return _conditions(device=device, environment=environment)
+
+    first = with_library("gpu-1", "2026.4")
+    assert differences([first, with_library("gpu-2", "2026.4")]) == []
+    assert differences([first, with_library("gpu-2", "2025.1")]) == ["openvino: 2026.4 against 2025.1"]
+    assert differences([first, with_library("gpu-2", None)]) == []
+    assert differences([first, with_library("gpu-1", None)]) == ["openvino: 2026.4 against none"]
+
+
 def test_one_thread_against_four_is_unlike_and_fp16_is_not() -> None:
     one = side(of(1))
 

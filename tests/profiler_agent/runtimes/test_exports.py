@@ -10,9 +10,9 @@ import torch
 from latency_tables.contract import Runtime
 from profiler_agent.measuring.worker import RemoteWorker
 from profiler_agent.orders import WorkTask
+from profiler_agent.runtimes.exported.export import export
 from profiler_agent.runtimes.exports import Exports
 from profiler_agent.runtimes.mode import open_mode
-from profiler_agent.runtimes.onnx_export import export
 from profiler_agent.runtimes.subject import Subject
 from tests.support import toy_space
 from tests.support.agents import WAIT_S, on_path, profile

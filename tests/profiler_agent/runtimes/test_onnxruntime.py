@@ -14,12 +14,18 @@ from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
 from profiler_agent.errors import JobFailed
-from profiler_agent.runtimes import onnx_export
 from profiler_agent.runtimes.agreement import TOLERANCE_REL, Mismatch, error_rel, require_agreement
-from profiler_agent.runtimes.blocked_layout import BLOCKED, between_convolutions, block_channels, from_blocks, to_blocks
+from profiler_agent.runtimes.exported.blocked_layout import (
+    BLOCKED,
+    between_convolutions,
+    block_channels,
+    from_blocks,
+    to_blocks,
+)
+from profiler_agent.runtimes.exported.export import export
 from profiler_agent.runtimes.exports import ShareExport
-from profiler_agent.runtimes.mode import RuntimeMode, open_mode
-from profiler_agent.runtimes.onnx_export import export
+from profiler_agent.runtimes.interface import RuntimeMode
+from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.runtimes.subject import Subject
 
 CPU = torch.device("cpu")
@@ -32,33 +38,6 @@ needs_blocks = pytest.mark.skipif(block_channels() == 1, reason="ONNX Runtime ha
 @pytest.fixture
 def mode() -> RuntimeMode:
     return open_mode(Runtime(mode="onnxruntime", threads=1), CPU)
-
-
-@as_slow_as_a_process
-def test_every_kind_of_operation_computes_what_pytorch_does(mode: RuntimeMode, monkeypatch: pytest.MonkeyPatch) -> None:
-    # An export takes a second: one of each module serves it alone and as a part.
-    monkeypatch.setattr(onnx_export, "_model", cache_by_module(onnx_export._model))
-    # prepare() compares. One key of each kind: sizes and strides differ in numbers only.
-    for operation in {operation.name: operation for operation in reversed(SPACE.operations)}.values():
-        module = plugin.build_operation(operation)
-        shapes = tuple((1, *shape) for shape in operation.input_shapes)
-        with torch.inference_mode():
-            for is_part in (False, True):
-                models: list[bytes] = []
-                execute = mode.prepare(Subject(module, shapes, is_part, collect_into(models)))
-                assert mode.clock.time_s(execute, 2) > 0
-                assert (BLOCKED.encode() in models[0]) == (is_part and block_channels() > 1)
-
-
-def cache_by_module(export_model: Callable[..., bytes]) -> Callable[..., bytes]:
-    models: dict[torch.nn.Module, bytes] = {}
-
-    def export_once(module: torch.nn.Module, *arguments: object) -> bytes:
-        if module not in models:
-            models[module] = export_model(module, *arguments)
-        return models[module]
-
-    return export_once
 
 
 def collect_into(models: list[bytes]) -> ShareExport:

@@ -14,8 +14,8 @@ from profiler_agent.measuring import workbench
 from profiler_agent.measuring.workbench import Workbench
 from profiler_agent.measuring.workload import Workload
 from profiler_agent.runtimes.agreement import Mismatch
-from profiler_agent.runtimes.pytorch import PyTorchMode
-from profiler_agent.runtimes.pytorch_graph import PyTorchGraphMode
+from profiler_agent.runtimes.modes.pytorch import PyTorchMode
+from profiler_agent.runtimes.modes.pytorch_graph import PyTorchGraphMode
 from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.cuda import CudaEventClock
 from profiler_agent.timing.graph import CudaGraphClock

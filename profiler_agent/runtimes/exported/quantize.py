@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from profiler_agent.runtimes.onnx_export import Exported
+from profiler_agent.runtimes.exported.export import Exported
 
 QUANTIZED = ["Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "MaxPool", "AveragePool", "GlobalAveragePool"]
 

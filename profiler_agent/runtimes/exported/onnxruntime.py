@@ -1,17 +1,27 @@
-"""Mode `onnxruntime`: the module exported to ONNX, executed with IO binding on CPU or CUDA."""
+"""A module exported to ONNX, executed by ONNX Runtime with IO binding on CPU or CUDA."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import onnx
 import onnxruntime as ort
 import torch
 
-from latency_tables.contract import Runtime, Scalar
+from latency_tables.contract import Kernel, Runtime, Scalar
 from profiler_agent.errors import JobFailed
 from profiler_agent.runtimes.agreement import require_agreement
-from profiler_agent.runtimes.blocked_layout import BLOCKED, between_convolutions, block_channels, from_blocks, to_blocks
+from profiler_agent.runtimes.exported.blocked_layout import (
+    BLOCKED,
+    between_convolutions,
+    block_channels,
+    from_blocks,
+    to_blocks,
+)
+from profiler_agent.runtimes.exported.export import Exported, export
+from profiler_agent.runtimes.exported.kernels import ModelNodes
+from profiler_agent.runtimes.exported.session import Provider, open_session, quiet_options
 from profiler_agent.runtimes.inputs import RandomInputs
-from profiler_agent.runtimes.onnx_export import Exported, export
-from profiler_agent.runtimes.onnx_session import Provider, open_session, quiet_options
 from profiler_agent.runtimes.requirements import available_cores
 from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Clock, Execute
@@ -55,6 +65,7 @@ class OnnxRuntimeMode:
         # Every session has its own threads and all of them are ready at once: they must not spin beside each other.
         self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._run_options = ort.RunOptions()
+        self._kernels: dict[Execute, tuple[Kernel, ...] | None] = {}
         self.settings: dict[str, Scalar] = {
             "memory_format": "contiguous",
             "batch_norm": "as the space deploys it",
@@ -83,7 +94,7 @@ class OnnxRuntimeMode:
         """
         finish = between_convolutions if subject.is_part and self._in_blocks else bytes
         exported = export(subject, self._random(subject.input_shapes), self._dtype, finish)
-        session = open_session(exported.model, self._options, self._providers)
+        session, kernels = self._open(exported.model, is_part=subject.is_part)
         binding, outputs = self._bind(session, exported)
         try:
             session.run_with_iobinding(binding, self._run_options)
@@ -96,7 +107,28 @@ class OnnxRuntimeMode:
             for node, output, expected in zip(session.get_outputs(), outputs, exported.expected, strict=True)
         ]
         require_agreement(plain, exported.expected, self._precision, "ONNX Runtime")
-        return lambda: session.run_with_iobinding(binding, self._run_options)
+
+        def execute() -> None:
+            session.run_with_iobinding(binding, self._run_options)
+
+        self._kernels[execute] = kernels
+        return execute
+
+    def kernels(self, execute: Execute) -> tuple[Kernel, ...] | None:
+        """The nodes of the optimized model, with those of the exported one that each executes; of networks only."""
+        return self._kernels[execute]
+
+    def _open(self, model: bytes, *, is_part: bool) -> tuple[ort.InferenceSession, tuple[Kernel, ...] | None]:
+        if is_part:
+            return open_session(model, self._options, self._providers), None
+        with TemporaryDirectory(prefix="optimized-") as folder:
+            path = Path(folder) / "model.onnx"
+            self._options.optimized_model_filepath = str(path)
+            try:
+                session = open_session(model, self._options, self._providers)
+            finally:
+                self._options.optimized_model_filepath = ""
+            return session, ModelNodes(model).kernels_of(onnx.load(path))
 
     def _open_cuda(self, device: torch.device) -> None:
         if "CUDAExecutionProvider" not in ort.get_available_providers():

@@ -17,8 +17,8 @@ import onnx
 import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from profiler_agent.runtimes.onnx_export import OPSET
-from profiler_agent.runtimes.onnx_session import open_session, quiet_options
+from profiler_agent.runtimes.exported.export import OPSET
+from profiler_agent.runtimes.exported.session import open_session, quiet_options
 
 Shape = tuple[int, ...]
 

@@ -4,7 +4,8 @@ import torch
 
 from latency_tables.contract import Runtime
 from profiler_agent.runtimes.agreement import outputs_of, require_agreement
-from profiler_agent.runtimes.pytorch import PyTorchMode
+from profiler_agent.runtimes.interface import ModeEntry, Ran
+from profiler_agent.runtimes.modes.pytorch import PyTorchMode
 from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Execute
 from profiler_agent.timing.graph import CudaGraphClock
@@ -30,3 +31,17 @@ class PyTorchGraphMode(PyTorchMode):
         expected = [output.clone() for output in outputs_of(execute())]
         require_agreement(outputs_of(self._graphs.outputs(execute)), expected, self._precision, "the captured graph")
         return execute
+
+
+ENTRY = ModeEntry(
+    PyTorchGraphMode,
+    extra="agent",
+    precisions={"cuda": ("fp32", "tf32", "fp16", "bf16")},
+    ran={
+        "cuda": Ran(
+            "never run",
+            "the comparison of captured with eager outputs, and the device-only time of eager mode, are tested on a "
+            "simulated device",
+        )
+    },
+)

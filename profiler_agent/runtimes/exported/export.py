@@ -2,17 +2,22 @@
 
 import logging
 import warnings
+from ast import literal_eval
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
+from onnx import ModelProto
 
 from profiler_agent.runtimes.agreement import outputs_of
 from profiler_agent.runtimes.subject import Subject
 
 OPSET = 18
 """The newest opset that ONNX Runtime 1.18 and TensorRT 8.6 both read; the exporter's default since torch 2.6."""
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""The exporter's property of a node: the path of its module, from the outermost in."""
 
 MAX_BYTES = 2**31 - 2**20
 """A serialized message of protobuf has at most 2 GiB, with the graph."""
@@ -63,8 +68,27 @@ def _model(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...], dtype: 
         program = torch.onnx.export(converted, plain, dynamo=True, opset_version=OPSET, verbose=False)
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
-    model: bytes = program.model_proto.SerializeToString()
-    return model
+    model = program.model_proto
+    _name_by_module(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _name_by_module(model: ModelProto) -> None:
+    """Name nodes by the module that they come from and their operator, as Kernel has them: `cell3.layers.0/Conv`."""
+    names: Counter[str] = Counter()
+    for node in model.graph.node:
+        properties = {entry.key: entry.value for entry in node.metadata_props}
+        # The modules from the whole down to the node's own, whose last entry is the node itself.
+        scopes = literal_eval(properties.get(SCOPES, "[]"))
+        name = f"{scopes[-2] if len(scopes) > 1 else ''}/{node.op_type}"
+        names[name] += 1
+        node.name = name if names[name] == 1 else f"{name}#{names[name]}"
+        # Stack traces name this machine's folders: without them equal modules make equal models everywhere.
+        del node.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:], model.metadata_props[:]
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from functools import partial
 
 import torch
 
-from latency_tables.contract import Runtime, Scalar
+from latency_tables.contract import Kernel, Runtime, Scalar
 from profiler_agent.runtimes.inputs import RandomInputs
+from profiler_agent.runtimes.interface import ModeEntry, Ran
 from profiler_agent.runtimes.requirements import available_cores
 from profiler_agent.runtimes.subject import Subject
 from profiler_agent.timing.block import Clock, Execute
@@ -54,6 +55,11 @@ class PyTorchMode:
             return lambda: module(*inputs)
         return _OnceChecked(module, partial(self._inputs.intact_for, module, subject.input_shapes))
 
+    def kernels(self, execute: Execute) -> tuple[Kernel, ...] | None:
+        """None: eager PyTorch fuses nothing."""
+        del execute
+        return None
+
 
 class _OnceChecked:
     """A network whose first execution is the one that shows which inputs it may have."""
@@ -68,3 +74,11 @@ class _OnceChecked:
             outputs, self._inputs = self._first()
             return outputs
         return self._module(*self._inputs)
+
+
+ENTRY = ModeEntry(
+    PyTorchMode,
+    extra="agent",
+    precisions={"cpu": ("fp32", "fp16", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")},
+    ran={"cpu": Ran("run", "torch 2.13 and 2.7.1"), "cuda": Ran("never run", "")},
+)

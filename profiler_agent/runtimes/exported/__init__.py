@@ -1,0 +1,1 @@
+"""From a module to ONNX, and what executes it on a CPU."""

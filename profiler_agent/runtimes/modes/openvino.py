@@ -1,0 +1,129 @@
+"""Mode `openvino`: the module exported to ONNX, compiled by OpenVINO for the CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from latency_tables.contract import Kernel, Runtime, Scalar
+from profiler_agent.errors import JobFailed
+from profiler_agent.runtimes.agreement import require_agreement
+from profiler_agent.runtimes.inputs import RandomInputs
+from profiler_agent.runtimes.interface import ModeEntry, Ran, RuntimeMode
+from profiler_agent.runtimes.requirements import available_cores
+from profiler_agent.runtimes.subject import Subject
+from profiler_agent.timing.block import Execute
+from profiler_agent.timing.host import HostClock
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+    from profiler_agent.runtimes.exported.kernels import ModelNodes
+
+STREAMS = 1
+INFERENCE_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""What OpenVINO may compute in where the model leaves it open: int8 stands in the model, as Q/DQ nodes."""
+
+
+class OpenVinoMode:
+    """One compiled model a module; inputs and outputs are bound once, so no copy is timed.
+
+    Raises:
+        JobFailed: the CPU lacks the precision.
+        ImportError: OpenVINO is not installed.
+    """
+
+    def __init__(self, runtime: Runtime, device: torch.device) -> None:
+        import openvino
+
+        from profiler_agent.runtimes.exported import export, kernels, quantize
+
+        del device
+        self._library, self._export, self._quantize = openvino, export.export, quantize.quantize
+        self._nodes_of = kernels.ModelNodes
+        self._core = openvino.Core()
+        self._precision = runtime.precision
+        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if runtime.precision == "bf16" and "BF16" not in able:
+            raise JobFailed(f"precision 'bf16': OpenVINO has {', '.join(able)} on this CPU; take fp32")
+        self._random = RandomInputs(torch.device("cpu"), torch.float32)
+        self._outputs: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
+        self._kernels: dict[Execute, tuple[Kernel, ...]] = {}
+        threads = runtime.threads or available_cores()
+        torch.set_num_threads(threads)
+        self._options = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": STREAMS,
+            "INFERENCE_PRECISION_HINT": INFERENCE_PRECISIONS[runtime.precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # the agent pins its process
+        }
+        self.settings: dict[str, Scalar] = {
+            "openvino_version": openvino.get_version(),
+            "memory_format": "contiguous in and out, chosen by OpenVINO between",
+            "batch_norm": "as the space deploys it",
+            "exporter": "torch.onnx dynamo",
+            "inference_precision": INFERENCE_PRECISIONS[runtime.precision],
+            "streams": STREAMS,
+            "threads": threads,
+            **({"calibration": "min-max on the timed random inputs"} if runtime.precision == "int8" else {}),
+        }
+        self.clock = HostClock()
+
+    def prepare(self, subject: Subject) -> Execute:
+        """Compile a module, bind random inputs, and check its outputs against PyTorch's.
+
+        Raises:
+            Mismatch: the compiled model computes something else.
+            RuntimeError: it cannot be exported or compiled.
+        """
+        exported = self._export(subject, self._random(subject.input_shapes), torch.float32)
+        model = self._quantize(exported) if self._precision == "int8" else exported.model
+        compiled = self._core.compile_model(self._core.read_model(model, b""), "CPU", self._options)
+        request = compiled.create_infer_request()
+        for number, value in enumerate(exported.inputs):
+            request.set_input_tensor(number, self._library.Tensor(value.numpy(), shared_memory=True))
+        outputs = [self._output(number, like) for number, like in enumerate(exported.expected)]
+        for number, output in enumerate(outputs):
+            request.set_output_tensor(number, self._library.Tensor(output.numpy(), shared_memory=True))
+
+        def execute() -> None:
+            request.infer(share_outputs=True)
+
+        execute()
+        require_agreement(outputs, exported.expected, self._precision, "OpenVINO")
+        self._kernels[execute] = _kernels_of(compiled, self._nodes_of(exported.model))
+        return execute
+
+    def kernels(self, execute: Execute) -> tuple[Kernel, ...]:
+        """The nodes of OpenVINO's runtime graph, with the nodes of the model that each executes."""
+        return self._kernels[execute]
+
+    def _output(self, number: int, like: torch.Tensor) -> torch.Tensor:
+        """Requests hold addresses only, so the mode owns the buffers; equal number and shape share one."""
+        return self._outputs.setdefault((number, tuple(like.shape)), torch.empty(like.shape))
+
+
+def _kernels_of(compiled: ov.CompiledModel, nodes: ModelNodes) -> tuple[Kernel, ...]:
+    """What is executed; constants, inputs and outputs are not."""
+    kernels = []
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        facts = {name: str(value.value) for name, value in node.get_rt_info().items()}
+        kind, names = facts.get("layerType", ""), facts.get("originalLayersNames", "")
+        if kind not in ("Const", "Input", "Output", ""):
+            kernels.append(Kernel(kind=kind, nodes=nodes.named(names.split(","))))
+    return tuple(kernels)
+
+
+def _open(runtime: Runtime, device: torch.device) -> RuntimeMode:
+    return OpenVinoMode(runtime, device)
+
+
+ENTRY = ModeEntry(
+    _open,
+    extra="openvino",
+    precisions={"cpu": ("fp32", "bf16", "int8")},
+    ran={"cpu": Ran("run", "")},
+    distributions=("openvino",),
+)
