@@ -1,0 +1,245 @@
+"""Published networks on this CPU: sizes against the papers' claims, Figure 1, and Tables IV and V.
+
+Every network is measured in a job of its own, in every mode, and its outputs are compared with PyTorch's there.
+Measurements are stored in `--folder` and not repeated. After `--minutes` nothing new is begun: what is left is measured
+by the next run, and missing from the figures of this one.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks._agent import LocalAgent
+from benchmarks._common import finish, show
+from latency_tables.contract import Effort, Measurement, Mode, NetworkSpec, OperationSpec, Runtime, TableRow
+from latency_tables.latencies import latency_us
+from lgcnet_search.commands.figure_1 import DATA, found
+from lgcnet_search.plots.published import SpeedPoint, accuracy_against_speed
+from lgcnet_search.space import REQUIREMENT as LGCNET_REQUIREMENT
+from lgcnet_search.space.network import network_spec
+from lut_server.analysis.ranking import kendall_tau
+from profiler_agent.errors import JobFailed
+from published_networks.convention import Convention
+from published_networks.counting import Counted, count_network, counted_claims
+from published_networks.facts import ENTRIES, FOUND, Entry
+from published_networks.plugin import operation, space
+from published_networks.standing import Standing, keyed, markdown, number, standings
+
+TOLERANCE_REL = 0.02
+MODES: tuple[Mode, ...] = ("pytorch", "onnxruntime")
+CONVENTIONS = {
+    "as deployed": Convention(),
+    "BatchNorm not folded": Convention(folded=False),
+    "without upsampling": Convention(upsampling=False),
+    "auxiliary heads": Convention(auxiliary=True),
+}
+COMPARED = (
+    ("bisenetv2", 256, 512),
+    ("stdc1-seg", 256, 512),
+    ("ddrnet-23-slim", 256, 512),
+    ("pidnet-s", 256, 512),
+    ("icnet", 256, 512),
+    ("fast-scnn", 256, 512),
+)
+"""What the conventions are shown on, at inputs smaller than the papers', for time's sake."""
+
+
+class Work(NamedTuple):
+    """One job: an operation of the space `published`, or a network of LGCNet's."""
+
+    mode: Mode
+    spec: OperationSpec | NetworkSpec
+
+    @property
+    def label(self) -> str:
+        name = str(self.spec) if isinstance(self.spec, OperationSpec) else f"LGCNet {self.spec.input_shape}"
+        return f"{self.mode}: {name}"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Measurements in a folder. `ends_at`: when no new one is begun, by the monotonic clock."""
+
+    folder: Path
+    ends_at: float
+    effort: Effort
+
+    def measured(self, work: Work) -> Measurement | None:
+        """None where time is over, or where the agent cannot: it says why."""
+        file = self.folder / f"{work.mode}-{work.spec.digest}.json"
+        if not file.exists() and time.monotonic() < self.ends_at:
+            started = time.monotonic()
+            try:
+                measurement = self._measure(work)
+            except JobFailed as error:
+                print(f"{work.label}: {error}", flush=True)
+                return None
+            file.write_text(measurement.model_dump_json(), "utf-8")
+            took_s = time.monotonic() - started
+            print(f"{work.label}: {measurement.latency.median_us / 1e3:.1f} ms, took {took_s:.0f} s", flush=True)
+        return Measurement.model_validate_json(file.read_text("utf-8")) if file.exists() else None
+
+    def _measure(self, work: Work) -> Measurement:
+        spec = work.spec
+        requirement = space.requirement if isinstance(spec, OperationSpec) else LGCNET_REQUIREMENT
+        agent = LocalAgent(
+            Runtime(mode=work.mode, threads=1),
+            spec.space,
+            spec.space_digest,
+            requirement,
+            standard=self.folder / f"{work.mode}-standard.json",
+        )
+        if isinstance(spec, OperationSpec):
+            return agent.measure(operations=[spec], effort=self.effort)[spec.digest]
+        return agent.measure(networks=[spec], effort=self.effort)[spec.digest]
+
+    def row(self, work: Work) -> TableRow | None:
+        """The measurement of an operation as a table has it."""
+        measurement = self.measured(work)
+        if measurement is None or not isinstance(work.spec, OperationSpec):
+            return None
+        return TableRow(
+            operation=work.spec,
+            latency=measurement.latency,
+            quality=measurement.quality,
+            normalized_us=measurement.normalized_us,
+            measurement_id=measurement.id,
+        )
+
+    def ms(self, work: Work) -> float | None:
+        measurement = self.measured(work)
+        return None if measurement is None else latency_us(measurement, "normalized_us") / 1e3
+
+
+def sizes() -> float:
+    """Prints every claim beside our count; the largest deviation of parameters among claims without a reason."""
+    counted = list(counted_claims())
+    rows = [
+        [
+            item.claim.of,
+            f"{item.claim.height}×{item.claim.width}",
+            _pair(item.claim.parameters, item.parameters, 1e6, item.parameters_rel),
+            _pair(item.claim.macs, item.macs, 1e9, item.macs_rel),
+            item.claim.reason or item.claim.remark,
+        ]
+        for item in counted
+    ]
+    show("Claimed → counted", ["network", "input", "parameters, M", "MACs, G", "why, or what"], rows)
+    for item in counted:
+        assert item.claim.reason or _within(item), f"{item.claim.of}: beyond {TOLERANCE_REL:.0%}, and no reason stated"
+    explained = [item for item in counted if not item.claim.reason]
+    return max(abs(item.parameters_rel) for item in explained if item.parameters_rel is not None)
+
+
+def networks() -> int:
+    """Prints what each network has as it is measured; their number."""
+    entries = {entry.network: entry for entry in ENTRIES if entry.data == DATA and entry.network not in (None, FOUND)}
+    rows = []
+    for name, entry in entries.items():
+        assert name
+        parameters, macs = count_network(name, entry.height, entry.width)
+        rows.append([name, f"{entry.height}×{entry.width}", f"{parameters / 1e6:.2f}", f"{macs / 1e9:.2f}"])
+    show("Networks, 19 classes, deployed heads only", ["network", "input", "parameters, M", "MACs, G"], rows)
+    return len(rows)
+
+
+def figure(store: Store, mode: Mode, entries: Sequence[Entry]) -> list[Standing]:
+    """Measures the entries in a mode, draws the figure, writes the tables."""
+    specs = {
+        entry: operation(entry.network, entry.height, entry.width, entry.classes)
+        for entry in entries
+        if entry.network not in (None, FOUND)
+    }
+    rows = [row for spec in dict.fromkeys(specs.values()) if (row := store.row(Work(mode, spec)))]
+    standing = []
+    for row in standings(keyed(rows), entries=entries):
+        entry = row.entry
+        if entry.network == FOUND:
+            work = Work(mode, network_spec(found(entry.classes, entry.height, entry.width)))
+            ms = store.ms(work)
+            row = Standing(entry, ms and ms * 1e3, entry.height, entry.width)
+        standing.append(row)
+    points = [
+        SpeedPoint(row.entry.title, row.entry.miou, row.fps, row.entry.fps, row.entry.network == FOUND)
+        for row in standing
+        if row.fps and row.entry.data == DATA and row.entry.miou
+    ]
+    (store.folder / f"{mode}.md").write_text(markdown(standing, mode), "utf-8")
+    if points:
+        title = f"Cityscapes, one CPU thread, {mode}, each at its paper’s input size"
+        accuracy_against_speed(points, store.folder / f"{mode}.png", title)
+    return standing
+
+
+def order(mode: Mode, standing: Sequence[Standing]) -> float | None:
+    """Prints measured and published ranks side by side; Kendall's τ of Cityscapes' entries with both speeds."""
+    both = [row for row in standing if row.fps and row.entry.fps and row.entry.data == DATA]
+    ranks = {row.entry: rank for rank, row in enumerate(sorted(both, key=lambda row: -(row.entry.fps or 0)), start=1)}
+    rows = [
+        [
+            row.entry.title,
+            f"{row.entry.height}×{row.entry.width}",
+            number(row.fps),
+            str(rank),
+            f"{number(row.entry.fps)}, {row.entry.card}",
+            str(ranks[row.entry]),
+            "doubtful" if row.doubtful else "",
+        ]
+        for rank, row in enumerate(sorted(both, key=lambda row: -(row.fps or 0)), start=1)
+    ]
+    show(f"Order, {mode}", ["entry", "input", "FPS here", "rank", "FPS published", "rank", ""], rows)
+    return kendall_tau([row.fps or 0 for row in both], [row.entry.fps or 0 for row in both])
+
+
+def conventions(store: Store, mode: Mode) -> None:
+    """Prints the latency of some networks in each convention, relative to the default."""
+    rows = []
+    for name, height, width in COMPARED:
+        timed = [
+            store.ms(Work(mode, operation(name, height, width, convention=convention)))
+            for convention in CONVENTIONS.values()
+        ]
+        first, *others = timed
+        cells = ["–" if ms is None or first is None else f"{ms / first - 1:+.1%}" for ms in others]
+        rows.append([name, f"{height}×{width}", "–" if first is None else f"{first:.1f} ms", *cells])
+    show(f"Conventions, {mode}", ["network", "input", *CONVENTIONS], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, help="of measurements and results; left out: a new one")
+    parser.add_argument("--minutes", type=float, default=60, help="begin nothing new after so long (default 60)")
+    parser.add_argument("--budget", type=float, default=20, help="seconds for each measurement (default 20)")
+    parser.add_argument("--mode", choices=MODES, action="append", help="may be repeated; left out: all")
+    parser.add_argument("--network", action="append", help="of these only; may be repeated; left out: all")
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    store = Store(folder, time.monotonic() + 60 * asked.minutes, Effort(min_blocks=6, budget_s=asked.budget))
+    entries = [entry for entry in ENTRIES if not asked.network or entry.network in asked.network]
+    parameters_max_rel, count = sizes(), networks()
+    taus = {}
+    for mode in asked.mode or MODES:
+        taus[mode] = order(mode, figure(store, mode, entries))
+        conventions(store, mode)
+    print(f"figures and tables: {folder}")
+    rounded = {mode: None if tau is None else round(tau, 3) for mode, tau in taus.items()}
+    finish({"networks": count, "parameters_max_rel": round(parameters_max_rel, 4), "tau_published": rounded})
+
+
+def _within(item: Counted) -> bool:
+    return all(abs(rel) <= TOLERANCE_REL for rel in (item.parameters_rel, item.macs_rel) if rel is not None)
+
+
+def _pair(claimed: float | None, ours: float, unit: float, relative: float | None) -> str:
+    if claimed is None or relative is None:
+        return f"– → {ours / unit:.2f}"
+    return f"{claimed / unit:.2f} → {ours / unit:.2f} ({relative:+.1%})"
+
+
+if __name__ == "__main__":
+    main()
