@@ -149,30 +149,32 @@ def networks() -> int:
 
 def figure(store: Store, mode: Mode, entries: Sequence[Entry]) -> list[Standing]:
     """Measures the entries in a mode, draws the figure, writes the tables."""
-    specs = {
-        entry: operation(entry.network, entry.height, entry.width, entry.classes)
+    specs = [
+        operation(entry.network, entry.height, entry.width, entry.classes)
         for entry in entries
-        if entry.network not in (None, FOUND)
-    }
-    rows = [row for spec in dict.fromkeys(specs.values()) if (row := store.row(Work(mode, spec)))]
-    standing = []
-    for row in standings(keyed(rows), entries=entries):
-        entry = row.entry
-        if entry.network == FOUND:
-            work = Work(mode, network_spec(found(entry.classes, entry.height, entry.width)))
-            ms = store.ms(work)
-            row = Standing(entry, ms and ms * 1e3, entry.height, entry.width)
-        standing.append(row)
-    points = [
-        SpeedPoint(row.entry.title, row.entry.miou, row.fps, row.entry.fps, row.entry.network == FOUND)
-        for row in standing
-        if row.fps and row.entry.data == DATA and row.entry.miou
+        if entry.network and entry.network != FOUND
     ]
-    (store.folder / f"{mode}.md").write_text(markdown(standing, mode), "utf-8")
+    rows = [row for spec in dict.fromkeys(specs) if (row := store.row(Work(mode, spec)))]
+    standing = [
+        _found(store, mode, item.entry) if item.entry.network == FOUND else item
+        for item in standings(keyed(rows), entries=entries)
+    ]
+    points = [
+        SpeedPoint(item.entry.title, item.entry.miou, item.fps, item.entry.fps, item.entry.network == FOUND)
+        for item in standing
+        if item.fps and item.entry.data == DATA and item.entry.miou
+    ]
+    (store.folder / f"{mode}.md").write_text(markdown(standing, f"one CPU thread, {mode}"), "utf-8")
     if points:
         title = f"Cityscapes, one CPU thread, {mode}, each at its paper’s input size"
         accuracy_against_speed(points, store.folder / f"{mode}.png", title)
     return standing
+
+
+def _found(store: Store, mode: Mode, entry: Entry) -> Standing:
+    """LGCNet's own entry with the latency of the network that stands for it."""
+    ms = store.ms(Work(mode, network_spec(found(entry.classes, entry.height, entry.width))))
+    return Standing(entry) if ms is None else Standing(entry, ms * 1e3, entry.height, entry.width)
 
 
 def order(mode: Mode, standing: Sequence[Standing]) -> float | None:
@@ -195,10 +197,12 @@ def order(mode: Mode, standing: Sequence[Standing]) -> float | None:
     return kendall_tau([row.fps or 0 for row in both], [row.entry.fps or 0 for row in both])
 
 
-def conventions(store: Store, mode: Mode) -> None:
+def conventions(store: Store, mode: Mode, only: Sequence[str] | None) -> None:
     """Prints the latency of some networks in each convention, relative to the default."""
     rows = []
     for name, height, width in COMPARED:
+        if only and name not in only:
+            continue
         timed = [
             store.ms(Work(mode, operation(name, height, width, convention=convention)))
             for convention in CONVENTIONS.values()
@@ -225,7 +229,7 @@ def main() -> None:
     taus = {}
     for mode in asked.mode or MODES:
         taus[mode] = order(mode, figure(store, mode, entries))
-        conventions(store, mode)
+        conventions(store, mode, asked.network)
     print(f"figures and tables: {folder}")
     rounded = {mode: None if tau is None else round(tau, 3) for mode, tau in taus.items()}
     finish({"networks": count, "parameters_max_rel": round(parameters_max_rel, 4), "tau_published": rounded})

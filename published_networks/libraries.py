@@ -60,11 +60,14 @@ class SegFormerB0(nn.Module):
             from transformers import SegformerConfig, SegformerForSemanticSegmentation
         except ImportError as error:
             raise _missing("transformers", error) from error
-        self.network = SegformerForSemanticSegmentation(SegformerConfig(num_labels=classes))
+        config = SegformerConfig()
+        config.num_labels = classes
+        self.network = SegformerForSemanticSegmentation(config)
         # Side by side as attributes, they would not be folded.
-        decoder = self.network.decode_head
-        decoder.linear_fuse = nn.Sequential(decoder.linear_fuse, decoder.batch_norm)
-        decoder.batch_norm = nn.Identity()
+        decoder: nn.Module = self.network.decode_head
+        fused = nn.Sequential(decoder.get_submodule("linear_fuse"), decoder.get_submodule("batch_norm"))
+        decoder.add_module("linear_fuse", fused)
+        decoder.add_module("batch_norm", nn.Identity())
 
     def forward(self, images: Tensor) -> Outputs:
         return [self.network(images).logits]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,8 @@ def figure_1(
             searched = []
         points = [_point(row) for row in rows if row.fps and row.entry.data == DATA and row.entry.miou is not None]
         latencies = _latencies(client, [genotype for _, genotype in searched], device, runtime, effort, read)
-        for (name, _), latency, percent in zip(searched, latencies, miou or [None] * len(searched), strict=True):
+        percents: Sequence[float | None] = miou or [None] * len(searched)
+        for (name, _), latency, percent in zip(searched, latencies, percents, strict=True):
             typer.echo(f"{name}: {number(1e6 / latency)} a second, searched" if latency else f"{name}: not measured")
             if latency:
                 points.append(SpeedPoint(name, percent, 1e6 / latency, searched=True))
@@ -118,8 +120,8 @@ def _measure(
 ) -> None:
     """A job for each network, so that one that cannot be built costs the figure only itself."""
     queued = [client.submit_job(space.request([spec], device.uuid, runtime, effort)) for spec in operations]
-    for number, (spec, job) in enumerate(zip(operations, queued, strict=True), start=1):
-        with following_job(f"{number} of {len(queued)}: {spec.name}") as on_job:
+    for at, (spec, job) in enumerate(zip(operations, queued, strict=True), start=1):
+        with following_job(f"{at} of {len(queued)}: {spec.name}") as on_job:
             try:
                 client.wait_for_job(job.id, on_job)
             except JobFailed as error:
@@ -147,6 +149,7 @@ def _with_found(
     return [measured.get(row.entry, row) for row in rows]
 
 
+@cache
 def found(classes: int = 19, height: int = 769, width: int = 1537) -> Genotype:
     """The network that stands for LGCNet's own: of SEEDS as the paper describes it, the nearest in parameters."""
     paper = Space()

@@ -24,7 +24,7 @@ def convolution(
 ) -> nn.Sequential:
     """Convolution that keeps the size at stride 1, BatchNorm, activation (None: linear)."""
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-    padding = tuple(dilation * (side - 1) // 2 for side in sides)
+    padding = (dilation * (sides[0] - 1) // 2, dilation * (sides[1] - 1) // 2)
     layers = [
         nn.Conv2d(channels, out_channels, sides, stride, padding, dilation, groups, bias=False),
         nn.BatchNorm2d(out_channels),

@@ -88,7 +88,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.layers(x)
-        return y * self.weights(mean(y))
+        weights: Tensor = self.weights(mean(y))
+        return y * weights
 
 
 class Fusion(nn.Module):
@@ -103,7 +104,8 @@ class Fusion(nn.Module):
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         y: Tensor = self.layers(torch.cat((fine, coarse), 1))
-        return y + y * self.gate(mean(y))
+        gate: Tensor = self.gate(mean(y))
+        return y + y * gate
 
 
 class StdcSeg(nn.Module):
