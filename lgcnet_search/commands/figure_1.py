@@ -56,7 +56,7 @@ def figure_1(
     ] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH for all; left out: that of each publication.")] = None,
     read: Annotated[bool, typer.Option("--read", help="Measure nothing; show what was measured before.")] = False,
-    budget: Annotated[float | None, typer.Option(help="Seconds for each network; left out: until converged.")] = None,
+    budget: Annotated[float, typer.Option(help="Seconds of measuring for each network.")] = 30,
     out: Annotated[Path, typer.Option(help="Folder for figure-1.png and figure-1.md.")] = Path("runs/figure-1"),
 ) -> None:
     """Have a device measure the published networks; draws Figure 1 and writes Tables IV and V with its column.
