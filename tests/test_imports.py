@@ -8,7 +8,7 @@ import pytest
 
 # Importable only where NVIDIA's libraries are.
 VENDOR = {"tensorrt", "pycuda"}
-PACKAGES = ["latency_tables", "lut_server", "profiler_agent", "street_scenes", "lgcnet_search"]
+PACKAGES = ["latency_tables", "lut_server", "profiler_agent", "street_scenes", "published_networks", "lgcnet_search"]
 
 
 def _modules(package: str) -> list[str]:
