@@ -106,8 +106,8 @@ def here(row: Standing) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits, as speeds are given."""
-    return "–" if value is None else f"{value:.1f}" if value >= 10 else f"{value:.3g}"
+    """With as many decimals as speeds are given."""
+    return "–" if value is None else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _table(rows: Sequence[Standing], device: str) -> str:
