@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from lgcnet_search.plots.charts import Point, label_points, plain
@@ -34,6 +35,7 @@ def accuracy_against_speed(points: Sequence[SpeedPoint], path: Path, title: str 
     figure = Figure(figsize=(9.6, 6.0), dpi=110)
     axes = figure.add_subplot()
     axes.axvline(bar, color="#9aa2ad", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.annotate(f" {bar:g}", (bar, 0.985), xycoords=("data", "axes fraction"), fontsize=8, color="#7a8794", va="top")
     lines: list[Point] = []
     for point in points:
         color = SEARCHED if point.searched else MEASURED
@@ -66,4 +68,6 @@ def accuracy_against_speed(points: Sequence[SpeedPoint], path: Path, title: str 
     arrange(figure, title, bottom=0.05)
     placed = [(point.name, (point.fps, point.miou_percent)) for point in points if point.miou_percent is not None]
     label_points(figure, axes, [centre for _, centre in placed], [name for name, _ in placed], lines)
+    for text in axes.texts:  # readable across the lines
+        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     return written(figure, path)
