@@ -1,8 +1,8 @@
 """Published networks on this CPU: sizes against the papers' claims, Figure 1, and Tables IV and V.
 
-Every network is measured in a job of its own, in every mode, and its outputs are compared with PyTorch's there.
-Measurements are stored in `--folder` and not repeated. After `--minutes` nothing new is begun: what is left is measured
-by the next run, and missing from the figures of this one.
+The agent measures every network in every mode, and compares its outputs with PyTorch's before. Measurements are stored
+in `--folder` and not repeated. After `--minutes` nothing new is begun: what is left is measured by the next run, and
+missing from the figures of this one.
 """
 
 import argparse
@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks._agent import LocalAgent
 from benchmarks._common import finish, show
@@ -48,71 +47,83 @@ COMPARED = (
 """What the conventions are shown on, at inputs smaller than the papers', for time's sake."""
 
 
-class Work(NamedTuple):
-    """One job: an operation of the space `published`, or a network of LGCNet's."""
-
-    mode: Mode
-    spec: OperationSpec | NetworkSpec
-
-    @property
-    def label(self) -> str:
-        name = str(self.spec) if isinstance(self.spec, OperationSpec) else f"LGCNet {self.spec.input_shape}"
-        return f"{self.mode}: {name}"
+Spec = OperationSpec | NetworkSpec
 
 
 @dataclass(frozen=True)
 class Store:
-    """Measurements in a folder. `ends_at`: when no new one is begun, by the monotonic clock."""
+    """Measurements in a folder. `ends_at`: when no new job is begun, by the monotonic clock.
+
+    A job measures up to `at_once` networks, interleaved, for `budget_s` seconds each.
+    """
 
     folder: Path
     ends_at: float
-    effort: Effort
+    budget_s: float
+    at_once: int
 
-    def measured(self, work: Work) -> Measurement | None:
-        """None where time is over, or where the agent cannot: it says why."""
-        file = self.folder / f"{work.mode}-{work.spec.digest}.json"
-        if not file.exists() and time.monotonic() < self.ends_at:
-            started = time.monotonic()
-            try:
-                measurement = self._measure(work)
-            except JobFailed as error:
-                print(f"{work.label}: {error}", flush=True)
-                return None
-            file.write_text(measurement.model_dump_json(), "utf-8")
-            took_s = time.monotonic() - started
-            print(f"{work.label}: {measurement.latency.median_us / 1e3:.1f} ms, took {took_s:.0f} s", flush=True)
+    def measure(self, mode: Mode, specs: Sequence[Spec]) -> None:
+        """What is missing of these, all of one space, while there is time."""
+        missing = [spec for spec in dict.fromkeys(specs) if not self._file(mode, spec).exists()]
+        for start in range(0, len(missing), self.at_once):
+            self._job(mode, missing[start : start + self.at_once])
+
+    def measured(self, mode: Mode, spec: Spec) -> Measurement | None:
+        """None where it was not measured yet."""
+        file = self._file(mode, spec)
         return Measurement.model_validate_json(file.read_text("utf-8")) if file.exists() else None
 
-    def _measure(self, work: Work) -> Measurement:
-        spec = work.spec
-        requirement = space.requirement if isinstance(spec, OperationSpec) else LGCNET_REQUIREMENT
-        agent = LocalAgent(
-            Runtime(mode=work.mode, threads=1),
-            spec.space,
-            spec.space_digest,
-            requirement,
-            standard=self.folder / f"{work.mode}-standard.json",
-        )
-        if isinstance(spec, OperationSpec):
-            return agent.measure(operations=[spec], effort=self.effort)[spec.digest]
-        return agent.measure(networks=[spec], effort=self.effort)[spec.digest]
-
-    def row(self, work: Work) -> TableRow | None:
+    def row(self, mode: Mode, spec: OperationSpec) -> TableRow | None:
         """The measurement of an operation as a table has it."""
-        measurement = self.measured(work)
-        if measurement is None or not isinstance(work.spec, OperationSpec):
+        measurement = self.measured(mode, spec)
+        if measurement is None:
             return None
         return TableRow(
-            operation=work.spec,
+            operation=spec,
             latency=measurement.latency,
             quality=measurement.quality,
             normalized_us=measurement.normalized_us,
             measurement_id=measurement.id,
         )
 
-    def ms(self, work: Work) -> float | None:
-        measurement = self.measured(work)
+    def ms(self, mode: Mode, spec: Spec) -> float | None:
+        measurement = self.measured(mode, spec)
         return None if measurement is None else latency_us(measurement, "normalized_us") / 1e3
+
+    def _job(self, mode: Mode, specs: Sequence[Spec]) -> None:
+        """One job; where it fails, its networks one by one, so that only those are missing that cannot be measured."""
+        if time.monotonic() > self.ends_at:
+            return
+        started = time.monotonic()
+        first = specs[0]
+        requirement = space.requirement if first.space == space.name else LGCNET_REQUIREMENT
+        agent = LocalAgent(
+            Runtime(mode=mode, threads=1),
+            first.space,
+            first.space_digest,
+            requirement,
+            standard=self.folder / f"{mode}-standard.json",
+        )
+        try:
+            measurements = agent.measure(
+                operations=[spec for spec in specs if isinstance(spec, OperationSpec)],
+                networks=[spec for spec in specs if isinstance(spec, NetworkSpec)],
+                effort=Effort(min_blocks=6, budget_s=self.budget_s * len(specs)),
+            )
+        except JobFailed as error:
+            print(f"{mode}: {error}", flush=True)
+            for spec in specs if len(specs) > 1 else ():
+                self._job(mode, [spec])
+            return
+        for spec in specs:
+            measurement = measurements[spec.digest]
+            self._file(mode, spec).write_text(measurement.model_dump_json(), "utf-8")
+            name = str(spec) if isinstance(spec, OperationSpec) else f"LGCNet {spec.input_shape}"
+            print(f"{mode}: {name}: {latency_us(measurement, 'normalized_us') / 1e3:.1f} ms", flush=True)
+        print(f"{mode}: {len(specs)} in {time.monotonic() - started:.0f} s", flush=True)
+
+    def _file(self, mode: Mode, spec: Spec) -> Path:
+        return self.folder / f"{mode}-{spec.digest}.json"
 
 
 def sizes() -> float:
@@ -154,7 +165,9 @@ def figure(store: Store, mode: Mode, entries: Sequence[Entry]) -> list[Standing]
         for entry in entries
         if entry.network and entry.network != FOUND
     ]
-    rows = [row for spec in dict.fromkeys(specs) if (row := store.row(Work(mode, spec)))]
+    store.measure(mode, specs)
+    store.measure(mode, [_network(entry) for entry in entries if entry.network == FOUND])
+    rows = [row for spec in dict.fromkeys(specs) if (row := store.row(mode, spec))]
     standing = [
         _found(store, mode, item.entry) if item.entry.network == FOUND else item
         for item in standings(keyed(rows), entries=entries)
@@ -171,9 +184,13 @@ def figure(store: Store, mode: Mode, entries: Sequence[Entry]) -> list[Standing]
     return standing
 
 
+def _network(entry: Entry) -> NetworkSpec:
+    """The network that stands for LGCNet's own, at the size of an entry."""
+    return network_spec(found(entry.classes, entry.height, entry.width))
+
+
 def _found(store: Store, mode: Mode, entry: Entry) -> Standing:
-    """LGCNet's own entry with the latency of the network that stands for it."""
-    ms = store.ms(Work(mode, network_spec(found(entry.classes, entry.height, entry.width))))
+    ms = store.ms(mode, _network(entry))
     return Standing(entry) if ms is None else Standing(entry, ms * 1e3, entry.height, entry.width)
 
 
@@ -199,15 +216,15 @@ def order(mode: Mode, standing: Sequence[Standing]) -> float | None:
 
 def conventions(store: Store, mode: Mode, only: Sequence[str] | None) -> None:
     """Prints the latency of some networks in each convention, relative to the default."""
+    specs = {
+        compared: [operation(*compared, convention=convention) for convention in CONVENTIONS.values()]
+        for compared in COMPARED
+        if not only or compared[0] in only
+    }
+    store.measure(mode, [spec for timed in specs.values() for spec in timed])
     rows = []
-    for name, height, width in COMPARED:
-        if only and name not in only:
-            continue
-        timed = [
-            store.ms(Work(mode, operation(name, height, width, convention=convention)))
-            for convention in CONVENTIONS.values()
-        ]
-        first, *others = timed
+    for (name, height, width), timed in specs.items():
+        first, *others = (store.ms(mode, spec) for spec in timed)
         cells = ["–" if ms is None or first is None else f"{ms / first - 1:+.1%}" for ms in others]
         rows.append([name, f"{height}×{width}", "–" if first is None else f"{first:.1f} ms", *cells])
     show(f"Conventions, {mode}", ["network", "input", *CONVENTIONS], rows)
@@ -218,12 +235,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of measurements and results; left out: a new one")
     parser.add_argument("--minutes", type=float, default=60, help="begin nothing new after so long (default 60)")
     parser.add_argument("--budget", type=float, default=20, help="seconds for each measurement (default 20)")
+    parser.add_argument("--at-once", type=int, default=4, help="networks in a job (default 4)")
     parser.add_argument("--mode", choices=MODES, action="append", help="may be repeated; left out: all")
     parser.add_argument("--network", action="append", help="of these only; may be repeated; left out: all")
     asked = parser.parse_args()
     folder = asked.folder or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    store = Store(folder, time.monotonic() + 60 * asked.minutes, Effort(min_blocks=6, budget_s=asked.budget))
+    store = Store(folder, time.monotonic() + 60 * asked.minutes, asked.budget, asked.at_once)
     entries = [entry for entry in ENTRIES if not asked.network or entry.network in asked.network]
     parameters_max_rel, count = sizes(), networks()
     taus = {}
