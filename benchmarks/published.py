@@ -17,6 +17,8 @@ from benchmarks._common import finish, show
 from latency_tables.contract import Effort, Measurement, Mode, NetworkSpec, OperationSpec, Runtime, TableRow
 from latency_tables.latencies import latency_us
 from lgcnet_search.commands.figure_1 import DATA, found
+from lgcnet_search.commands.options import size_of
+from lgcnet_search.data.views import Size
 from lgcnet_search.plots.published import SpeedPoint, accuracy_against_speed
 from lgcnet_search.space import REQUIREMENT as LGCNET_REQUIREMENT
 from lgcnet_search.space.network import network_spec
@@ -26,7 +28,7 @@ from published_networks.convention import Convention
 from published_networks.counting import Counted, count_network, counted_claims
 from published_networks.facts import ENTRIES, FOUND, Entry
 from published_networks.plugin import operation, space
-from published_networks.standing import Standing, keyed, markdown, number, standings
+from published_networks.standing import Standing, key_of, keyed, markdown, number, standings
 
 TOLERANCE_REL = 0.02
 MODES: tuple[Mode, ...] = ("pytorch", "onnxruntime")
@@ -158,19 +160,16 @@ def networks() -> int:
     return len(rows)
 
 
-def figure(store: Store, mode: Mode, entries: Sequence[Entry]) -> list[Standing]:
+def figure(store: Store, mode: Mode, entries: Sequence[Entry], size: Size | None) -> list[Standing]:
     """Measures the entries in a mode, draws the figure, writes the tables."""
-    specs = [
-        operation(entry.network, entry.height, entry.width, entry.classes)
-        for entry in entries
-        if entry.network and entry.network != FOUND
-    ]
+    keys = [key for entry in entries if entry.network != FOUND and (key := key_of(entry, size))]
+    specs = [operation(*key) for key in keys]
     store.measure(mode, specs)
-    store.measure(mode, [_network(entry) for entry in entries if entry.network == FOUND])
+    store.measure(mode, [_network(entry, size) for entry in entries if entry.network == FOUND])
     rows = [row for spec in dict.fromkeys(specs) if (row := store.row(mode, spec))]
     standing = [
-        _found(store, mode, item.entry) if item.entry.network == FOUND else item
-        for item in standings(keyed(rows), entries=entries)
+        _found(store, mode, item.entry, size) if item.entry.network == FOUND else item
+        for item in standings(keyed(rows), size, entries)
     ]
     points = [
         SpeedPoint(item.entry.title, item.entry.miou, item.fps, item.entry.fps, item.entry.network == FOUND)
@@ -179,39 +178,50 @@ def figure(store: Store, mode: Mode, entries: Sequence[Entry]) -> list[Standing]
     ]
     (store.folder / f"{mode}.md").write_text(markdown(standing, f"one CPU thread, {mode}"), "utf-8")
     if points:
-        title = f"Cityscapes, one CPU thread, {mode}, each at its paper’s input size"
+        at = "each at its paper’s input size" if size is None else f"all at {size[0]}×{size[1]}"
+        title = f"Cityscapes, one CPU thread, {mode}, {at}"
         accuracy_against_speed(points, store.folder / f"{mode}.png", title)
     return standing
 
 
-def _network(entry: Entry) -> NetworkSpec:
-    """The network that stands for LGCNet's own, at the size of an entry."""
-    return network_spec(found(entry.classes, entry.height, entry.width))
+def _network(entry: Entry, size: Size | None) -> NetworkSpec:
+    """The network that stands for LGCNet's own, at the size of an entry or another."""
+    return network_spec(found(entry.classes, *(size or (entry.height, entry.width))))
 
 
-def _found(store: Store, mode: Mode, entry: Entry) -> Standing:
-    ms = store.ms(mode, _network(entry))
-    return Standing(entry) if ms is None else Standing(entry, ms * 1e3, entry.height, entry.width)
+def _found(store: Store, mode: Mode, entry: Entry, size: Size | None) -> Standing:
+    ms = store.ms(mode, _network(entry, size))
+    return Standing(entry) if ms is None else Standing(entry, ms * 1e3, *(size or (entry.height, entry.width)))
 
 
 def order(mode: Mode, standing: Sequence[Standing]) -> float | None:
-    """Prints measured and published ranks side by side; Kendall's τ of Cityscapes' entries with both speeds."""
-    both = [row for row in standing if row.fps and row.entry.fps and row.entry.data == DATA]
-    ranks = {row.entry: rank for rank, row in enumerate(sorted(both, key=lambda row: -(row.entry.fps or 0)), start=1)}
+    """Prints measured and published ranks side by side; Kendall's τ of Cityscapes' entries with both speeds.
+
+    Speeds are in megapixels a second, which images of unlike sizes have in common.
+    """
+    rates = {
+        item.entry: (
+            item.fps * item.height * item.width / 1e6,
+            item.entry.fps * item.entry.height * item.entry.width / 1e6,
+        )
+        for item in standing
+        if item.fps and item.entry.fps and item.entry.data == DATA
+    }
+    here, there = (sorted(rates, key=lambda entry: -rates[entry][side]) for side in (0, 1))
+    doubtful = {item.entry for item in standing if item.doubtful}
     rows = [
         [
-            row.entry.title,
-            f"{row.entry.height}×{row.entry.width}",
-            number(row.fps),
+            entry.title,
+            number(rates[entry][0]),
             str(rank),
-            f"{number(row.entry.fps)}, {row.entry.card}",
-            str(ranks[row.entry]),
-            "doubtful" if row.doubtful else "",
+            f"{number(rates[entry][1])}, {entry.card}, {entry.runtime}",
+            str(there.index(entry) + 1),
+            "doubtful" if entry in doubtful else "",
         ]
-        for rank, row in enumerate(sorted(both, key=lambda row: -(row.fps or 0)), start=1)
+        for rank, entry in enumerate(here, start=1)
     ]
-    show(f"Order, {mode}", ["entry", "input", "FPS here", "rank", "FPS published", "rank", ""], rows)
-    return kendall_tau([row.fps or 0 for row in both], [row.entry.fps or 0 for row in both])
+    show(f"Megapixels a second, {mode}", ["entry", "here", "rank", "published", "rank", ""], rows)
+    return kendall_tau([rate for rate, _ in rates.values()], [rate for _, rate in rates.values()])
 
 
 def conventions(store: Store, mode: Mode, only: Sequence[str] | None) -> None:
@@ -238,7 +248,9 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=4, help="networks in a job (default 4)")
     parser.add_argument("--mode", choices=MODES, action="append", help="may be repeated; left out: all")
     parser.add_argument("--network", action="append", help="of these only; may be repeated; left out: all")
+    parser.add_argument("--size", help="HEIGHTxWIDTH of all; left out: the papers'")
     asked = parser.parse_args()
+    size = size_of("size", asked.size) if asked.size else None
     folder = asked.folder or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     store = Store(folder, time.monotonic() + 60 * asked.minutes, asked.budget, asked.at_once)
@@ -246,7 +258,7 @@ def main() -> None:
     parameters_max_rel, count = sizes(), networks()
     taus = {}
     for mode in asked.mode or MODES:
-        taus[mode] = order(mode, figure(store, mode, entries))
+        taus[mode] = order(mode, figure(store, mode, entries, size))
         conventions(store, mode, asked.network)
     print(f"figures and tables: {folder}")
     rounded = {mode: None if tau is None else round(tau, 3) for mode, tau in taus.items()}
