@@ -61,7 +61,7 @@ def test_another_text_is_another_space(mine: ModuleSpace, tmp_path: Path) -> Non
 def test_a_network_is_one_operation_and_no_other(mine: ModuleSpace) -> None:
     spec = mine.network(mine.operation("small", (3, 8, 8)))
     assert isinstance(mine.build_network(spec), nn.Sequential)
-    with pytest.raises(ValueError, match="genotype: no operation of 'mine'"):
+    with pytest.raises(ValueError, match="genotype: no operation of space 'mine'"):
         mine.build_network(NetworkSpec.model_validate({**spec.model_dump(), "genotype": "{}"}))
     with pytest.raises(ValueError, match="operations: not the one of the genotype"):
         mine.build_network(NetworkSpec.model_validate({**spec.model_dump(), "input_shape": (3, 9, 9)}))

@@ -135,6 +135,7 @@ def _pages(scene: Scene) -> list[str]:
         "/",
         "/queue",
         "/networks",
+        "/published",
         f"/devices/{scene.slow.device.uuid}",
         f"/tables/{scene.slow.id}",
         "/compare",
