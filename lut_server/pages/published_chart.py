@@ -68,6 +68,11 @@ def published_chart(
         text(root, MARGIN, 26 + 19 * len(titles) + 16 * number, line, "quiet")
     _axes(root, plot)
     for row in shown:
+        if row.fps and row.entry.fps:
+            y = plot.y(row.entry.miou or 0.0)
+            ends = {"x1": plot.x(row.fps), "x2": plot.x(row.entry.fps)}
+            add(root, "line", class_="ambiguous", y1=y, y2=y, stroke_width=1, **ends)
+    for row in shown:
         _marks(root, plot, row)
     if not phone:
         _names(root, plot, shown)
@@ -93,9 +98,7 @@ def _marks(root: ElementTree.Element, plot: _Plot, row: Standing) -> None:
     group, y = add(root, "g"), plot.y(row.entry.miou)
     add(group, "title").text = f"{row.entry.title}: {here(row)} a second here, published {published(row.entry)}"
     if row.entry.fps:
-        ends = plot.x(row.fps), plot.x(row.entry.fps)
-        add(group, "line", class_="ambiguous", x1=ends[0], x2=ends[1], y1=y, y2=y, stroke_width=1)
-        add(group, "circle", class_="ambiguous", cx=ends[1], cy=y, r=DOT)
+        add(group, "circle", class_="ambiguous", cx=plot.x(row.entry.fps), cy=y, r=DOT)
     add(group, "circle", class_="faster", cx=plot.x(row.fps), cy=y, r=DOT)
 
 
