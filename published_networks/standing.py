@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from latency_tables.contract import OperationSpec, TableRow
+from latency_tables.contract import TableRow
 from latency_tables.latencies import latency_us
 from published_networks import SPACE
 from published_networks.convention import Convention
@@ -48,10 +48,10 @@ def keyed(rows: Iterable[TableRow], convention: Convention | None = None) -> dic
     params = (convention or Convention()).params
     found: dict[Key, TableRow] = {}
     for row in rows:
-        own = dict(row.operation.params)
-        classes = own.pop("classes", None)
-        if row.operation.space == SPACE and own == params and isinstance(classes, int):
-            found[_key(row.operation, classes)] = row
+        spec, own = row.operation, dict(row.operation.params)
+        shape, classes = spec.input_shapes[0], own.pop("classes", None)
+        if spec.space == SPACE and own == params and isinstance(classes, int) and len(shape) == 3:
+            found[spec.name, shape[1], shape[2], classes] = row
     return found
 
 
@@ -123,8 +123,3 @@ def _titan(entry: Entry) -> str:
 
 def _quoted(data: Data) -> list[Entry]:
     return [entry for entry in QUOTED if entry.data == data]
-
-
-def _key(operation: OperationSpec, classes: int) -> Key:
-    _, height, width = operation.input_shapes[0]
-    return operation.name, height, width, classes

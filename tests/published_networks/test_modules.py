@@ -44,7 +44,7 @@ def test_the_lines_of_the_document_make_a_space(tmp_path: Path, monkeypatch: pyt
 def test_params_reach_the_factory_and_batch_norm_is_folded(mine: ModuleSpace) -> None:
     spec = mine.operation("small", (3, 8, 8), channels=7)
     module = mine.build_operation(spec)
-    assert [type(layer) for layer in module] == [nn.Conv2d, nn.ReLU]  # type: ignore[arg-type]
+    assert [type(layer) for layer in module.children()] == [nn.Conv2d, nn.ReLU]
     assert module(torch.zeros(1, 3, 8, 8)).shape == (1, 7, 6, 6)
     assert spec != mine.operation("small", (3, 8, 8))
 

@@ -1,7 +1,5 @@
 """Published figures beside a device's rows."""
 
-from datetime import datetime, timezone
-
 import uuid6
 
 from latency_tables.contract import Latency, OperationSpec, Quality, TableRow
@@ -9,8 +7,6 @@ from published_networks.convention import Convention
 from published_networks.facts import ENTRIES, QUOTED
 from published_networks.plugin import operation
 from published_networks.standing import here, key_of, keyed, markdown, standings
-
-NOW = datetime(2025, 6, 1, tzinfo=timezone.utc)
 
 
 def row(spec: OperationSpec, latency_us: float, *, noisy: bool = False) -> TableRow:
@@ -37,6 +33,8 @@ def test_an_entry_takes_the_row_of_its_size_classes_and_convention() -> None:
         "STDC1-Seg": 20.0,
     }
     assert [here(measured[title]) for title in ("STDC1-Seg50", "STDC1-Seg75")] == ["25.0", "10.0 (doubtful)"]
+    other_shape = OperationSpec.model_validate({**rows[0].operation.model_dump(), "input_shapes": ((3,),)})
+    assert keyed([row(other_shape, 1.0)]) == {}, "anybody may post such a job"
     (only,) = (item for item in standings(keyed(rows, other)) if item.fps)
     assert only.latency_us == 35_000
 
