@@ -32,6 +32,11 @@ class Standing:
         return None if self.latency_us is None else 1e6 / self.latency_us
 
     @property
+    def published_fps(self) -> float | None:
+        """As published, None where it was measured at another input size and so is not to be set beside it."""
+        return self.entry.fps if self.at_its_size else None
+
+    @property
     def at_its_size(self) -> bool:
         """Measured at the input size of the publication."""
         return (self.height, self.width) == (self.entry.height, self.entry.width)
@@ -53,6 +58,14 @@ def keyed(rows: Iterable[TableRow], convention: Convention | None = None) -> dic
         if spec.space == SPACE and own == params and isinstance(classes, int) and len(shape) == 3:
             found[spec.name, shape[1], shape[2], classes] = row
     return found
+
+
+def once(entries: Sequence[Entry]) -> list[Entry]:
+    """The first entry of each network and data set: at one size for all, the others would be the same."""
+    first: dict[tuple[str | None, Data], Entry] = {}
+    for entry in entries:
+        first.setdefault((entry.network, entry.data), entry)
+    return list(first.values())
 
 
 def standings(

@@ -22,7 +22,7 @@ from published_networks.catalogue import NETWORKS
 from published_networks.convention import Convention
 from published_networks.facts import ENTRIES, FOUND, Data, Entry
 from published_networks.plugin import operation, space
-from published_networks.standing import Standing, here, key_of, keyed, markdown, number, published, standings
+from published_networks.standing import Standing, here, key_of, keyed, markdown, number, once, published, standings
 
 PAPER_PARAMETERS = 2.09e6
 """Table VI d: what LGCNet's own network has."""
@@ -68,7 +68,8 @@ def figure_1(
     if unknown:
         raise UsageError(f"only: {unknown[0]!r} is no network; known are {', '.join((*NETWORKS, FOUND))}")
     at = size_of("size", size) if size else None
-    entries = [entry for entry in ENTRIES if entry.network and (not only or entry.network in only)]
+    asked_for = [entry for entry in ENTRIES if entry.network and (not only or entry.network in only)]
+    entries = once(asked_for) if at else asked_for
     searched = [(f"{path.parent.name}/{path.stem}", Genotype.load(path)) for path in genotypes or ()]
     if miou and len(miou) != len(searched):
         raise UsageError(f"miou: {len(miou)} given for {len(searched)} genotypes; give one for each, or none")
@@ -100,14 +101,15 @@ def figure_1(
     (out / "figure-1.md").write_text(markdown(rows, name, convention), "utf-8")
     typer.echo(out / "figure-1.md")
     if points:
-        typer.echo(accuracy_against_speed(points, out / "figure-1.png", f"Cityscapes on {name}: {convention}"))
+        where = f", all at {at[0]}×{at[1]}, mIoU at the papers’ sizes" if at else ""
+        typer.echo(accuracy_against_speed(points, out / "figure-1.png", f"Cityscapes on {name}{where}\n{convention}"))
 
 
 def _point(row: Standing) -> SpeedPoint:
     assert row.fps is not None
     assert row.entry.miou is not None
     searched = row.entry.network == FOUND
-    return SpeedPoint(row.entry.title, row.entry.miou, row.fps, row.entry.fps, searched)
+    return SpeedPoint(row.entry.title, row.entry.miou, row.fps, row.published_fps, searched)
 
 
 def _operations(entries: Sequence[Entry], size: Size | None, convention: Convention) -> list[OperationSpec]:
