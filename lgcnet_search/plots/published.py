@@ -56,12 +56,10 @@ def accuracy_against_speed(points: Sequence[SpeedPoint], path: Path, title: str 
     axes.set_xlabel("images a second, one at a time")
     axes.set_ylabel("mIoU, %")
     plain(axes)
-    marks = [
-        Line2D([], [], marker="o", linestyle="", color=MEASURED, label="measured on this device"),
-        Line2D(
-            [], [], marker="o", linestyle="", color=MEASURED, mfc="white", label="as published, each on its own card"
-        ),
-    ]
+    marks = [Line2D([], [], marker="o", linestyle="", color=MEASURED, label="measured on this device")]
+    if any(point.published_fps is not None for point in points):
+        hollow = "as published, each on its own card"
+        marks.append(Line2D([], [], marker="o", linestyle="", color=MEASURED, mfc="white", label=hollow))
     if any(point.searched for point in points):
         marks.append(Line2D([], [], marker="o", linestyle="", color=SEARCHED, label="from a search"))
     figure.legend(handles=marks, loc="lower center", ncols=len(marks), frameon=False, fontsize=9)
