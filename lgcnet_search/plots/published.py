@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lgcnet_search.plots.charts import Point, label_points, plain
 from lgcnet_search.plots.figures import arrange, written
@@ -51,6 +51,7 @@ def accuracy_against_speed(points: Sequence[SpeedPoint], path: Path, title: str 
         lines.append((point.published_fps or point.fps, point.miou_percent))
     axes.set_xscale("log")
     axes.margins(0.12)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("images a second, one at a time")
