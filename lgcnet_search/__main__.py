@@ -16,6 +16,7 @@ from lgcnet_search.commands import (
     calibrating,
     drawing,
     evaluation,
+    figure_1,
     genotypes,
     introducing,
     measuring,
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluation.run,
     "export": evaluation.export,
     "ablate": ablating.ablate,
+    "figure-1": figure_1.figure_1,
 }
 for name, command in COMMANDS.items():
     cli.command(name)(command)

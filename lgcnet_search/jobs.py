@@ -195,18 +195,24 @@ def kernels_of(client: LutClient, genotype: Genotype, device: Device, runtime: R
     return max(taken, key=lambda measurement: measurement.measured_at).kernels or ()
 
 
+def measured_us(client: LutClient, genotype: Genotype, device: Device, runtime: Runtime) -> float | None:
+    """Microseconds of a network's last measurement, None without any."""
+    try:
+        result = newest_result(client.network(network_spec(genotype).digest), device, runtime)
+    except NotFound:
+        return None
+    return None if result is None else result.measured_us
+
+
 def latency_of(client: LutClient, genotype: Genotype, device: Device, runtime: Runtime) -> tuple[float, bool]:
     """Microseconds, and whether they were measured: else they are predicted by the newest table.
 
     Raises NotFound without a table, MissingRows where it is of another input size.
     """
     network = network_spec(genotype)
-    try:
-        result = newest_result(client.network(network.digest), device, runtime)
-    except NotFound:
-        result = None
-    if result:
-        return result.measured_us, True
+    latency = measured_us(client, genotype, device, runtime)
+    if latency is not None:
+        return latency, True
     return latencies_of(client, table_of(client, device, runtime)).network_us(network), False
 
 

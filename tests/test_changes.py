@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("latency_tables", "lut_server", "profiler_agent", "lgcnet_search", "street_scenes")
+PACKAGES = ("latency_tables", "lut_server", "profiler_agent", "lgcnet_search", "published_networks", "street_scenes")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 pytestmark = pytest.mark.process

@@ -25,6 +25,7 @@ SMALL = (
 SHORTER = {
     "lgcnet-search profile": " --height 49 --width 97 --budget 3 --calibrate 0",
     "lgcnet-search calibrate": " --height 49 --width 97 --networks 3 --budget 5",
+    "lgcnet-search figure-1": " --size 64x96 --budget 1",
     "lgcnet-search search": " --height 65 --width 129 --steps 2 --images 4 --crop 64x128 --proxy-channels 2",
     "lgcnet-search measure": " --budget 3",
     "lgcnet-search finetune": " --size 65x129 --images 4 --held-out 2 --epochs 1 --batch 2",

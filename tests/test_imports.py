@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-PACKAGES = ["latency_tables", "lut_server", "profiler_agent", "street_scenes", "lgcnet_search"]
+PACKAGES = ["latency_tables", "lut_server", "profiler_agent", "street_scenes", "published_networks", "lgcnet_search"]
 
 
 def _modules(package: str) -> list[str]:

@@ -25,6 +25,7 @@ COPY latency_tables latency_tables
 COPY lut_server lut_server
 COPY profiler_agent profiler_agent
 COPY lgcnet_search lgcnet_search
+COPY published_networks published_networks
 COPY street_scenes street_scenes
 COPY tests tests
 # The server is there for the tests, which start one. onnxruntime and onnxruntime-gpu are the same module: one of them.

@@ -6,6 +6,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY deploy/constraints.txt deploy/constraints.txt
 COPY latency_tables latency_tables
 COPY lut_server lut_server
+COPY published_networks published_networks
 RUN pip install --no-cache-dir --constraint deploy/constraints.txt ".[server,postgres,parquet]"
 USER lut
 VOLUME /data

@@ -51,7 +51,7 @@ def search_curves(
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("step", fontsize=9)
         axes.ticklabel_format(axis="y", useOffset=False)
-        _plain(axes)
+        plain(axes)
     return saved(figure, path, title)
 
 
@@ -82,7 +82,7 @@ def predicted_against_measured(points: Sequence[PredictedPoint], path: Path, tit
     error = 100 * (predicted / measured - 1)
     for panel, y in ((axes, predicted), (below, error)):
         panel.errorbar(measured, y, xerr=bars, fmt="o", color="#1f6fb4", markersize=5, capsize=2)
-        _plain(panel)
+        plain(panel)
     if high > 5 * low:
         _logarithmic(axes)
     axes.set_xlim(low, high)
@@ -99,7 +99,7 @@ def predicted_against_measured(points: Sequence[PredictedPoint], path: Path, tit
         ends = [
             (x, y) for (_, y), row in zip(centres, values, strict=True) for x in np.linspace(row[2], row[3], 7).tolist()
         ]
-        _label(figure, axes, centres, [point.name for point in points], ends)
+        label_points(figure, axes, centres, [point.name for point in points], ends)
     return written(figure, path)
 
 
@@ -138,12 +138,12 @@ def accuracy_against_latency(
     axes.margins(0.12)
     axes.set_xlabel("latency, ms")
     axes.set_ylabel("mIoU, %")
-    _plain(axes)
+    plain(axes)
     if any(series):
         axes.legend(loc="best", frameon=False, fontsize=9)
     figure.tight_layout()
     centres = [(point.latency_ms, point.miou_percent) for point in points]
-    _label(figure, axes, centres, [point.name for point in points], drawn)
+    label_points(figure, axes, centres, [point.name for point in points], drawn)
     return saved(figure, path, title)
 
 
@@ -156,7 +156,7 @@ def latency_against_beta(points: Sequence[tuple[str, float, float]], path: Path,
     axes.set_xticks(range(len(points)), names)
     axes.set_xlabel("β")
     axes.set_ylabel("predicted latency, ms")
-    _plain(axes)
+    plain(axes)
     return saved(figure, path, title)
 
 
@@ -237,7 +237,7 @@ def _microseconds(value: float) -> str:
     return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#ebebeb", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -252,7 +252,7 @@ def _logarithmic(axes: Axes) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def _label(
+def label_points(
     figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[str], drawn: Sequence[Point] = ()
 ) -> None:
     """Write each name beside its point and, where there is room, clear of other names and of the points in `drawn`."""

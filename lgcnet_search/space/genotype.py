@@ -10,7 +10,7 @@ from typing import Any
 
 from latency_tables.contract import canonical_json
 from lgcnet_search.errors import Refused
-from lgcnet_search.space.candidates import CANDIDATES, candidates_of
+from lgcnet_search.space.candidates import CANDIDATES, LARGE, candidates_of
 from lgcnet_search.space.graph import Edge
 from lgcnet_search.space.space import EDGES_PER_CELL, Space
 
@@ -124,6 +124,38 @@ def typical_genotype(space: Space, seed: int, light: tuple[float, float] = (0.6,
     for index, edge in enumerate(space.cell_edges):
         is_light = generator.random() < light[0 if index // EDGES_PER_CELL <= 7 else 1]
         choices[edge.name] = generator.choice(light_names if is_light else heavy_names)
+    choices.update((edge.name, generator.choice(edge.names)) for edge in _edges(space)[1])
+    return Genotype.of(space, choices)
+
+
+LIGHT_EDGES = (24, 6)
+"""Of the paper's thirty light operations, how many `described_genotype` puts in cells 0 to 7, and behind them."""
+LARGE_EDGES = 11
+"""Dilated convolutions with dilation 4 or 8 in the last four cells of the paper's network."""
+
+
+def described_genotype(space: Space, seed: int) -> Genotype:
+    """Random, with what the paper says about its network in numbers (section IV-D; its Figs. 8 and 9 are pictures).
+
+    Thirty light operations, most of them in front (LIGHT_EDGES is ours), and eleven convolutions with a dilation of 4
+    or 8 in the last four cells. Raises ValueError for a space without 14 cells.
+    """
+    if space.cells != 14:
+        raise ValueError(f"cells: {space.cells}, the paper describes a network of 14")
+    generator = random.Random(seed)
+    light = [name for name in candidates_of("cell") if CANDIDATES[name].kind.light]
+    large = [name for name in candidates_of("cell") if CANDIDATES[name].kind is LARGE]
+    others = [name for name in candidates_of("cell") if name not in (*light, *large)]
+    names = [edge.name for edge in space.cell_edges]
+    split, last = 8 * EDGES_PER_CELL, 10 * EDGES_PER_CELL
+    large_edges = set(generator.sample(names[last:], LARGE_EDGES))
+    behind = [name for name in names[split:] if name not in large_edges]
+    light_edges = {*generator.sample(names[:split], LIGHT_EDGES[0]), *generator.sample(behind, LIGHT_EDGES[1])}
+    choices: dict[str, str] = {}
+    for number, name in enumerate(names):
+        heavy = others if number >= last else [*others, *large]
+        kinds = light if name in light_edges else large if name in large_edges else heavy
+        choices[name] = generator.choice(kinds)
     choices.update((edge.name, generator.choice(edge.names)) for edge in _edges(space)[1])
     return Genotype.of(space, choices)
 

@@ -76,7 +76,7 @@ def get_transfer(parts: Parts, id: UUID, format: Form = "json") -> Response:
         if format == "json":
             return answer(transfer)
         table_id, apart = told_apart(session, transfer)
-    return templating.page("transfer_document.html", transfer=transfer, table_id=table_id, apart=apart)
+    return templating.document("transfer_document.html", transfer=transfer, table_id=table_id, apart=apart)
 
 
 @router.put(

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 
 from latency_tables.contract import canonical_json
-from lgcnet_search.space.candidates import CANDIDATES
-from lgcnet_search.space.genotype import Genotype, GenotypeError, random_genotype, typical_genotype
+from lgcnet_search.space.candidates import CANDIDATES, LARGE
+from lgcnet_search.space.genotype import (
+    Genotype,
+    GenotypeError,
+    described_genotype,
+    random_genotype,
+    typical_genotype,
+)
 from lgcnet_search.space.space import Space
 from tests.support.tiny_spaces import TINY
 
@@ -111,3 +117,14 @@ def test_what_is_no_genotype_is_refused(text: str) -> None:
 def test_every_edge_has_to_be_given() -> None:
     with pytest.raises(GenotypeError, match=r"cell0\.i1-x1"):
         Genotype.of(TINY, {})
+
+
+def test_a_described_genotype_has_the_papers_numbers_of_light_and_large_operations() -> None:
+    for seed in range(5):
+        choices = described_genotype(Space(), seed).choices
+        kinds = {edge.name: CANDIDATES[choices[edge.name]].kind for edge in Space().cell_edges}
+        assert sum(kind.light for kind in kinds.values()) == 30
+        assert sum(kind is LARGE for name, kind in kinds.items() if int(name[4:].split(".")[0]) >= 10) == 11
+    assert described_genotype(Space(), 0) != described_genotype(Space(), 1)
+    with pytest.raises(ValueError, match="cells: 12, the paper describes a network of 14"):
+        described_genotype(Space(cells=12, fused=(0, 7, 11)), 0)

@@ -136,6 +136,7 @@ def _pages(scene: Scene) -> list[str]:
         "/",
         "/queue",
         "/networks",
+        "/published",
         f"/devices/{scene.slow.device.uuid}",
         f"/tables/{scene.slow.id}",
         "/compare",
