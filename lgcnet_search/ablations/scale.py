@@ -84,3 +84,16 @@ Few steps ask for faster learning rates: α of 0.01 moves as far in 500 steps as
 """
 
 SCALES = {"paper": PAPER, "small": SMALL}
+
+SIZES: dict[str, dict[str, dict[str, Size]]] = {
+    "camvid": {
+        "paper": {"crop": (360, 480), "train_crop": (720, 960), "input_size": (720, 960)},
+        "small": {"crop": (96, 128), "train_crop": (96, 128), "input_size": (192, 256)},
+    },
+}
+"""Of layouts whose pictures are not twice as wide as high, by layout and scale."""
+
+
+def scale_of(name: str, layout: str) -> Scale:
+    """The scale of this name with the sizes of a layout's pictures."""
+    return SCALES[name].with_(**SIZES.get(layout, {}).get(name, {}))

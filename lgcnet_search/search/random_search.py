@@ -46,7 +46,7 @@ class RandomSearch:
     """
 
     def __init__(self, space: Space, latencies: Latencies) -> None:
-        latencies.table.require(space.operations)
+        latencies.require(space)
         self.space = space
         edges = {edge.name: edge for edge in space.graph.edges}
         searched = [part for part in space.graph.parts if isinstance(part, Node) and part.zeros]
@@ -71,6 +71,13 @@ class RandomSearch:
         for unit, combination in zip(self.units, combinations, strict=True):
             choices.update(unit.choices(combination))
         return Genotype.of(self.space, choices)
+
+    def latencies_us(self, count: int, seed: int) -> Array:
+        """The predicted latencies of so many networks, drawn evenly from the whole space, shape (count,)."""
+        generator = np.random.default_rng(seed)
+        drawn = [generator.choice(unit.costs_us, count) for unit in self.units]
+        latencies_us: Array = self.fixed_us + np.sum(drawn, axis=0)
+        return latencies_us
 
     def draw(self, seed: int, at_most_us: float = math.inf) -> Genotype:
         """A genotype with a predicted latency of at most `at_most_us`; a seed draws it again. Raises TooFast."""
