@@ -16,7 +16,6 @@ from lgcnet_search.computing.engines import Engine
 from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.search.random_search import RandomSearch
 from lgcnet_search.space.latencies import Latencies
-from lgcnet_search.space.network import network_spec
 
 Array = NDArray[np.float64]
 
@@ -54,6 +53,8 @@ class Level:
 
     ceiling: Ceiling
     found: Mapping[str, tuple[Outcome, ...]]
+    drawn: str
+    """The name of the arm of the random ones."""
     random: tuple[Outcome, ...]
 
 
@@ -68,8 +69,7 @@ class Advantage(NamedTuple):
 
 def ceilings_of(ablation: Ablation, study: Study) -> list[Ceiling]:
     """The ablation's ceilings by the study's table, from 1000 random networks."""
-    drawing, latencies = RandomSearch(study.space, Latencies(study.table)), Latencies(study.table)
-    drawn = [latencies.network_us(network_spec(drawing.draw(seed))) for seed in range(DRAWN)]
+    drawn = RandomSearch(study.space, Latencies(study.table)).latencies_us(DRAWN, seed=0)
     return [Ceiling(share, float(np.quantile(drawn, share))) for share in ablation.ceilings]
 
 
@@ -112,7 +112,7 @@ def make_levels(
     ]
 
 
-def advantage(found: Sequence[Outcome], random: Sequence[Outcome], seed: int = 0) -> Advantage | None:
+def advantage(found: Sequence[Outcome], random: Sequence[Outcome], resamples: int = RESAMPLES) -> Advantage | None:
     """The mean over found networks of their mIoU less the mean mIoU of the random ones that are as fast, in points.
 
     The interval is the percentile bootstrap's over found and random networks both; of few networks it is a little
@@ -124,7 +124,7 @@ def advantage(found: Sequence[Outcome], random: Sequence[Outcome], seed: int = 0
         return None
     alike, partners = alike[kept], alike[kept].any(axis=0)
     alike = alike[:, partners]
-    own, others = _mious(found)[kept], _mious(random)[partners]
+    own, others = mious(found)[kept], mious(random)[partners]
 
     def mean(of_found: Array, of_random: Array) -> float:
         """By how often each network was drawn."""
@@ -134,13 +134,13 @@ def advantage(found: Sequence[Outcome], random: Sequence[Outcome], seed: int = 0
         ahead = own - (weights @ others) / np.maximum(total, 1)
         return float((usable * ahead).sum() / usable.sum()) if usable.sum() else float("nan")
 
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     draws = [
         mean(
             generator.multinomial(len(own), np.full(len(own), 1 / len(own))),
             generator.multinomial(len(others), np.full(len(others), 1 / len(others))),
         )
-        for _ in range(RESAMPLES)
+        for _ in range(resamples)
     ]
     low, high = np.nanquantile(draws, (0.025, 0.975))
     ones = (np.ones(len(own)), np.ones(len(others)))
@@ -156,7 +156,8 @@ def equally_fast(one: Outcome, other: Outcome) -> bool:
 def _level(ablation: Ablation, ceiling: Ceiling, outcomes: Sequence[Outcome]) -> Level:
     names = [arm.name for arm in ablation.arms if not arm.drawn]
     found = {name: tuple(outcome for outcome in outcomes if outcome.arm == name) for name in names}
-    return Level(ceiling, found, tuple(outcome for outcome in outcomes if outcome.arm not in names))
+    (drawn,) = [arm.name for arm in ablation.arms if arm.drawn]
+    return Level(ceiling, found, drawn, tuple(outcome for outcome in outcomes if outcome.arm not in names))
 
 
 def _partner(drawn: Arm, found: Arm) -> Arm:
@@ -167,6 +168,6 @@ def _as_fast_as(outcome: Outcome) -> Limits:
     return Limits(outcome.predicted_us * (1 + WITHIN / 2), outcome.predicted_us * (1 - WITHIN / 2))
 
 
-def _mious(outcomes: Sequence[Outcome]) -> Array:
-    """In percent."""
+def mious(outcomes: Sequence[Outcome]) -> Array:
+    """In percent, shape (networks,)."""
     return np.array([100 * outcome.miou for outcome in outcomes if outcome.miou is not None])

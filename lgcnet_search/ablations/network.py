@@ -10,7 +10,7 @@ from typing import Any
 from latency_tables.contract import LatencyTable
 from lgcnet_search.ablations.arms import Arm
 from lgcnet_search.ablations.outcome import Outcome
-from lgcnet_search.ablations.scale import Scale
+from lgcnet_search.ablations.scale import OF_EVOLUTION, OF_GRADIENT, OF_SEARCHES, Scale
 from lgcnet_search.computing.checkpoint import Checkpoints
 from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.computing.losses import LOSSES
@@ -88,8 +88,15 @@ class Study:
 
     def origin(self, trial: Trial, limits: Limits | None, computing: Computing) -> dict[str, Any]:
         """What an outcome follows from."""
-        parts = {"space": asdict(self.space), "scale": asdict(self.scale), "arm": asdict(trial.arm)}
-        described = ("label", "paper", "at_least")
+        arm = trial.arm
+        parts = {"space": asdict(self.space), "scale": asdict(self.scale), "arm": asdict(arm)}
+        without = {"label", "paper", "at_least"}
+        if arm.drawn or arm.method == "evolution":
+            without |= {"guide", "guide_dimension", "shared_cells", "beta", *OF_GRADIENT}
+        if arm.drawn or arm.method == "gradient":
+            without |= {*OF_EVOLUTION}
+        if arm.drawn:
+            without |= {"method", *OF_SEARCHES}
         return {
             "seed": trial.seed,
             "at_most_us": limits and limits.at_most_us,
@@ -102,7 +109,7 @@ class Study:
                 f"{part}.{name}": value
                 for part, values in parts.items()
                 for name, value in values.items()
-                if name not in described
+                if name not in without
             },
         }
 
@@ -201,16 +208,10 @@ def _evolve(
     ).best.genotype
 
 
-def _search(
-    study: Study,
-    trial: Trial,
-    latencies: Latencies,
-    limits: Limits | None,
-    computing: Computing,
-    on_progress: OnProgress,
-) -> Genotype:
-    scale, arm, space = study.scale, trial.arm, trial.arm.space(study.space)
-    settings = SearchSettings(
+def settings_of(study: Study, trial: Trial, limits: Limits | None) -> SearchSettings:
+    """How an arm is searched by gradient."""
+    scale, arm = study.scale, trial.arm
+    return SearchSettings(
         steps=scale.search_steps,
         seed=trial.seed,
         sampling=scale.sampling,
@@ -221,6 +222,18 @@ def _search(
         guide_dimension=arm.guide_dimension,
         shared_cells=arm.shared_cells,
     )
+
+
+def _search(
+    study: Study,
+    trial: Trial,
+    latencies: Latencies,
+    limits: Limits | None,
+    computing: Computing,
+    on_progress: OnProgress,
+) -> Genotype:
+    scale, arm, space = study.scale, trial.arm, trial.arm.space(study.space)
+    settings = settings_of(study, trial, limits)
     return (
         Target(latencies, arm.beta, study.folder(trial))
         .search(

@@ -19,6 +19,12 @@ LEAST = {
 }
 
 
+OF_SEARCHES = ("search_batch", "crop", "proxy_channels", "weight_lr")
+OF_GRADIENT = ("search_steps", "sampling", "alpha_lr")
+OF_EVOLUTION = ("supernet_steps", "generations", "population")
+"""Which sizes only searches, only those by gradient and only evolution depend on."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """Sizes of searches and trainings. The default is the paper's, as far as it states it.

@@ -37,8 +37,8 @@ Evaluate = Callable[[Sequence[Genotype]], Sequence[float]]
 class EvolutionSettings:
     """How long and how wide; under which ceiling. Raises ValueError naming field and value."""
 
-    generations: int = 10
-    population: int = 24
+    generations: int = 15
+    population: int = 16
     """Networks in a generation."""
     ceiling_us: float | None = None
     """What the network may take at most, in microseconds."""

@@ -7,25 +7,11 @@ import torch
 from lgcnet_search.computing.batches import Batch
 from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.data.labels import LabelTable
+from lgcnet_search.search.inherited import inherited
 from lgcnet_search.search.supernet import Supernet
 from lgcnet_search.space.genotype import Genotype
-from lgcnet_search.space.network import DerivedNetwork
 from lgcnet_search.training.evaluate import Confusion, Scores
 from lgcnet_search.training.recalibrate import recalibrate
-
-
-def inherit(supernet: Supernet, genotype: Genotype) -> DerivedNetwork:
-    """The network of a genotype, at the supernet's sizes, with a copy of its weights."""
-    network = DerivedNetwork(genotype.at(supernet.space))
-    weights = supernet.state_dict()
-    choices = network.genotype.choices
-    sources = {step.name: f"{step.name}.{choices[step.name]}" for step in network.steps if step.name in choices}
-    state = {}
-    for key in network.state_dict():
-        step = next((name for name in sources if key.startswith(f"{name}.")), None)
-        state[key] = weights[sources[step] + key.removeprefix(step) if step else key]
-    network.load_state_dict(state)
-    return network.to(next(supernet.parameters()).device)
 
 
 class InheritedAccuracy:
@@ -52,7 +38,7 @@ class InheritedAccuracy:
 
     @torch.no_grad()
     def __call__(self, genotype: Genotype) -> Scores:
-        network = inherit(self.supernet, genotype)
+        network = inherited(self.supernet, genotype)
         recalibrate(network, self.statistics, self.computing)
         confusion = Confusion(self.labels, self.computing)
         for batch in self.judged:

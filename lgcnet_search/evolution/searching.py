@@ -110,6 +110,7 @@ def search_by_evolution(
 
     Raises what `evolve` raises, and what the pictures raise.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     judge, engine = supernet.judge(), engine or Engine()
     evolved = evolve(
         supernet.space,

@@ -72,6 +72,13 @@ class RandomSearch:
             choices.update(unit.choices(combination))
         return Genotype.of(self.space, choices)
 
+    def latencies_us(self, count: int, seed: int) -> Array:
+        """The predicted latencies of so many networks, drawn evenly from the whole space, shape (count,)."""
+        generator = np.random.default_rng(seed)
+        drawn = [generator.choice(unit.costs_us, count) for unit in self.units]
+        latencies_us: Array = self.fixed_us + np.sum(drawn, axis=0)
+        return latencies_us
+
     def draw(self, seed: int, at_most_us: float = math.inf) -> Genotype:
         """A genotype with a predicted latency of at most `at_most_us`; a seed draws it again. Raises TooFast."""
         if at_most_us < self.fastest_us:
