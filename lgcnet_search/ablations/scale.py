@@ -141,3 +141,17 @@ QUICK = Scale(
 """About two minutes of one CPU core for a network that is searched and trained."""
 
 SCALES = {"paper": PAPER, "small": SMALL, "quick": QUICK}
+
+SIZES: dict[str, dict[str, dict[str, Size]]] = {
+    "camvid": {
+        "paper": {"crop": (360, 480), "train_crop": (720, 960), "input_size": (720, 960)},
+        "small": {"crop": (96, 128), "train_crop": (96, 128), "input_size": (192, 256)},
+        "quick": {"crop": (72, 96), "train_crop": (72, 96), "input_size": (144, 192)},
+    },
+}
+"""Of layouts whose pictures are not twice as wide as high, by layout and scale."""
+
+
+def scale_of(name: str, layout: str) -> Scale:
+    """The scale of this name with the sizes of a layout's pictures."""
+    return SCALES[name].with_(**SIZES.get(layout, {}).get(name, {}))

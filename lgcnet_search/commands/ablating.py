@@ -22,7 +22,7 @@ from lgcnet_search.ablations.equal_latency import make_levels
 from lgcnet_search.ablations.network import Study, Trial
 from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.runner import OnOutcome, OnTrialProgress, make_all, trials_of
-from lgcnet_search.ablations.scale import SCALES, Scale
+from lgcnet_search.ablations.scale import Scale, scale_of
 from lgcnet_search.ablations.tables import markdown, rows_of, write_tables
 from lgcnet_search.commands.groups import grouped
 from lgcnet_search.commands.options import (
@@ -159,7 +159,7 @@ def ablate(
     with usage():
         ablation = ABLATIONS[name] if fps_floor is None else ABLATIONS[name].with_floor(fps_floor)
         trials = trials_of(ablation, ablation.repeats if seeds is None else seeds)
-    size = changes.changed(SCALES[scale or ("small" if ablation is GENERATED else "paper")])
+    size = changes.changed(scale_of(scale or ("small" if ablation is GENERATED else "paper"), space.layout))
     with how.launched() as computing:
         processes = computing.processes
         with usage():

@@ -12,7 +12,7 @@ from lgcnet_search.ablations.network import Study, Trial
 from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.ranking import LEAST, STAGES, markdown, rank, trained_networks, write_ranking
 from lgcnet_search.ablations.runner import make_all
-from lgcnet_search.ablations.scale import SCALES
+from lgcnet_search.ablations.scale import scale_of
 from lgcnet_search.commands.ablating import ABLATING, ScaleOptions, TableOptions, following
 from lgcnet_search.commands.groups import grouped
 from lgcnet_search.commands.options import (
@@ -59,7 +59,7 @@ def run(
     Writes rank.md, rank.json and rank.png to OUT. What OUT holds already is not made again.
     """
     searched = space.space()
-    size = changes.changed(SCALES[scale])
+    size = changes.changed(scale_of(scale, space.layout))
     with how.launched() as computing:
         processes = computing.processes
         with usage():

@@ -27,10 +27,12 @@ from lgcnet_search.commands.options import (
 )
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.computing.progress import progress_bar
+from lgcnet_search.data.layouts import LAYOUTS, Layout
 from lgcnet_search.data.sources import GENERATED, DataFolder
 from lgcnet_search.evolution.one_path import PathSettings
 from lgcnet_search.evolution.searching import STATE, TRAINING, Method, OnePathSupernet
 from lgcnet_search.search.ceiling import Ceiling, margin
+from lgcnet_search.search.findings import findings
 from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.report import draw_result, write_result
 from lgcnet_search.search.search import SearchSettings, StepRecord
@@ -66,7 +68,9 @@ class SearchOptions:
     """How networks are searched."""
 
     steps: Annotated[int, typer.Option(help="Updates.")] = 400
-    crop: Annotated[str, typer.Option(help="HEIGHTxWIDTH that the supernet is trained at.")] = "128x256"
+    crop: Annotated[
+        str | None, typer.Option(help="HEIGHTxWIDTH that the supernet is trained at; left out: the layout's.")
+    ] = None
     proxy_channels: Annotated[int, typer.Option(help="The supernet's channels at full resolution.")] = 8
     beta: Annotated[str, typer.Option(help="Weight of log(LAT) in the loss (Eq. 10); several: 0.001,0.005.")] = "0.005"
     ceiling_ms: Annotated[float | None, typer.Option(help="What the network may take at most.")] = None
@@ -79,9 +83,11 @@ class SearchOptions:
         "gradient"
     )
 
-    def proxy(self, space: Space) -> Space:
+    warm_up: Annotated[float, typer.Option(help="Share of the steps in which weights train alone, α held.")] = 0.3
+
+    def proxy(self, space: Space, layout: Layout) -> Space:
         """The space at the size and with the channels that its supernet is trained at."""
-        height, width = size_of("crop", self.crop)
+        height, width = size_of("crop", self.crop) if self.crop else layout.crop
         with usage("crop, proxy-channels: "):
             return replace(space, height=height, width=width, channels=self.proxy_channels)
 
@@ -94,6 +100,7 @@ class SearchOptions:
                 quantile=self.quantile,
                 seed=seed,
                 sampling=self.sampling,
+                warm_up=self.warm_up,
                 recompute=self.recompute,
             )
             return [replace(settings, beta=number_of("beta", text)) for text in self.beta.split(",")]
@@ -118,7 +125,7 @@ def run(
     Several targets get a folder each in OUT, and summary.json. Under torchrun, the processes share each batch.
     """
     searched = space.space()
-    proxy = search.proxy(searched)
+    proxy = search.proxy(searched, LAYOUTS[space.layout])
     settings = search.settings(how.seed)
     with how.begun() as computing:
         processes = computing.processes
@@ -146,7 +153,7 @@ def run(
 
 def _require(space: Space, latencies: Latencies, settings: SearchSettings) -> None:
     """Raises what would end the search of this table, before data are made: MissingRows, CeilingTooLow, UsageError."""
-    latencies.table.require(space.operations)
+    latencies.require(space)
     with usage():
         margin(latencies, settings.quantile)
         if settings.ceiling_us is not None:
@@ -189,12 +196,15 @@ def _search(
         )
     summary = target.summary(result)
     if first:
-        path = write_result(result, target.latencies, target.folder)
-        draw_result(result, target.latencies.table, target.folder)
-        typer.echo(
+        found = findings(result, target.latencies)
+        path = write_result(result, target.latencies, found, target.folder)
+        draw_result(result, target.latencies, found, target.folder)
+        lines = (
             f"{path}: {result.predicted_us / 1000:.2f} ms predicted on {name}, "
-            f"{summary['parameters'] / 1e6:.2f} M parameters"
+            f"{summary['parameters'] / 1e6:.2f} M parameters",
+            *found.lines,
         )
+        typer.echo("\n".join(lines))
     return summary
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lgcnet_search.computing.batches import IGNORE
+from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.labels import Label, LabelTable
 from lgcnet_search.data.segmentation import Files, folder, labelled
 
@@ -31,4 +32,11 @@ def list_files(root: Path, split: str) -> list[Files]:
     expected = f"{root}/{split}/<name>.png with {root}/{split}annot/<name>.png (ids 0–10, 11 is void)"
     images = folder(root / split, root, expected)
     labels = folder(root / f"{split}annot", root, expected)
-    return labelled((Files(image, labels / image.name) for image in sorted(images.glob("*.png"))), images, expected)
+    files = labelled((Files(image, labels / image.name) for image in sorted(images.glob("*.png"))), images, expected)
+    without = sorted({label.name for label in labels.glob("*.png")} - {pair.image.name for pair in files})
+    if without:
+        raise DataError(
+            f"{len(without)} label files have no image, the first is {labels / without[0]}: expected "
+            f"{images / without[0]}. Copy the images to {images}, or remove their labels"
+        )
+    return files

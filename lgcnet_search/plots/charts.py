@@ -20,6 +20,8 @@ from lgcnet_search.plots.figures import COLORS, arrange, plain, saved, written
 
 Point = tuple[float, float]
 
+_LEVELS = (("#e08214", "solid"), ("#2a9d3a", "solid"), ("#c81e1e", "dashed"))
+
 
 def search_curves(
     path: Path,
@@ -29,8 +31,13 @@ def search_curves(
     temperature: Sequence[float],
     entropy: Sequence[float],
     title: str = "",
+    levels_us: Mapping[str, float] | None = None,
+    held: int = 0,
 ) -> Path:
-    """How a search went, one value a step; the noisy ones also as a running mean. Entropy is in nats."""
+    """How a search went, one value a step; the noisy ones also as a running mean. Entropy is in nats.
+
+    `levels_us` are latencies to compare LAT with, by name; `held` is in how many steps α was held.
+    """
     figure = Figure(figsize=(10, 6), dpi=110)
     panels = (
         ("cross-entropy", cross_entropy, 1.0),
@@ -48,6 +55,17 @@ def search_curves(
         if noisy:
             mean = np.convolve(scaled, np.ones(window) / window, mode="valid")
             axes.plot(steps[window // 2 :][: len(mean)], mean, color="#1f6fb4", linewidth=1.8)
+        if latency_us is values and levels_us:
+            for (level, level_us), (color, style) in zip(levels_us.items(), _LEVELS, strict=False):
+                text = f"{level} {level_us / 1000:.4g} ms"
+                axes.axhline(level_us * unit, color=color, linestyle=style, linewidth=1.4, label=text)
+            axes.legend(frameon=False, fontsize=8)
+        if entropy is values:
+            axes.set_ylim(bottom=0)
+        if held:
+            axes.axvspan(0, held - 0.5, color="#ededed", linewidth=0, label="α held")
+        if held and entropy is values:
+            axes.legend(frameon=False, fontsize=8, loc="lower left")
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("step", fontsize=9)
         axes.ticklabel_format(axis="y", useOffset=False)

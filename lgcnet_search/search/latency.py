@@ -36,7 +36,7 @@ class LatencyModel(nn.Module):
 
     def __init__(self, space: Space, latencies: Latencies) -> None:
         super().__init__()
-        latencies.table.require(space.operations)
+        latencies.require(space)
         cost = latencies.operation_us
 
         def costs(edges: tuple[Edge, ...], group: Group) -> Tensor:

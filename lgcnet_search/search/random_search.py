@@ -46,7 +46,7 @@ class RandomSearch:
     """
 
     def __init__(self, space: Space, latencies: Latencies) -> None:
-        latencies.table.require(space.operations)
+        latencies.require(space)
         self.space = space
         edges = {edge.name: edge for edge in space.graph.edges}
         searched = [part for part in space.graph.parts if isinstance(part, Node) and part.zeros]

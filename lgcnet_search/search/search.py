@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 import torch
@@ -48,6 +48,8 @@ class SearchSettings:
     """With which probability: 0.95 keeps the upper end of the prediction's 90 % interval under the ceiling."""
     seed: int = 0
     sampling: Sampling = "soft"
+    warm_up: float = 0.3
+    """The share of the steps in which α is held, so that weights have learned something before it moves."""
     temperature: tuple[float, float] = (1.0, 0.03)
     weight_lr: tuple[float, float] = (0.025, 0.001)
     weight_momentum: float = 0.9
@@ -73,6 +75,8 @@ class SearchSettings:
             raise ValueError(f"beta: {self.beta} is not a finite number from 0")
         if self.ceiling_us is not None and not (math.isfinite(self.ceiling_us) and self.ceiling_us > 0):
             raise ValueError(f"ceiling_us: {self.ceiling_us} is not a finite number of microseconds above 0")
+        if not 0 <= self.warm_up < 1:
+            raise ValueError(f"warm_up: {self.warm_up} is not a share of the steps, from 0 to below 1")
         if not 0 < self.quantile < 1:
             raise ValueError(f"quantile: {self.quantile} is not a probability between 0 and 1")
         for name, names in (("sampling", get_args(Sampling)), ("guide", get_args(Guide))):
@@ -82,6 +86,11 @@ class SearchSettings:
             raise ValueError(f"guide: {self.guide!r} with shared cells, which are all alike; take none")
         if self.shared_cells and self.ceiling_us is not None:
             raise ValueError(f"ceiling_us: {self.ceiling_us} with shared cells, which only change together")
+
+    @property
+    def warm_up_steps(self) -> int:
+        """In how many steps α is held."""
+        return int(self.warm_up * self.steps)
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,10 @@ class SearchResult:
     settings: SearchSettings
     proxy: Space
     latencies_digest: str
+    entropies: Mapping[str, float]
+    """Edge name → how undecided it is: entropy of Softmax(α'), in nats."""
+    supernet: Supernet = field(compare=False, repr=False)
+    """With the weights that it was left with."""
 
 
 def search(
@@ -150,7 +163,16 @@ def search(
     resume(run, batches, checkpoints, follow)
     genotype = run.genotype()
     predicted_us = latencies.network_us(network_spec(genotype))
-    return SearchResult(genotype, predicted_us, tuple(run.history), settings, proxy, latencies.digest)
+    return SearchResult(
+        genotype,
+        predicted_us,
+        tuple(run.history),
+        settings,
+        proxy,
+        latencies.digest,
+        run.architecture.entropies(),
+        run.supernet,
+    )
 
 
 class SearchRun(Run[StepRecord]):
@@ -208,9 +230,10 @@ class SearchRun(Run[StepRecord]):
         for batch in batches:
             _check(batch, self.proxy)
         step = self.steps_done
-        temperature = temperature_at(step, self.settings.steps, *self.settings.temperature)
+        held = self.settings.warm_up_steps
+        temperature = temperature_at(max(0, step - held), self.settings.steps - held, *self.settings.temperature)
         entropy = self.architecture.entropy()
-        cross_entropy, latency_us, latency_loss = self.update(batches, temperature, self.noise)
+        cross_entropy, latency_us, latency_loss = self.update(batches, temperature, self.noise, held=step < held)
         if not math.isfinite(cross_entropy):
             raise SearchError(f"cross-entropy is {cross_entropy} at step {step}; lower the learning rate")
         self.schedule.step()

@@ -103,8 +103,12 @@ def top1(
     dataset: ImageNet,
     computing: Computing = ALONE,
     batch_size: int = 32,
+    on_images: Callable[[int], None] | None = None,
 ) -> float:
-    """The share of images whose class gets the highest logit, over all processes. Raises DataError."""
+    """The share of images whose class gets the highest logit, over all processes. Raises DataError.
+
+    `on_images` is told how many more images have been seen.
+    """
     metric = MulticlassAccuracy(
         len(dataset.classes), average="micro", validate_args=False, sync_on_compute=computing.processes.count > 1
     ).to(computing.device)
@@ -114,4 +118,6 @@ def top1(
         with torch.inference_mode(), computing.autocast():
             logits = network(images)
         metric.update(logits.float(), targets)
+        if on_images:
+            on_images(len(images) * computing.processes.count)
     return float(metric.compute())
