@@ -18,6 +18,7 @@ from lgcnet_search.commands import (
     genotypes,
     measuring,
     profiling,
+    ranking,
     search,
     training,
 )
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluation.run,
     "export": evaluation.export,
     "ablate": ablating.ablate,
+    "rank": ranking.run,
 }
 for name, command in COMMANDS.items():
     cli.command(name)(command)

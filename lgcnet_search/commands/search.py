@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lgcnet_search import jobs
+from lgcnet_search.commands.evolving import EvolutionOptions, evolve_targets
 from lgcnet_search.commands.groups import grouped
 from lgcnet_search.commands.options import (
     Data,
@@ -28,6 +29,8 @@ from lgcnet_search.computing.how import Computing
 from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.data.layouts import LAYOUTS, Layout
 from lgcnet_search.data.sources import GENERATED, DataFolder
+from lgcnet_search.evolution.one_path import PathSettings
+from lgcnet_search.evolution.searching import STATE, TRAINING, Method, OnePathSupernet
 from lgcnet_search.search.ceiling import Ceiling, margin
 from lgcnet_search.search.findings import findings
 from lgcnet_search.search.logs import SearchLog
@@ -76,6 +79,9 @@ class SearchOptions:
     ] = 0.5
     sampling: Annotated[Sampling, typer.Option(help="soft: all candidates, weighted; hard: the sampled ones.")] = "soft"
     recompute: Annotated[bool, typer.Option(help="Less memory: run each cell again in the backward pass.")] = False
+    method: Annotated[Method, typer.Option(help="gradient: Eq. 10; evolution: with the weights of a supernet.")] = (
+        "gradient"
+    )
 
     warm_up: Annotated[float, typer.Option(help="Share of the steps in which weights train alone, α held.")] = 0.3
 
@@ -106,11 +112,15 @@ def run(
     search: SearchOptions,
     how: RunOptions,
     space: SpaceOptions,
+    evolution: EvolutionOptions,
     data: Data = GENERATED,
     images: Images = 200,
     out: Annotated[Path, typer.Option(help="Folder for the genotype, the history and the pictures.")] = Path("runs"),
 ) -> None:
     """Search a network for each device and beta; writes genotype.json, history.json and pictures to OUT.
+
+    With --method evolution, a supernet is trained path by path in --steps updates, once for all devices; then networks
+    evolve under the ceiling, judged with its weights on training pictures that it has not seen.
 
     Several targets get a folder each in OUT, and summary.json. Under torchrun, the processes share each batch.
     """
@@ -122,9 +132,20 @@ def run(
         devices = processes.from_first(asked.latencies() if processes.first else [])
         for latencies in devices:
             _require(searched, latencies, settings[0])
+        evolving = search.method == "evolution"
         todo = targets(devices, [setting.beta for setting in settings], out)
-        how.make_folders([target.checkpoint for target in todo], processes)
+        files = [target.folder / STATE if evolving else target.checkpoint for target in todo]
+        how.make_folders([*files, out / "supernet" / TRAINING] if evolving else files, processes)
         folder = data_folder(data, space.layout, images, 0, processes)
+        if evolving:
+            supernet = OnePathSupernet(
+                searched, proxy, folder, how.batch, PathSettings(search.steps, how.seed), out / "supernet"
+            )
+            under = evolution.settings(settings[0])
+            lines = evolve_targets(todo, supernet, under, evolution.engine(computing), how.save_every, computing)
+            if processes.first and len(todo) > 1:
+                typer.echo(write_summary(lines, out))
+            return
         summaries = [_search(target, searched, proxy, folder, settings[0], how, computing) for target in todo]
         if processes.first and len(todo) > 1:
             _show(summaries, write_summary(summaries, out))

@@ -16,7 +16,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 
 from latency_tables.contract import LatencyTable, OperationSpec
-from lgcnet_search.plots.figures import arrange, saved, written
+from lgcnet_search.plots.figures import COLORS, arrange, plain, saved, written
 
 Point = tuple[float, float]
 
@@ -69,7 +69,7 @@ def search_curves(
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("step", fontsize=9)
         axes.ticklabel_format(axis="y", useOffset=False)
-        _plain(axes)
+        plain(axes)
     return saved(figure, path, title)
 
 
@@ -100,7 +100,7 @@ def predicted_against_measured(points: Sequence[PredictedPoint], path: Path, tit
     error = 100 * (predicted / measured - 1)
     for panel, y in ((axes, predicted), (below, error)):
         panel.errorbar(measured, y, xerr=bars, fmt="o", color="#1f6fb4", markersize=5, capsize=2)
-        _plain(panel)
+        plain(panel)
     if high > 5 * low:
         _logarithmic(axes)
     axes.set_xlim(low, high)
@@ -138,11 +138,10 @@ def accuracy_against_latency(
     axes = figure.add_subplot()
     series = list(dict.fromkeys(point.series for point in points))
     drawn: list[Point] = []
-    colors = ("#1f6fb4", "#e08214", "#2a9d3a", "#c2377f", "#9467bd", "#7a7a7a")
     for number, name in enumerate(series):
         members = sorted((point for point in points if point.series == name), key=lambda point: point.latency_ms)
         centres = [(point.latency_ms, point.miou_percent) for point in members]
-        color = colors[number % len(colors)]
+        color = COLORS[number % len(COLORS)]
         axes.plot(
             *zip(*centres, strict=True),
             "o-" if name in sweeps else "o",
@@ -156,7 +155,7 @@ def accuracy_against_latency(
     axes.margins(0.12)
     axes.set_xlabel("latency, ms")
     axes.set_ylabel("mIoU, %")
-    _plain(axes)
+    plain(axes)
     if any(series):
         axes.legend(loc="best", frameon=False, fontsize=9)
     figure.tight_layout()
@@ -174,7 +173,7 @@ def latency_against_beta(points: Sequence[tuple[str, float, float]], path: Path,
     axes.set_xticks(range(len(points)), names)
     axes.set_xlabel("β")
     axes.set_ylabel("predicted latency, ms")
-    _plain(axes)
+    plain(axes)
     return saved(figure, path, title)
 
 
@@ -253,13 +252,6 @@ def _microseconds(value: float) -> str:
     if value >= 9_995:
         return f"{value / 1000:.1f}k"
     return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#ebebeb", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=9)
 
 
 def _logarithmic(axes: Axes) -> None:

@@ -113,7 +113,9 @@ def test_camvid(tmp_path: Path) -> None:
 def test_a_camvid_image_that_is_missing_is_named(tmp_path: Path) -> None:
     root = camvid(tmp_path)
     (root / "train" / "0001TP_000002.png").unlink()
-    with pytest.raises(DataError, match=r"1 label files have no image.*trainannot/0001TP_000002.png: expected .*/train"):
+    with pytest.raises(
+        DataError, match=r"1 label files have no image.*trainannot/0001TP_000002.png: expected .*/train"
+    ):
         CAMVID.open(root, "train", Resized((8, 8)))
 
 
