@@ -35,7 +35,7 @@ from lgcnet_search.search.ceiling import Ceiling, margin
 from lgcnet_search.search.findings import findings
 from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.report import draw_result, write_result
-from lgcnet_search.search.search import SearchSettings, StepRecord
+from lgcnet_search.search.search import SearchSettings, StepRecord, alpha_lr_for
 from lgcnet_search.search.targets import Target, targets, write_summary
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.latencies import Latencies
@@ -83,6 +83,9 @@ class SearchOptions:
         "gradient"
     )
 
+    alpha_lr: Annotated[
+        float | None, typer.Option(help="Learning rate of α; left out: 0.001 from 10000 steps on, for fewer more.")
+    ] = None
     warm_up: Annotated[float, typer.Option(help="Share of the steps in which weights train alone, α held.")] = 0.3
 
     def proxy(self, space: Space, layout: Layout) -> Space:
@@ -101,6 +104,7 @@ class SearchOptions:
                 seed=seed,
                 sampling=self.sampling,
                 warm_up=self.warm_up,
+                alpha_lr=alpha_lr_for(self.steps) if self.alpha_lr is None else self.alpha_lr,
                 recompute=self.recompute,
             )
             return [replace(settings, beta=number_of("beta", text)) for text in self.beta.split(",")]

@@ -29,6 +29,10 @@ from lgcnet_search.space.network import network_spec, seeded
 from lgcnet_search.space.space import EDGES_PER_CELL, Space
 
 
+ALPHA_TRAVEL = 10.0
+FASTEST_ALPHA_LR = 0.03
+
+
 class SearchError(Refused):
     """A search that cannot go on; the message says why."""
 
@@ -71,6 +75,8 @@ class SearchSettings:
         for name in ("steps", "guide_dimension"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is not at least 1")
+        if not (math.isfinite(self.alpha_lr) and self.alpha_lr > 0):
+            raise ValueError(f"alpha_lr: {self.alpha_lr} is not a finite number above 0")
         if not (math.isfinite(self.beta) and self.beta >= 0):
             raise ValueError(f"beta: {self.beta} is not a finite number from 0")
         if self.ceiling_us is not None and not (math.isfinite(self.ceiling_us) and self.ceiling_us > 0):
@@ -91,6 +97,14 @@ class SearchSettings:
     def warm_up_steps(self) -> int:
         """In how many steps α is held."""
         return int(self.warm_up * self.steps)
+
+
+def alpha_lr_for(steps: int) -> float:
+    """A learning rate with which α can move by 10 in so many steps: the paper's 0.001 from 10 000 steps on.
+
+    Adam moves a parameter by about its learning rate a step, so at 0.001 some hundreds of steps leave α where it began.
+    """
+    return min(FASTEST_ALPHA_LR, max(SearchSettings.alpha_lr, ALPHA_TRAVEL / max(1, steps)))
 
 
 @dataclass(frozen=True)
