@@ -28,7 +28,6 @@ from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec, seeded
 from lgcnet_search.space.space import EDGES_PER_CELL, Space
 
-
 ALPHA_TRAVEL = 10.0
 FASTEST_ALPHA_LR = 0.03
 
