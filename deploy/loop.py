@@ -266,7 +266,7 @@ def _calibrate(target: _Target, plan: _Plan, table: LatencyTable, stages: Stages
 def _scenes(plan: _Plan, stages: Stages) -> Path:
     """The folder of generated street scenes: those to search with, and as many more to compare with as are held out."""
     with stages("scenes", "drawing street scenes") as advance:
-        return generated_scenes(plan.images, advance, held_out=HELD_OUT)
+        return generated_scenes(plan.images, advance, held_out=min(HELD_OUT, plan.images))
 
 
 def _search(target: _Target, plan: _Plan, latencies: Latencies, scenes: Path, stages: Stages) -> SearchResult:
