@@ -37,7 +37,7 @@ from lgcnet_search.search.ceiling import CeilingTooLow
 from lgcnet_search.search.findings import DRAWN, findings
 from lgcnet_search.search.random_search import RandomSearch, TooFast
 from lgcnet_search.search.report import draw_result, write_result
-from lgcnet_search.search.search import SearchError, SearchResult, SearchSettings, StepRecord, search
+from lgcnet_search.search.search import SearchError, SearchResult, SearchSettings, StepRecord, rates_for, search
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
@@ -46,8 +46,6 @@ REGISTRATION_S = 120.0
 SERVER_S = 10.0
 BATCH = 4
 HELD_OUT = 16
-# The paper's 0.001 is for thousands of steps; some hundreds would leave α where it began.
-ALPHA_LR = 0.03
 # Of the random networks, those that the found one is to be among, unless a ceiling is asked for.
 FASTEST_SHARE = 0.25
 # Random networks of the found one's latency (within 3 %), and pictures that BatchNorm's statistics are taken from.
@@ -186,6 +184,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def _plan(options: argparse.Namespace) -> "_Plan":
     try:
         space = Space(height=options.height, width=options.width)
+        rates = rates_for(options.steps)
         return _Plan(
             space=space,
             proxy=replace(space, height=options.crop[0], width=options.crop[1], channels=options.proxy_channels),
@@ -194,7 +193,8 @@ def _plan(options: argparse.Namespace) -> "_Plan":
                 ceiling_us=None if options.ceiling_ms is None else 1000 * options.ceiling_ms,
                 seed=options.seed,
                 sampling="hard",
-                alpha_lr=ALPHA_LR,
+                alpha_lr=rates.alpha_lr,
+                weight_lr=rates.weight_lr,
             ),
             budget_s=options.budget,
             networks=options.networks,

@@ -17,7 +17,7 @@ from lgcnet_search.computing.how import Computing
 from lgcnet_search.search.ceiling import CeilingTooLow
 from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.random_search import RandomSearch
-from lgcnet_search.search.search import SearchSettings, StepRecord, alpha_lr_for, search
+from lgcnet_search.search.search import SearchSettings, StepRecord, rates_for, search
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.candidates import SKIP, ZERO
 from lgcnet_search.space.genotype import Genotype
@@ -164,8 +164,9 @@ def test_impossible_settings_are_refused(settings: dict[str, float | str]) -> No
         SearchSettings(**settings)  # type: ignore[arg-type]
 
 
-def test_alpha_can_travel_as_far_in_few_steps() -> None:
-    assert [alpha_lr_for(steps) for steps in (0, 100, 1000, 20_000)] == [0.03, 0.03, 0.01, 0.001]
+def test_few_steps_have_faster_learning_rates_and_many_the_papers() -> None:
+    assert [rates_for(steps).alpha_lr for steps in (0, 100, 1000, 20_000)] == [0.03, 0.03, 0.01, 0.001]
+    assert [rates_for(steps).weight_lr for steps in (9_999, 10_000)] == [(0.1, 0.001), (0.025, 0.001)]
 
 
 @pytest.mark.parametrize("settings", [{"accumulate": 0}, {"amp": "fp8"}])
