@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lgcnet_search.computing.progress import progress_bar
 
 Advance = Callable[[int, int], None]
 """Told how much is done, and of how much."""
@@ -26,12 +27,10 @@ class Stages:
 
     @contextmanager
     def __call__(self, name: str, description: str) -> Iterator[Advance]:
-        """Time a stage; a progress bar on a terminal, a line elsewhere."""
+        """Time a stage; a progress bar on a terminal, elsewhere a line now and one every half minute."""
         if not self._console.is_terminal:
             self._console.print(description)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         started = time.monotonic()
-        with Progress(*columns, console=self._console, disable=not self._console.is_terminal) as progress:
-            task = progress.add_task(description, total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
+        with progress_bar(description, None, console=self._console) as show:
+            yield lambda done, total: show(completed=done, total=total)
         self.seconds[name] = time.monotonic() - started

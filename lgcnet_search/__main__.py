@@ -22,6 +22,7 @@ from lgcnet_search.commands import (
     measuring,
     profiling,
     queue,
+    ranking,
     search,
     training,
 )
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": evaluation.export,
     "ablate": ablating.ablate,
     "figure-1": figure_1.figure_1,
+    "rank": ranking.run,
 }
 for name, command in COMMANDS.items():
     cli.command(name)(command)

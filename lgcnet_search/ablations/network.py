@@ -3,18 +3,22 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from latency_tables.contract import LatencyTable
 from lgcnet_search.ablations.arms import Arm
 from lgcnet_search.ablations.outcome import Outcome
-from lgcnet_search.ablations.scale import Scale
+from lgcnet_search.ablations.scale import OF_EVOLUTION, OF_GRADIENT, OF_SEARCHES, Scale
 from lgcnet_search.computing.checkpoint import Checkpoints
 from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.computing.losses import LOSSES
 from lgcnet_search.data.sources import DataFolder
-from lgcnet_search.search.random_search import RandomSearch
+from lgcnet_search.evolution.genetic import EvolutionSettings
+from lgcnet_search.evolution.one_path import PathSettings
+from lgcnet_search.evolution.searching import OnePathSupernet, search_by_evolution
+from lgcnet_search.search.random_search import RandomSearch, TooFast
 from lgcnet_search.search.search import SearchSettings
 from lgcnet_search.search.targets import Target
 from lgcnet_search.space.digest import space_digest
@@ -27,9 +31,21 @@ from lgcnet_search.training.phase import Phase, train_and_evaluate
 from lgcnet_search.training.train import Schedule
 
 SAVE_EVERY = 100
+DRAWS = 1000
+"""Networks within a ceiling that are drawn, at most, for one near it."""
+SEEDS = 1_000_000
+"""More than an ablation has."""
 
 OnProgress = Callable[[str, float], None]
 """Called with the stage, and which share of it is done."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a network's predicted latency may be, in microseconds; the lower one is for networks that are drawn."""
+
+    at_most_us: float
+    at_least_us: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,17 +68,39 @@ class Study:
     scale: Scale
     data: DataFolder
     out: Path
+    supernets: Path | None = None
+    """Where those of evolution are kept; None: in `out`."""
 
     def folder(self, trial: Trial) -> Path:
         return self.out / trial.arm.name / f"seed{trial.seed}"
 
-    def origin(self, trial: Trial, ceiling_us: float | None, computing: Computing) -> dict[str, Any]:
+    def supernet(self, trial: Trial) -> OnePathSupernet:
+        """That which evolution searches with this seed; one serves every ceiling."""
+        scale, space = self.scale, trial.arm.space(self.space)
+        return OnePathSupernet(
+            space,
+            scale.proxy(space),
+            self.data,
+            scale.search_batch,
+            PathSettings(scale.supernet_steps, trial.seed, weight_lr=scale.weight_lr),
+            (self.supernets or self.out / "supernets") / f"seed{trial.seed}",
+        )
+
+    def origin(self, trial: Trial, limits: Limits | None, computing: Computing) -> dict[str, Any]:
         """What an outcome follows from."""
-        parts = {"space": asdict(self.space), "scale": asdict(self.scale), "arm": asdict(trial.arm)}
-        described = ("label", "paper", "at_least")
+        arm = trial.arm
+        parts = {"space": asdict(self.space), "scale": asdict(self.scale), "arm": asdict(arm)}
+        without = {"label", "paper", "at_least"}
+        if arm.drawn or arm.method == "evolution":
+            without |= {"guide", "guide_dimension", "shared_cells", "beta", *OF_GRADIENT}
+        if arm.drawn or arm.method == "gradient":
+            without |= {*OF_EVOLUTION}
+        if arm.drawn:
+            without |= {"method", *OF_SEARCHES}
         return {
             "seed": trial.seed,
-            "ceiling_us": ceiling_us,
+            "at_most_us": limits and limits.at_most_us,
+            "at_least_us": limits and limits.at_least_us,
             "table": self.table.digest,
             "definition": space_digest(),
             "data": str(self.data.root),
@@ -71,7 +109,7 @@ class Study:
                 f"{part}.{name}": value
                 for part, values in parts.items()
                 for name, value in values.items()
-                if name not in described
+                if name not in without
             },
         }
 
@@ -79,28 +117,31 @@ class Study:
 def make(
     study: Study,
     trial: Trial,
-    ceiling_us: float | None = None,
+    limits: Limits | None = None,
     computing: Computing = ALONE,
     on_progress: OnProgress | None = None,
 ) -> Outcome:
     """Search or draw a network, train and evaluate it; what an earlier run finished of that is not repeated.
 
-    A drawn network's predicted latency is at most `ceiling_us`. Raises what search, training and data raise, TooFast
-    where no network is within the ceiling, CheckpointError where the folder holds something else.
+    The predicted latency of a drawn network is within `limits`, that of a searched one at most the upper one. Raises
+    what search, training and data raise, TooFast and CeilingTooLow where no network is so fast, CheckpointError where
+    the folder holds something else.
     """
     arm, processes = trial.arm, computing.processes
     on_progress = on_progress or _ignore
     folder = study.folder(trial)
-    origin = study.origin(trial, ceiling_us, computing)
+    origin = study.origin(trial, limits, computing)
     finished = processes.from_first(Outcome.load(folder, origin) if processes.first else None)
     if finished:
         return finished
     folder.mkdir(parents=True, exist_ok=True)
     latencies = Latencies(study.table)
     genotype = (
-        RandomSearch(arm.space(study.space), latencies).draw(trial.seed, ceiling_us or float("inf"))
+        _draw(arm.space(study.space), latencies, trial.seed, limits)
         if arm.drawn
-        else _search(study, trial, latencies, computing, on_progress)
+        else _evolve(study, trial, latencies, limits, computing, on_progress)
+        if arm.method == "evolution"
+        else _search(study, trial, latencies, limits, computing, on_progress)
     )
     scores = _train(study, trial, genotype, computing, on_progress) if arm.trained else None
     outcome = Outcome(
@@ -124,24 +165,80 @@ def _ignore(_stage: str, _share: float) -> None:
     pass
 
 
-def _search(
-    study: Study, trial: Trial, latencies: Latencies, computing: Computing, on_progress: OnProgress
+def _draw(space: Space, latencies: Latencies, seed: int, limits: Limits | None) -> Genotype:
+    """A random network within the limits; a seed draws it again. Raises TooFast."""
+    if limits is None:
+        return RandomSearch(space, latencies).draw(seed)
+    drawing = RandomSearch(space, latencies)
+    for number in range(DRAWS):
+        genotype = drawing.draw(seed + number * SEEDS, limits.at_most_us)
+        if latencies.network_us(network_spec(genotype)) >= limits.at_least_us:
+            return genotype
+    raise TooFast(
+        f"none of {DRAWS} random networks takes from {limits.at_least_us / 1000:.4g} to "
+        f"{limits.at_most_us / 1000:.4g} ms; take another ceiling"
+    )
+
+
+def _evolve(
+    study: Study,
+    trial: Trial,
+    latencies: Latencies,
+    limits: Limits | None,
+    computing: Computing,
+    on_progress: OnProgress,
 ) -> Genotype:
-    scale, arm, space = study.scale, trial.arm, trial.arm.space(study.space)
-    settings = SearchSettings(
+    scale, supernet = study.scale, study.supernet(trial)
+    supernet.train(
+        computing,
+        SAVE_EVERY,
+        on_step=lambda record: on_progress("training the supernet", (record.step + 1) / scale.supernet_steps),
+    )
+    settings = EvolutionSettings(
+        scale.generations, scale.population, limits.at_most_us if limits else None, seed=trial.seed
+    )
+    done = count(1)
+    return search_by_evolution(
+        supernet,
+        latencies,
+        settings,
+        study.folder(trial),
+        computing,
+        on_network=lambda: on_progress("evolving", next(done) / (scale.generations * scale.population)),
+    ).best.genotype
+
+
+def settings_of(study: Study, trial: Trial, limits: Limits | None) -> SearchSettings:
+    """How an arm is searched by gradient."""
+    scale, arm = study.scale, trial.arm
+    return SearchSettings(
         steps=scale.search_steps,
         seed=trial.seed,
         sampling=scale.sampling,
         alpha_lr=scale.alpha_lr,
+        weight_lr=scale.weight_lr,
+        ceiling_us=limits.at_most_us if limits else None,
         guide=arm.guide,
         guide_dimension=arm.guide_dimension,
         shared_cells=arm.shared_cells,
     )
+
+
+def _search(
+    study: Study,
+    trial: Trial,
+    latencies: Latencies,
+    limits: Limits | None,
+    computing: Computing,
+    on_progress: OnProgress,
+) -> Genotype:
+    scale, arm, space = study.scale, trial.arm, trial.arm.space(study.space)
+    settings = settings_of(study, trial, limits)
     return (
         Target(latencies, arm.beta, study.folder(trial))
         .search(
             space,
-            replace(space, height=scale.crop[0], width=scale.crop[1], channels=scale.proxy_channels),
+            scale.proxy(space),
             study.data,
             scale.search_batch,
             settings,

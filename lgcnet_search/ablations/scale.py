@@ -8,6 +8,22 @@ from lgcnet_search.data.views import Size
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.space import Space
 
+LEAST = {
+    "search_steps": 1,
+    "search_batch": 2,
+    "supernet_steps": 1,
+    "generations": 1,
+    "population": 2,
+    "train_steps": 1,
+    "train_batch": 2,
+}
+
+
+OF_SEARCHES = ("search_batch", "crop", "proxy_channels", "weight_lr")
+OF_GRADIENT = ("search_steps", "sampling", "alpha_lr")
+OF_EVOLUTION = ("supernet_steps", "generations", "population")
+"""Which sizes only searches, only those by gradient and only evolution depend on."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -24,6 +40,12 @@ class Scale:
     proxy_channels: int = 8
     sampling: Sampling = "soft"
     alpha_lr: float = 1e-3
+    weight_lr: tuple[float, float] = (0.025, 0.001)
+    """The supernet's, at the first step and after the last."""
+    supernet_steps: int = 24_000
+    """Of a supernet that is trained path by path, for evolution."""
+    generations: int = 20
+    population: int = 50
     train_steps: int = 74_375
     """200 epochs of 2975 images, 8 at once."""
     train_batch: int = 8
@@ -34,8 +56,16 @@ class Scale:
     """What images are resized to: in training before they are cropped, in evaluation as they are."""
 
     def __post_init__(self) -> None:
-        for name in ("search_steps", "search_batch", "train_steps", "train_batch"):
-            least = 2 if name.endswith("batch") else 1
+        for name in (
+            "search_steps",
+            "search_batch",
+            "supernet_steps",
+            "generations",
+            "population",
+            "train_steps",
+            "train_batch",
+        ):
+            least = 2 if name.endswith("batch") or name == "population" else 1
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: {getattr(self, name)} is not at least {least}")
         if self.sampling not in get_args(Sampling):
@@ -48,6 +78,10 @@ class Scale:
         for name in ("alpha_lr", "learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name}: {getattr(self, name)} is not a finite number above 0")
+
+    def proxy(self, space: Space) -> Space:
+        """`space` at the size and with the channels that supernets are trained at."""
+        return replace(space, height=self.crop[0], width=self.crop[1], channels=self.proxy_channels)
 
     def with_(self, **changes: Any) -> "Scale":
         """This scale with every change that is not None."""
@@ -71,6 +105,9 @@ SMALL = Scale(
     proxy_channels=4,
     sampling="hard",
     alpha_lr=0.01,
+    supernet_steps=500,
+    generations=8,
+    population=16,
     train_steps=3000,
     train_batch=8,
     train_crop=(64, 128),
@@ -83,4 +120,38 @@ SMALL = Scale(
 Few steps ask for faster learning rates: α of 0.01 moves as far in 500 steps as the paper's 0.001 does in 5000.
 """
 
-SCALES = {"paper": PAPER, "small": SMALL}
+QUICK = Scale(
+    search_steps=500,
+    search_batch=8,
+    crop=(64, 128),
+    proxy_channels=4,
+    sampling="hard",
+    alpha_lr=0.01,
+    weight_lr=(0.1, 0.001),
+    supernet_steps=500,
+    generations=8,
+    population=16,
+    train_steps=500,
+    train_batch=8,
+    train_crop=(64, 128),
+    train_channels=4,
+    learning_rate=0.1,
+    input_size=(128, 256),
+)
+"""About two minutes of one CPU core for a network that is searched and trained."""
+
+SCALES = {"paper": PAPER, "small": SMALL, "quick": QUICK}
+
+SIZES: dict[str, dict[str, dict[str, Size]]] = {
+    "camvid": {
+        "paper": {"crop": (360, 480), "train_crop": (720, 960), "input_size": (720, 960)},
+        "small": {"crop": (96, 128), "train_crop": (96, 128), "input_size": (192, 256)},
+        "quick": {"crop": (72, 96), "train_crop": (72, 96), "input_size": (144, 192)},
+    },
+}
+"""Of layouts whose pictures are not twice as wide as high, by layout and scale."""
+
+
+def scale_of(name: str, layout: str) -> Scale:
+    """The scale of this name with the sizes of a layout's pictures."""
+    return SCALES[name].with_(**SIZES.get(layout, {}).get(name, {}))

@@ -1,8 +1,10 @@
 """lgcnet-search ablate: the paper's ablations, each by its name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 from uuid import UUID
 
 import typer
@@ -12,17 +14,22 @@ from rich.markdown import Markdown
 from latency_tables.client import LutClient, load_table
 from latency_tables.contract import LatencyTable, MissingRows
 from lgcnet_search import jobs
+from lgcnet_search.ablations.advantages import markdown as levels_markdown
+from lgcnet_search.ablations.advantages import write_levels
 from lgcnet_search.ablations.arms import ABLATIONS, GENERATED, Ablation
 from lgcnet_search.ablations.comparison import write_section
+from lgcnet_search.ablations.equal_latency import make_levels
 from lgcnet_search.ablations.network import Study, Trial
 from lgcnet_search.ablations.outcome import Outcome
-from lgcnet_search.ablations.runner import make_all, trials_of
-from lgcnet_search.ablations.scale import SCALES, Scale
+from lgcnet_search.ablations.runner import OnOutcome, OnTrialProgress, make_all, trials_of
+from lgcnet_search.ablations.scale import Scale, scale_of
 from lgcnet_search.ablations.tables import markdown, rows_of, write_tables
 from lgcnet_search.commands.access import TokenFile, access_token
 from lgcnet_search.commands.groups import grouped
 from lgcnet_search.commands.options import (
     AblationName,
+    AtOnce,
+    Cluster,
     ComputingOptions,
     DeviceName,
     ModeName,
@@ -33,9 +40,11 @@ from lgcnet_search.commands.options import (
     Token,
     UsageError,
     data_folder,
+    engine_of,
     size_of,
     usage,
 )
+from lgcnet_search.computing.engines import Engine
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.data.sources import GENERATED as GENERATED_DATA
@@ -123,7 +132,7 @@ ABLATING = ComputingOptions(workers=0)
 
 @grouped
 def ablate(
-    name: Annotated[AblationName, typer.Argument(help="A table or figure of the paper, or 'generated'.")],
+    name: Annotated[AblationName, typer.Argument(help="A table or figure of the paper, generated, or equal-latency.")],
     table: TableOptions,
     changes: ScaleOptions,
     space: SpaceOptions,
@@ -136,10 +145,14 @@ def ablate(
     images: Annotated[int, typer.Option(min=1, help="Street scenes to generate for training.")] = 400,
     held_out: Annotated[int, typer.Option(min=1, help="Street scenes to generate for evaluation.")] = 100,
     fps_floor: Annotated[float | None, typer.Option(help="In place of the paper's 100 FPS (Table VII b).")] = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Networks made at a time, by a process each.")] = 1,
+    at_once: AtOnce = 1,
+    cluster: Cluster = None,
     out: Annotated[Path | None, typer.Option(help="Folder; left out: runs/NAME.")] = None,
 ) -> None:
     """Make all networks of an ablation and write its table: NAME.md, NAME.csv, NAME.json, NAME.png in OUT.
+
+    equal-latency compares found networks with random ones that are as fast, at two ceilings; its table has the mean
+    advantage with its interval.
 
     What OUT holds already is not made again: the same command goes on where it was stopped. Under torchrun, the
     processes share each batch.
@@ -148,19 +161,22 @@ def ablate(
     with usage():
         ablation = ABLATIONS[name] if fps_floor is None else ABLATIONS[name].with_floor(fps_floor)
         trials = trials_of(ablation, ablation.repeats if seeds is None else seeds)
-    size = changes.changed(SCALES[scale or ("small" if ablation is GENERATED else "paper")])
+    size = changes.changed(scale_of(scale or ("small" if ablation is GENERATED else "paper"), space.layout))
     with how.launched() as computing:
         processes = computing.processes
         with usage():
             for batch in (size.search_batch, size.train_batch):
                 computing.share(batch)
-        if at_once > 1 and processes.count > 1:
-            raise UsageError(f"at-once: {at_once} given under torchrun, whose processes make one network together")
+        engine = engine_of(at_once, cluster, computing)
         rows = processes.from_first(table.load(ablation, searched) if processes.first else None)
         assert rows, "the first process has the table, or has raised"
         folder = data_folder(data, space.layout, images, held_out, processes, min(GENERATED_SIZE, size.input_size))
         study = Study(searched, rows, size, folder, out or Path("runs") / ablation.name)
-        outcomes = _make_all(study, trials, computing, at_once, ablation.name)
+        if ablation.ceilings:
+            _compare(ablation, study, ablation.repeats if seeds is None else seeds, computing, engine)
+            return
+        with following(ablation.name, len(trials), computing) as told:
+            outcomes = make_all(study, trials, computing, engine=engine, **told)
         if processes.first:
             paths = write_tables(ablation, study, outcomes)
             if ablation is GENERATED:
@@ -169,10 +185,29 @@ def ablate(
             typer.echo("\n".join(map(str, paths)))
 
 
-def _make_all(study: Study, trials: list[Trial], computing: Computing, at_once: int, name: str) -> list[Outcome]:
-    """Make all networks, with a bar and a line for each."""
+def _compare(ablation: Ablation, study: Study, seeds: int, computing: Computing, engine: Engine) -> None:
+    """The comparison at equal latency."""
+    count = seeds * len(ablation.arms) * len(ablation.ceilings)
+    with following(ablation.name, count, computing) as told:
+        levels = make_levels(ablation, study, seeds, computing, engine=engine, **told)
+    if computing.processes.first:
+        paths = write_levels(ablation, study, levels)
+        Console().print(Markdown(levels_markdown(ablation, levels)))
+        typer.echo("\n".join(map(str, paths)))
+
+
+class Following(TypedDict):
+    """What is told of networks under way."""
+
+    on_outcome: OnOutcome
+    on_progress: OnTrialProgress
+
+
+@contextmanager
+def following(name: str, networks: int, computing: Computing) -> Iterator[Following]:
+    """A bar over all networks, and a line for each."""
     first = computing.processes.first
-    with progress_bar(name, len(trials), shown=first) as show:
+    with progress_bar(name, networks, shown=first) as show:
 
         def on_outcome(trial: Trial, outcome: Outcome) -> None:
             if first:
@@ -183,4 +218,4 @@ def _make_all(study: Study, trials: list[Trial], computing: Computing, at_once: 
         def on_progress(trial: Trial, stage: str, share: float) -> None:
             show(note=f"{trial}: {stage} {share:.0%}")
 
-        return make_all(study, trials, computing, at_once=at_once, on_outcome=on_outcome, on_progress=on_progress)
+        yield {"on_outcome": on_outcome, "on_progress": on_progress}

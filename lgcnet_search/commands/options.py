@@ -21,6 +21,7 @@ from lgcnet_search.commands.access import Server as Server
 from lgcnet_search.commands.access import Token as Token
 from lgcnet_search.commands.usage import UsageError as UsageError
 from lgcnet_search.commands.usage import usage as usage
+from lgcnet_search.computing.engines import Engine
 from lgcnet_search.computing.how import Amp, Computing
 from lgcnet_search.computing.losses import LOSSES
 from lgcnet_search.computing.processes import Processes, launched
@@ -51,6 +52,10 @@ LayoutOption = Annotated[LayoutName, typer.Option(help="The data set: layout of 
 Images = Annotated[int, typer.Option(min=1, help="How many street scenes to generate.")]
 HeldOut = Annotated[int, typer.Option(min=1, help="How many street scenes to generate for evaluation.")]
 GenotypeFile = Annotated[Path, typer.Argument(help="genotype.json of a search.")]
+AtOnce = Annotated[int, typer.Option(min=1, help="Networks made at a time, by a process each.")]
+Cluster = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler whose workers make the networks: tcp://HOST:8786.")
+]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 
 
@@ -176,6 +181,15 @@ class RunOptions(ComputingOptions):
                     f"out: {path} is of an earlier run; --resume goes on with it, another --out begins anew"
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def engine_of(at_once: int, cluster: str | None, computing: Computing) -> Engine:
+    """Where networks are made. Raises UsageError."""
+    if at_once > 1 and computing.processes.count > 1:
+        raise UsageError(f"at-once: {at_once} given under torchrun, whose processes make one network together")
+    if cluster and (at_once > 1 or computing.processes.count > 1):
+        raise UsageError("cluster: its workers make a network each; give neither --at-once nor torchrun with it")
+    return Engine(at_once, cluster, gpu=computing.device.type == "cuda")
 
 
 def size_of(name: str, text: str) -> Size:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lgcnet_search import jobs
+from lgcnet_search.commands.evolving import EvolutionOptions, evolve_targets
 from lgcnet_search.commands.groups import grouped
 from lgcnet_search.commands.options import (
     Data,
@@ -26,11 +27,15 @@ from lgcnet_search.commands.options import (
 )
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.computing.progress import progress_bar
+from lgcnet_search.data.layouts import LAYOUTS, Layout
 from lgcnet_search.data.sources import GENERATED, DataFolder
+from lgcnet_search.evolution.one_path import PathSettings
+from lgcnet_search.evolution.searching import STATE, TRAINING, Method, OnePathSupernet
 from lgcnet_search.search.ceiling import Ceiling, margin
+from lgcnet_search.search.findings import findings
 from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.report import draw_result, write_result
-from lgcnet_search.search.search import SearchSettings, StepRecord
+from lgcnet_search.search.search import SearchSettings, StepRecord, rates_for
 from lgcnet_search.search.targets import Target, targets, write_summary
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.latencies import Latencies
@@ -75,7 +80,9 @@ class SearchOptions:
     """How networks are searched."""
 
     steps: Annotated[int, typer.Option(help="Updates.")] = 400
-    crop: Annotated[str, typer.Option(help="HEIGHTxWIDTH that the supernet is trained at.")] = "128x256"
+    crop: Annotated[
+        str | None, typer.Option(help="HEIGHTxWIDTH that the supernet is trained at; left out: the layout's.")
+    ] = None
     proxy_channels: Annotated[int, typer.Option(help="The supernet's channels at full resolution.")] = 8
     beta: Annotated[str, typer.Option(help="Weight of log(LAT) in the loss (Eq. 10); several: 0.001,0.005.")] = "0.005"
     ceiling_ms: Annotated[float | None, typer.Option(help="What the network may take at most.")] = None
@@ -88,16 +95,30 @@ class SearchOptions:
     ] = None
     sampling: Annotated[Sampling, typer.Option(help="soft: all candidates, weighted; hard: the sampled ones.")] = "soft"
     recompute: Annotated[bool, typer.Option(help="Less memory: run each cell again in the backward pass.")] = False
+    method: Annotated[Method, typer.Option(help="gradient: Eq. 10; evolution: with the weights of a supernet.")] = (
+        "gradient"
+    )
 
-    def proxy(self, space: Space) -> Space:
+    alpha_lr: Annotated[
+        float | None, typer.Option(help="Learning rate of α; left out: 0.001 from 10000 steps on, for fewer more.")
+    ] = None
+    weight_lr: Annotated[
+        float | None,
+        typer.Option(help="First learning rate of weights; left out: 0.025 from 10000 steps on, or 0.1."),
+    ] = None
+    warm_up: Annotated[float, typer.Option(help="Share of the steps in which weights train alone, α held.")] = 0.3
+
+    def proxy(self, space: Space, layout: Layout) -> Space:
         """The space at the size and with the channels that its supernet is trained at."""
-        height, width = size_of("crop", self.crop)
+        height, width = size_of("crop", self.crop) if self.crop else layout.crop
         with usage("crop, proxy-channels: "):
             return replace(space, height=height, width=width, channels=self.proxy_channels)
 
     def settings(self, seed: int, transfer: bool) -> list[SearchSettings]:
         """One for each beta."""
         usual = UPPER_END if transfer and self.ceiling_ms is not None else 0.5
+        rates = rates_for(self.steps)
+        first, last = rates.weight_lr
         with usage():
             settings = SearchSettings(
                 steps=self.steps,
@@ -105,6 +126,9 @@ class SearchOptions:
                 quantile=usual if self.quantile is None else self.quantile,
                 seed=seed,
                 sampling=self.sampling,
+                warm_up=self.warm_up,
+                alpha_lr=rates.alpha_lr if self.alpha_lr is None else self.alpha_lr,
+                weight_lr=(first if self.weight_lr is None else self.weight_lr, last),
                 recompute=self.recompute,
             )
             return [replace(settings, beta=number_of("beta", text)) for text in self.beta.split(",")]
@@ -116,25 +140,40 @@ def run(
     search: SearchOptions,
     how: RunOptions,
     space: SpaceOptions,
+    evolution: EvolutionOptions,
     data: Data = GENERATED,
     images: Images = 200,
     out: Annotated[Path, typer.Option(help="Folder for the genotype, the history and the pictures.")] = Path("runs"),
 ) -> None:
     """Search a network for each device and beta; writes genotype.json, history.json and pictures to OUT.
 
+    With --method evolution, a supernet is trained path by path in --steps updates, once for all devices; then networks
+    evolve under the ceiling, judged with its weights on training pictures that it has not seen.
+
     Several targets get a folder each in OUT, and summary.json. Under torchrun, the processes share each batch.
     """
     searched = space.space()
-    proxy = search.proxy(searched)
+    proxy = search.proxy(searched, LAYOUTS[space.layout])
     settings = search.settings(how.seed, asked.transfer)
     with how.begun() as computing:
         processes = computing.processes
         devices = processes.from_first(asked.latencies() if processes.first else [])
         for latencies in devices:
             _require(searched, latencies, settings[0])
+        evolving = search.method == "evolution"
         todo = targets(devices, [setting.beta for setting in settings], out)
-        how.make_folders([target.checkpoint for target in todo], processes)
+        files = [target.folder / STATE if evolving else target.checkpoint for target in todo]
+        how.make_folders([*files, out / "supernet" / TRAINING] if evolving else files, processes)
         folder = data_folder(data, space.layout, images, 0, processes)
+        if evolving:
+            supernet = OnePathSupernet(
+                searched, proxy, folder, how.batch, PathSettings(search.steps, how.seed), out / "supernet"
+            )
+            under = evolution.settings(settings[0])
+            lines = evolve_targets(todo, supernet, under, evolution.engine(computing), how.save_every, computing)
+            if processes.first and len(todo) > 1:
+                typer.echo(write_summary(lines, out))
+            return
         summaries = [_search(target, searched, proxy, folder, settings[0], how, computing) for target in todo]
         if processes.first and len(todo) > 1:
             _show(summaries, write_summary(summaries, out))
@@ -142,7 +181,7 @@ def run(
 
 def _require(space: Space, latencies: Latencies, settings: SearchSettings) -> None:
     """Raises what would end the search of this table, before data are made: MissingRows, CeilingTooLow, UsageError."""
-    latencies.require(space.operations)
+    latencies.require_space(space)
     with usage():
         margin(latencies, settings.quantile)
         if settings.ceiling_us is not None:
@@ -185,12 +224,15 @@ def _search(
         )
     summary = target.summary(result)
     if first:
-        path = write_result(result, target.latencies, target.folder)
-        draw_result(result, target.latencies, target.folder)
-        typer.echo(
+        found = findings(result, target.latencies)
+        path = write_result(result, target.latencies, found, target.folder)
+        draw_result(result, target.latencies, found, target.folder)
+        lines = (
             f"{path}: {result.predicted_us / 1000:.2f} ms predicted on {name}, "
-            f"{summary['parameters'] / 1e6:.2f} M parameters"
+            f"{summary['parameters'] / 1e6:.2f} M parameters",
+            *found.lines,
         )
+        typer.echo("\n".join(lines))
     return summary
 
 

@@ -40,7 +40,7 @@ from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.network import DerivedNetwork, seeded
 from lgcnet_search.space.space import Space
 from lgcnet_search.training.evaluate import top1
-from lgcnet_search.training.phase import History, Phase, train_and_evaluate
+from lgcnet_search.training.phase import History, OnStage, Phase, train_and_evaluate
 from lgcnet_search.training.report import TRAINED_ON, write_scores
 from lgcnet_search.training.train import Schedule, TrainRecord
 from lgcnet_search.training.weights import Weights
@@ -89,9 +89,10 @@ def pretrain(
             network = ImageClassifier(architecture, len(dataset.classes), *size)
         loss = CrossEntropy(NO_CLASS, smoothing)
         phase = _phase("pretraining", dataset, epochs, lr, decay, loss, how, checkpoint, str(root))
-        with _followed([phase], processes) as on_step:
+        with _followed([phase], processes) as (on_step, _):
             history = phase.run(network, computing, {"genotype": architecture.to_json(), "side": side}, on_step)
-        share = top1(network, held, computing)
+        with progress_bar("evaluating", len(held), shown=processes.first) as show:
+            share = top1(network, held, computing, on_images=lambda count: show(advance=count))
         if processes.first:
             Weights(architecture, network.backbone(), "backbone").save(out / "weights.pt")
             _write_history(out, {"pretraining": history})
@@ -192,7 +193,7 @@ def finetune(
                 Weights(whole.genotype, whole.state_dict()).save(out / "weights.pt")
                 _write_history(out, history)
 
-        with _followed(phases, processes) as on_step:
+        with _followed(phases, processes) as (on_step, on_stage):
             scores = train_and_evaluate(
                 network,
                 phases,
@@ -203,6 +204,7 @@ def finetune(
                 options.origin(network, size),
                 on_step=on_step,
                 on_trained=on_trained,
+                on_stage=on_stage,
             )
         if processes.first:
             write_scores(scores, f"{folder.root} {shown}", out, trained_on=trained_on)
@@ -250,15 +252,20 @@ def _imagenet(data: str, images: int, held_out: int, processes: Processes) -> Pa
 
 
 @contextmanager
-def _followed(phases: Sequence[Phase], processes: Processes) -> Iterator[Callable[[Phase, TrainRecord], None]]:
-    """A bar over one phase after the other."""
+def _followed(
+    phases: Sequence[Phase], processes: Processes
+) -> Iterator[tuple[Callable[[Phase, TrainRecord], None], OnStage]]:
+    """A bar over one phase after the other, and over what comes after them."""
     with progress_bar(phases[0].name, None, shown=processes.first) as show:
 
         def on_step(phase: Phase, record: TrainRecord) -> None:
             note = f"loss {record.loss:.3f}  lr {record.learning_rate:.4f}"
             show(description=phase.name, total=phase.schedule.steps, completed=record.step + 1, note=note)
 
-        yield on_step
+        def on_stage(stage: str, done: int, total: int) -> None:
+            show(description=stage, total=total, completed=done, note="")
+
+        yield on_step, on_stage
 
 
 def _write_history(out: Path, phases: History) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lgcnet_search.computing.batches import IGNORE
+from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.labels import Label, LabelTable
 from lgcnet_search.data.segmentation import Files, folder, labelled, pictures_in
 
@@ -32,5 +33,11 @@ def list_files(root: Path, split: str) -> list[Files]:
     expected = f"{root}/{split}/<name>.png with {root}/{split}annot/<name>.png (ids 0–10, 11 or 255 is void)"
     images = folder(root / split, root, expected)
     labels = folder(root / f"{split}annot", root, expected)
-    files = (Files(image, labels / f"{image.stem}.png") for image in pictures_in(images))
-    return labelled(files, images, expected)
+    files = labelled((Files(image, labels / f"{image.stem}.png") for image in pictures_in(images)), images, expected)
+    without = sorted({label.name for label in pictures_in(labels)} - {pair.label.name for pair in files})
+    if without:
+        raise DataError(
+            f"{len(without)} label files have no image, the first is {labels / without[0]}: expected "
+            f"{images / without[0]}. Copy the images to {images}, or remove their labels"
+        )
+    return files

@@ -22,13 +22,15 @@ class Layout:
     """A data set: its classes, its files, and what a network for it is like.
 
     `files` lists the pictures of a split that lie under a folder and raises DataError. `held_out` is the split that a
-    training is evaluated on, `size` the height and width of a network's input where nothing else is asked for.
+    training is evaluated on, `size` the height and width of a network's input where nothing else is asked for, and
+    `crop` those that a supernet is trained at.
     """
 
     labels: LabelTable
     files: Callable[[Path, str], list[Files]]
     held_out: str
     size: Size
+    crop: Size
     splits: tuple[str, ...] = ("train", "val", "test")
 
     def open(
@@ -49,9 +51,10 @@ LAYOUTS = {
         files=cityscapes.list_files,
         held_out="val",
         size=(769, 1537),
+        crop=(128, 256),
         splits=("train", "val", "test", cityscapes.COARSE),
     ),
-    "camvid": Layout(labels=camvid.LABELS, files=camvid.list_files, held_out="test", size=(720, 960)),
+    "camvid": Layout(labels=camvid.LABELS, files=camvid.list_files, held_out="test", size=(720, 960), crop=(144, 192)),
 }
 
 DEFAULT = "cityscapes"

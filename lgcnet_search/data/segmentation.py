@@ -26,6 +26,10 @@ Key = int | tuple[int, int]
 """An index, or an index and the epoch it is drawn in."""
 
 
+KEPT_BYTES = 256 << 20
+"""How much a data set keeps of what it has decoded: all of a small one, which is then read faster."""
+
+
 class Files(NamedTuple):
     """A picture and its labels."""
 
@@ -49,20 +53,31 @@ class SegmentationFiles(Dataset[tuple[Tensor, Tensor]]):
         self.views = views
         self.full_labels = full_labels
         self.seed = seed
+        self._kept: dict[int, tuple[Image.Image, Image.Image]] = {}
+        self._kept_bytes = 0
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
         index, epoch = key if isinstance(key, tuple) else (key, 0)
-        files = self.files[index]
-        image = open_rgb(files.image)
-        label = self._train_ids(files, image.size)
+        image, label = self._kept.get(index) or self._read(index)
         rng = np.random.default_rng((self.seed, epoch, index))
         view = self.views.view((image.height, image.width), rng)
         if not self.full_labels:
             label = view.label(label, IGNORE)
         return normalized(view.image(image)), torch.from_numpy(np.array(label, dtype=np.int64))
+
+    def _read(self, index: int) -> tuple[Image.Image, Image.Image]:
+        """Image and label with train ids; kept while there is room."""
+        files = self.files[index]
+        image = open_rgb(files.image)
+        pair = (image, self._train_ids(files, image.size))
+        size = 4 * image.width * image.height
+        if self._kept_bytes + size <= KEPT_BYTES:
+            self._kept[index] = pair
+            self._kept_bytes += size
+        return pair
 
     def _train_ids(self, files: Files, size: tuple[int, int]) -> Image.Image:
         ids = label_ids(files.label, self.labels)

@@ -16,9 +16,11 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 
 from latency_tables.contract import LatencyTable, OperationSpec
-from lgcnet_search.plots.figures import arrange, saved, written
+from lgcnet_search.plots.figures import COLORS, arrange, plain, saved, written
 
 Point = tuple[float, float]
+
+_LEVELS = (("#e08214", "solid"), ("#2a9d3a", "solid"), ("#c81e1e", "dashed"))
 
 
 def search_curves(
@@ -29,8 +31,13 @@ def search_curves(
     temperature: Sequence[float],
     entropy: Sequence[float],
     title: str = "",
+    levels_us: Mapping[str, float] | None = None,
+    held: int = 0,
 ) -> Path:
-    """How a search went, one value a step; the noisy ones also as a running mean. Entropy is in nats."""
+    """How a search went, one value a step; the noisy ones also as a running mean. Entropy is in nats.
+
+    `levels_us` are latencies to compare LAT with, by name; `held` is in how many steps α was held.
+    """
     figure = Figure(figsize=(10, 6), dpi=110)
     panels = (
         ("cross-entropy", cross_entropy, 1.0),
@@ -48,6 +55,17 @@ def search_curves(
         if noisy:
             mean = np.convolve(scaled, np.ones(window) / window, mode="valid")
             axes.plot(steps[window // 2 :][: len(mean)], mean, color="#1f6fb4", linewidth=1.8)
+        if latency_us is values and levels_us:
+            for (level, level_us), (color, style) in zip(levels_us.items(), _LEVELS, strict=False):
+                text = f"{level} {level_us / 1000:.4g} ms"
+                axes.axhline(level_us * unit, color=color, linestyle=style, linewidth=1.4, label=text)
+            axes.legend(fontsize=8, edgecolor="none", framealpha=0.85)
+        if entropy is values:
+            axes.set_ylim(bottom=0)
+        if held:
+            axes.axvspan(0, held - 0.5, color="#ededed", linewidth=0)
+        if held and entropy is values:
+            axes.text(0.02 * len(scaled), 0, "α held", fontsize=8, va="bottom")
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("step", fontsize=9)
         axes.ticklabel_format(axis="y", useOffset=False)
@@ -120,11 +138,10 @@ def accuracy_against_latency(
     axes = figure.add_subplot()
     series = list(dict.fromkeys(point.series for point in points))
     drawn: list[Point] = []
-    colors = ("#1f6fb4", "#e08214", "#2a9d3a", "#c2377f", "#9467bd", "#7a7a7a")
     for number, name in enumerate(series):
         members = sorted((point for point in points if point.series == name), key=lambda point: point.latency_ms)
         centres = [(point.latency_ms, point.miou_percent) for point in members]
-        color = colors[number % len(colors)]
+        color = COLORS[number % len(COLORS)]
         axes.plot(
             *zip(*centres, strict=True),
             "o-" if name in sweeps else "o",
@@ -235,13 +252,6 @@ def _microseconds(value: float) -> str:
     if value >= 9_995:
         return f"{value / 1000:.1f}k"
     return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
-
-
-def plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#ebebeb", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=9)
 
 
 def _logarithmic(axes: Axes) -> None:

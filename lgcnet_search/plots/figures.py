@@ -2,7 +2,19 @@
 
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+COLORS = ("#1f6fb4", "#e08214", "#2a9d3a", "#7a7a7a", "#c2377f", "#9467bd")
+"""Of series, in their order."""
+
+
+def plain(axes: Axes) -> None:
+    """A light grid behind the values, no frame."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#ebebeb", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
 
 
 def saved(figure: Figure, path: Path, title: str, bottom: float = 0.0) -> Path:

@@ -33,15 +33,24 @@ _FUSION_NODES: dict[str, Point] = {
     "sum": (6, 2),
 }
 
+_ALARM = "#c81e1e"
+
 _NODE_NAMES = {"h_up": "×2", "sum": "+"}
 
 
 def searched_cells(
-    choices: Mapping[str, str], path: Path, title: str = "", fused: Collection[str] = frozenset()
+    choices: Mapping[str, str],
+    path: Path,
+    title: str = "",
+    *,
+    fused: Collection[str] = (),
+    undecided: Collection[str] = (),
+    constant: Collection[int] = (),
 ) -> Path:
     """All cells as graphs (Figs. 9 to 11), by edge name ("cell3.i1-x2"), as `Genotype.choices`.
 
-    `fused` has the edges that are executed in one kernel with other operations: their names are boxed.
+    Edges in `undecided` have a question mark; the names of those in `fused`, which are executed in one kernel with
+    other operations, are boxed; the cells in `constant`, whose output is constant, are marked.
     """
     cells: dict[int, dict[str, str]] = {}
     for edge, candidate in choices.items():
@@ -53,22 +62,39 @@ def searched_cells(
     figure = Figure(figsize=(4.1 * columns, 2.05 * rows + 0.9), dpi=110)
     for panel, (number, edges) in enumerate(sorted(cells.items())):
         axes = figure.add_subplot(rows, columns, panel + 1)
-        axes.set_title(f"cell {number}", loc="left", fontsize=10)
+        is_constant = number in constant
+        axes.set_title(
+            f"cell {number}: constant output" if is_constant else f"cell {number}",
+            loc="left",
+            fontsize=10,
+            color=_ALARM if is_constant else "black",
+        )
         _graph_axes(axes, (-0.3, 3.4), (-0.42, 1.42))
         for name in ("x1", "x2"):
             _arrow(axes, _CELL_NODES[name], _CELL_NODES["out"], "#c8c8c8", light=False, width=1.0)
         for name, candidate in edges.items():
             edge = f"cell{number}.{name}"
-            _edge(axes, edge, _CELL_NODES, candidate, _CELL_LABELS[name], boxed=edge in fused)
+            _edge(axes, edge, _CELL_NODES, candidate, _CELL_LABELS[name], edge in undecided, edge in fused)
         for name, at in _CELL_NODES.items():
-            _node(axes, name, at, filled=name.startswith("x"))
-    candidates = [candidate for edges in cells.values() for candidate in edges.values()]
-    _kind_legend(figure, candidates, any(edge in fused for edge in choices))
+            _node(axes, name, at, filled=name.startswith("x"), alarm=is_constant and name == "out")
+    _kind_legend(
+        figure,
+        [candidate for edges in cells.values() for candidate in edges.values()],
+        undecided=any(name in choices for name in undecided if name.startswith("cell")),
+        boxed=any(name in choices for name in fused if name.startswith("cell")),
+    )
     return saved(figure, path, title, bottom=0.62 / (2.05 * rows + 0.9))
 
 
-def fusion_cell(choices: Mapping[str, str], path: Path, title: str = "", fused: Collection[str] = frozenset()) -> Path:
-    """The dense-connected fusion cell (Figs. 5, 8): nine nodes, 13 edges, and the sum. `fused` as in searched_cells."""
+def fusion_cell(
+    choices: Mapping[str, str],
+    path: Path,
+    title: str = "",
+    *,
+    fused: Collection[str] = (),
+    undecided: Collection[str] = (),
+) -> Path:
+    """The dense-connected fusion cell (Figs. 5, 8): nine nodes, 13 edges, and the sum; edges are marked as above."""
     edges = {name.partition(".")[2]: candidate for name, candidate in choices.items() if name.startswith("fusion.")}
     figure = Figure(figsize=(10.5, 4.8), dpi=110)
     axes = figure.add_subplot()
@@ -78,11 +104,16 @@ def fusion_cell(choices: Mapping[str, str], path: Path, title: str = "", fused: 
         axes.text(x - 0.35, y, text, ha="right", va="center", fontsize=9, color="#555555")
     for name, candidate in edges.items():
         edge = f"fusion.{name}"
-        _edge(axes, edge, _FUSION_NODES, candidate, 0.47, boxed=edge in fused)
+        _edge(axes, edge, _FUSION_NODES, candidate, 0.47, edge in undecided, edge in fused)
     _arrow(axes, _FUSION_NODES["l_final"], _FUSION_NODES["sum"], "#c8c8c8", light=False, width=1.0, gaps=(22, 12))
     for name, at in _FUSION_NODES.items():
         _node(axes, _NODE_NAMES.get(name, name.replace("_", " ")), at, filled=name not in _NODE_NAMES)
-    _kind_legend(figure, edges.values(), any(f"fusion.{name}" in fused for name in edges))
+    _kind_legend(
+        figure,
+        edges.values(),
+        undecided=any(name.startswith("fusion.") for name in undecided),
+        boxed=any(name.startswith("fusion.") for name in fused),
+    )
     return saved(figure, path, title, bottom=0.12)
 
 
@@ -92,8 +123,9 @@ def _graph_axes(axes: Axes, x: Point, y: Point) -> None:
     axes.set_axis_off()
 
 
-def _node(axes: Axes, name: str, at: Point, filled: bool) -> None:
-    box = {"boxstyle": "round,pad=0.28", "facecolor": "#dbe7f3" if filled else "white", "edgecolor": "#333333"}
+def _node(axes: Axes, name: str, at: Point, filled: bool, alarm: bool = False) -> None:
+    edge_color = _ALARM if alarm else "#333333"
+    box = {"boxstyle": "round,pad=0.28", "facecolor": "#dbe7f3" if filled else "white", "edgecolor": edge_color}
     axes.text(*at, name, ha="center", va="center", fontsize=9, bbox=box, zorder=4)
 
 
@@ -122,9 +154,11 @@ def _arrow(
     return arrow
 
 
-def _edge(axes: Axes, name: str, nodes: Mapping[str, Point], candidate: str, label_at: float, *, boxed: bool) -> None:
+def _edge(
+    axes: Axes, name: str, nodes: Mapping[str, Point], candidate: str, label_at: float, undecided: bool, boxed: bool
+) -> None:
     """Draw edge "cell.source-target"; the arrow has its name as id, so that an SVG can be searched for it."""
-    kind, text = CANDIDATES[candidate].kind, CANDIDATES[candidate].label
+    kind, text = CANDIDATES[candidate].kind, CANDIDATES[candidate].label + (" ?" if undecided else "")
     source, _, target = name.partition(".")[2].partition("-")
     start, end = nodes[source], nodes[target]
     # Room for the boxes at both ends, in points.
@@ -135,7 +169,7 @@ def _edge(axes: Axes, name: str, nodes: Mapping[str, Point], candidate: str, lab
     axes.text(x, y, text, ha="center", va="center", fontsize=8, color=kind.color, bbox=box, zorder=3)
 
 
-def _kind_legend(figure: Figure, candidates: Iterable[str], any_boxed: bool) -> None:
+def _kind_legend(figure: Figure, candidates: Iterable[str], *, undecided: bool, boxed: bool) -> None:
     shown = {CANDIDATES[candidate].kind for candidate in candidates}
     kinds = [kind for kind in dict.fromkeys(candidate.kind for candidate in CANDIDATES.values()) if kind in shown]
     lines = [
@@ -144,10 +178,12 @@ def _kind_legend(figure: Figure, candidates: Iterable[str], any_boxed: bool) -> 
         )
         for kind in kinds
     ]
-    if any_boxed:
+    if boxed:
         label = "boxed: in one kernel with others"
         lines.append(
             Line2D([], [], marker="s", markerfacecolor="white", markeredgecolor="#333333", linestyle="", label=label)
         )
+    if undecided:
+        lines.append(Line2D([], [], linestyle="none", marker="$?$", color="#333333", label="undecided"))
     if lines:
         figure.legend(handles=lines, loc="lower center", ncols=min(len(lines), 6), frameon=False, fontsize=9)

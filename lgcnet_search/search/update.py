@@ -67,10 +67,14 @@ class Update:
         self.computing = computing
         self.scaler = computing.scaler()
 
-    def __call__(self, batches: Sequence[Batch], temperature: float, noise: torch.Generator) -> Measures:
-        """One update from the mean over `batches`, each run on its own."""
+    def __call__(
+        self, batches: Sequence[Batch], temperature: float, noise: torch.Generator, *, held: bool = False
+    ) -> Measures:
+        """One update from the mean over `batches`, each run on its own; where α is `held`, of the weights alone."""
         z = self.architecture.sample(temperature, noise)
-        leaf = (z if self.sampling == "soft" else z.map(one_hot)).map(lambda rows: rows.detach().requires_grad_())
+        leaf = (z if self.sampling == "soft" else z.map(one_hot)).map(torch.Tensor.detach)
+        if not held:
+            leaf = leaf.map(torch.Tensor.requires_grad_)
         self.weights.zero_grad()
         self.alphas.zero_grad()
         device, processes = self.computing.device, self.computing.processes
@@ -87,13 +91,23 @@ class Update:
         learned = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
         latency_us = self.latency(leaf)
-        of_latency = latency_loss(latency_us, self.beta, self.ceiling_us)
-        torch.autograd.backward(self.scaler.scale(of_latency))
-        torch.autograd.backward(z, [rows.grad for rows in leaf])
-        self.scaler.unscale_(self.weights)
-        self.scaler.unscale_(self.alphas)
+        of_latency = latency_loss(latency_us, self.beta, self.ceiling_us if self._too_slow() else None)
+        stepping: list[SGD | Adam] = [self.weights]
+        if not held:
+            torch.autograd.backward(self.scaler.scale(of_latency))
+            torch.autograd.backward(z, [rows.grad for rows in leaf])
+            stepping.append(self.alphas)
+        for optimizer in stepping:
+            self.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-        self.scaler.step(self.weights)
-        self.scaler.step(self.alphas)
+        for optimizer in stepping:
+            self.scaler.step(optimizer)
         self.scaler.update()
         return Measures(*torch.stack((total, latency_us.detach(), of_latency.detach())).tolist())
+
+    @torch.no_grad()
+    def _too_slow(self) -> bool:
+        """Whether the most likely network is above the ceiling."""
+        if self.ceiling_us is None:
+            return False
+        return bool(self.latency(self.architecture().map(one_hot)) > self.ceiling_us)

@@ -23,7 +23,9 @@ class Kind(NamedTuple):
     light: bool = False
 
 
-LIGHT = Kind("zero, skip, max pooling", "#7a7a7a", light=True)
+NOTHING = Kind("zero: no edge", "#a8a8a8", light=True)
+IDENTITY = Kind("skip connection", "#4d4d4d", light=True)
+MAXIMUM = Kind("max pooling", "#8c564b", light=True)
 CONVOLUTION = Kind("convolution", "#1f6fb4")
 SEPARABLE = Kind("separable convolution", "#e08214")
 DILATED = Kind("dilated separable, 2", "#9467bd")
@@ -64,11 +66,11 @@ def _pooled(bins: int) -> Candidate:
 
 
 CANDIDATES: dict[str, Candidate] = {
-    "max_pool_3x3": Candidate(("cell",), "max_pool_3x3", LIGHT, "max", edge_params=("stride",)),
-    SKIP: Candidate(("cell",), "factorized_reduction", LIGHT, "skip", only_strided=True),
+    "max_pool_3x3": Candidate(("cell",), "max_pool_3x3", MAXIMUM, "max", edge_params=("stride",)),
+    SKIP: Candidate(("cell",), "factorized_reduction", IDENTITY, "skip", only_strided=True),
     "conv_1x1": Candidate(("fusion",), "conv_1x1", CONVOLUTION, "conv 1", edge_params=CHANNELS),
     "conv_3x3": Candidate(("cell", "fusion"), "conv_3x3", CONVOLUTION, "conv 3"),
-    ZERO: Candidate(("cell",), None, LIGHT, "zero"),
+    ZERO: Candidate(("cell",), None, NOTHING, "zero"),
     "sep_conv_3x3": Candidate(("cell", "fusion"), "sep_conv_3x3", SEPARABLE, "sep"),
     "dil_conv_3x3_d2": _dilated(2, DILATED, "cell", "fusion"),
     "dil_conv_3x3_d4": _dilated(4, LARGE, "cell", "fusion"),

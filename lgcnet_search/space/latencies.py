@@ -10,6 +10,7 @@ from latency_tables.contract import (
     Calibration,
     Device,
     LatencyTable,
+    MissingRows,
     NetworkSpec,
     OperationSpec,
     Runtime,
@@ -20,6 +21,19 @@ from latency_tables.contract import (
 from latency_tables.latencies import basis_of, latency_us
 from lgcnet_search.errors import Refused
 from lgcnet_search.space.graph import Graph, Node, Step
+from lgcnet_search.space.space import Space
+
+
+class OtherInputSize(MissingRows):
+    """A table of networks with another input size; the message names both sizes."""
+
+    def __init__(self, table: LatencyTable, missing: list[OperationSpec], space: Space, sizes: list[str]) -> None:
+        super().__init__(table, missing)
+        self.args = (
+            f"table {table.id} of {table.device.name} is of input size {', '.join(sizes)}, not of "
+            f"{space.height}×{space.width}; profile this size (lgcnet-search profile --height {space.height} --width "
+            f"{space.width}), or search at the table's",
+        )
 
 
 class Interval(NamedTuple):
@@ -79,6 +93,22 @@ class Latencies:
         """Of all that the latencies depend on."""
         calibration = self.calibration
         return sha256(canonical_json([self.table.digest, calibration and calibration.digest]))
+
+    def require_space(self, space: Space) -> None:
+        """As `require` for every network of a space; OtherInputSize, a MissingRows, where that is why."""
+        try:
+            self.require(space.operations)
+        except MissingRows as error:
+            first = next(part.operation for part in space.graph.parts if isinstance(part, Step))
+            of_inputs = [
+                row.operation.input_shapes[0]
+                for row in self.table.rows
+                if (row.operation.name, row.operation.input_shapes[0][0]) == (first.name, first.input_shapes[0][0])
+            ]
+            if of_inputs and space.input_shape not in of_inputs:
+                sizes = [f"{height}×{width}" for _, height, width in of_inputs]
+                raise OtherInputSize(self.table, error.missing, space, sizes) from error
+            raise
 
     def operation_us(self, operation: OperationSpec | None) -> float:
         """The latency of an operation; 0 for None, which executes nothing. Raises MissingRows."""

@@ -12,6 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from lgcnet_search.computing.batches import IGNORE
 from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.data.imagenet import ImageNet
+from lgcnet_search.data.labels import LabelTable
 from lgcnet_search.data.loading import in_order
 from lgcnet_search.data.segmentation import SegmentationFiles
 
@@ -45,12 +46,10 @@ def evaluate(
     label before the best class is taken. Each of several processes takes its share of the images; all return the
     same. Raises DataError.
     """
-    device, processes, labels = computing.device, computing.processes, dataset.labels
-    confusion = MulticlassConfusionMatrix(
-        labels.classes, ignore_index=IGNORE, validate_args=False, sync_on_compute=processes.count > 1
-    ).to(device)
+    processes = computing.processes
+    confusion = Confusion(dataset.labels, computing)
     training = network.training
-    network.to(device).eval()
+    network.to(computing.device).eval()
     try:
         for count, batch in enumerate(in_order(dataset, 1, computing)):
             image, target = computing.on_device(batch)
@@ -61,7 +60,35 @@ def evaluate(
                 on_image(processes.rank + count * processes.count, predicted[0].cpu())
     finally:
         network.train(training)
-    return _scores(confusion.compute().cpu(), labels.names, len(dataset))
+    return confusion.scores(len(dataset))
+
+
+class Confusion:
+    """Pixels by true and predicted class, added up over batches and processes."""
+
+    def __init__(self, labels: LabelTable, computing: Computing = ALONE) -> None:
+        self._names = labels.names
+        self._matrix = MulticlassConfusionMatrix(
+            labels.classes, ignore_index=IGNORE, validate_args=False, sync_on_compute=computing.processes.count > 1
+        ).to(computing.device)
+
+    def update(self, predicted: Tensor, targets: Tensor) -> None:
+        """Best classes and train ids, both N×H×W."""
+        self._matrix.update(predicted, targets)
+
+    def scores(self, images: int) -> Scores:
+        """What the pixels of `images` pictures say."""
+        counts = self._matrix.compute().cpu().double()
+        right = counts.diag()
+        union = counts.sum(dim=0) + counts.sum(dim=1) - right
+        iou = [float(hits / pixels) if pixels else None for hits, pixels in zip(right, union, strict=True)]
+        present = [value for value in iou if value is not None]
+        return Scores(
+            miou=sum(present) / max(1, len(present)),
+            pixel_accuracy=float(right.sum() / counts.sum().clamp(min=1)),
+            iou=dict(zip(self._names, iou, strict=True)),
+            images=images,
+        )
 
 
 def best_classes(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -76,8 +103,12 @@ def top1(
     dataset: ImageNet,
     computing: Computing = ALONE,
     batch_size: int = 32,
+    on_images: Callable[[int], None] | None = None,
 ) -> float:
-    """The share of images whose class gets the highest logit, over all processes. Raises DataError."""
+    """The share of images whose class gets the highest logit, over all processes. Raises DataError.
+
+    `on_images` is told how many more images have been seen.
+    """
     metric = MulticlassAccuracy(
         len(dataset.classes), average="micro", validate_args=False, sync_on_compute=computing.processes.count > 1
     ).to(computing.device)
@@ -87,19 +118,6 @@ def top1(
         with torch.inference_mode(), computing.autocast():
             logits = network(images)
         metric.update(logits.float(), targets)
+        if on_images:
+            on_images(len(images) * computing.processes.count)
     return float(metric.compute())
-
-
-def _scores(confusion: Tensor, names: tuple[str, ...], images: int) -> Scores:
-    """From pixels by true class (rows) and predicted class (columns)."""
-    counts = confusion.double()
-    right = counts.diag()
-    union = counts.sum(dim=0) + counts.sum(dim=1) - right
-    iou = [float(hits / pixels) if pixels else None for hits, pixels in zip(right, union, strict=True)]
-    present = [value for value in iou if value is not None]
-    return Scores(
-        miou=sum(present) / max(1, len(present)),
-        pixel_accuracy=float(right.sum() / counts.sum().clamp(min=1)),
-        iou=dict(zip(names, iou, strict=True)),
-        images=images,
-    )

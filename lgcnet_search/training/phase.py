@@ -21,6 +21,9 @@ from lgcnet_search.training.train import Schedule, TrainRecord, train
 History = Mapping[str, tuple[TrainRecord, ...]]
 """Every step by the phase's name."""
 
+OnStage = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and of how much."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -65,15 +68,32 @@ def train_and_evaluate(
     *,
     on_step: Callable[[Phase, TrainRecord], None] | None = None,
     on_trained: Callable[[DerivedNetwork, History], None] | None = None,
+    on_stage: OnStage | None = None,
 ) -> Scores:
     """Train a network on crops in all `phases`, move it to inputs of `size`, and evaluate it on `held_out`.
 
     `pictures` are whole pictures of the training split, for BatchNorm's statistics. `on_trained` gets the network for
-    whole inputs before it is evaluated. Raises what training and data raise.
+    whole inputs before it is evaluated, `on_stage` how far what comes after the training is. Raises what training and
+    data raise.
     """
     history = {phase.name: phase.run(network, computing, origin, on_step) for phase in phases}
     last = phases[-1]
-    whole = whole_network(network, pictures, size, computing.share(last.batch), last.seed, computing)
+    show = on_stage or _ignore
+    whole = whole_network(
+        network,
+        pictures,
+        size,
+        computing.share(last.batch),
+        last.seed,
+        computing,
+        lambda done, total: show("statistics of BatchNorm", done, total),
+    )
     if on_trained:
         on_trained(whole, history)
-    return evaluate(whole, held_out, computing)
+    return evaluate(
+        whole, held_out, computing, lambda index, _: show("evaluating", min(index + 1, len(held_out)), len(held_out))
+    )
+
+
+def _ignore(_stage: str, _done: int, _total: int) -> None:
+    pass

@@ -1,6 +1,6 @@
 """BatchNorm statistics for the input that a network is deployed at, where it was trained on smaller crops."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import torch
@@ -13,6 +13,9 @@ from lgcnet_search.data.segmentation import SegmentationFiles
 from lgcnet_search.space.network import DerivedNetwork
 
 BATCHES = 16
+
+OnBatch = Callable[[int, int], None]
+"""Told how many batches are done, and of how many."""
 
 
 @torch.no_grad()
@@ -42,6 +45,7 @@ def whole_network(
     batch_size: int,
     seed: int = 0,
     computing: Computing = ALONE,
+    on_batch: OnBatch | None = None,
 ) -> DerivedNetwork:
     """A network that was trained on crops, for inputs of `size`, in evaluation mode.
 
@@ -50,6 +54,13 @@ def whole_network(
     space = network.genotype.space
     whole = network.at(*size)
     if (space.height, space.width) != size:
-        batches = endless(pictures, batch_size, seed=seed, workers=computing.workers)
-        recalibrate(whole, islice(batches, BATCHES), computing)
+        batches = islice(endless(pictures, batch_size, seed=seed, workers=computing.workers), BATCHES)
+        recalibrate(whole, _counted(batches, on_batch) if on_batch else batches, computing)
     return whole.eval()
+
+
+def _counted(batches: Iterable[Batch], on_batch: OnBatch) -> Iterator[Batch]:
+    for done, batch in enumerate(batches):
+        on_batch(done, BATCHES)
+        yield batch
+    on_batch(BATCHES, BATCHES)

@@ -24,10 +24,11 @@ from latency_tables.contract import (
     Verdict,
     VerdictCounts,
 )
+from latency_tables.kendall import kendall_tau
 from latency_tables.statistics import Interval
 from lut_server.analysis.bootstrap import MIN_SAMPLES, Draws, interval, intervals, log_medians, log_medians_within
 from lut_server.analysis.likeness import Conditions, differences
-from lut_server.analysis.ranking import kendall_tau, proxy_in_words
+from lut_server.analysis.ranking import proxy_in_words
 from lut_server.errors import Unprocessable
 
 MARGIN_REL = 0.02

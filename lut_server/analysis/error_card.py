@@ -8,7 +8,8 @@ import numpy as np
 
 from latency_tables.calibration import Estimate
 from latency_tables.contract import CardState, ErrorCard, PredictionFigures
-from lut_server.analysis.ranking import kendall_tau, spearman_rho
+from latency_tables.kendall import kendall_tau
+from lut_server.analysis.ranking import spearman_rho
 
 BAD_MAPE = 0.05
 OLD = timedelta(days=30)

@@ -1,28 +1,12 @@
-"""Do two latencies rank alike? Kendall's τ-b, Spearman's ρ, and what τ means in words. Pure functions."""
+"""Do two latencies rank alike? Spearman's ρ, and what Kendall's τ means in words. Pure functions."""
 
 import math
-from bisect import bisect_left, bisect_right, insort
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 ALIKE = 0.9
 ROUGHLY_ALIKE = 0.7
 MIN_OPERATIONS = 5
-
-
-def kendall_tau(x: Sequence[float], y: Sequence[float], groups: Sequence[Hashable] | None = None) -> float | None:
-    """Kendall's τ-b over all pairs, or over the pairs within a group only (one group per value).
-
-    None where it is undefined: no pair, or in every pair x alike, or y alike.
-    """
-    members: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
-    for a, b, group in zip(x, y, groups or [None] * len(x), strict=True):
-        members[group].append((a, b))
-    counts = [_count(pairs) for pairs in members.values()]
-    score = sum(count.score for count in counts)
-    x_untied, y_untied = sum(count.x_untied for count in counts), sum(count.y_untied for count in counts)
-    return score / math.sqrt(x_untied * y_untied) if x_untied and y_untied else None
 
 
 def spearman_rho(x: Sequence[float], y: Sequence[float]) -> float | None:
@@ -50,35 +34,7 @@ def proxy_in_words(tau: float | None, operations: int, missing: int) -> str:
     return f"{answer} It lacks {missing} operation{'s' * (missing != 1)}." if missing else answer
 
 
-class _Count(NamedTuple):
-    """Of the pairs of a set of points: concordant less discordant ones, those untied in x, those untied in y."""
-
-    score: int
-    x_untied: int
-    y_untied: int
-
-
-def _count(points: Sequence[tuple[float, float]]) -> _Count:
-    """Knight's method (1966): in the order of x, the discordant pairs are the inversions of y."""
-    ordered = sorted(points)
-    total = math.comb(len(ordered), 2)
-    x_ties, y_ties, both_ties = (
-        _ties(values) for values in ([a for a, _ in ordered], [b for _, b in ordered], ordered)
-    )
-    before: list[float] = []
-    discordant = 0
-    for _, value in ordered:
-        discordant += len(before) - bisect_right(before, value)
-        insort(before, value)
-    concordant = total - x_ties - y_ties + both_ties - discordant
-    return _Count(concordant - discordant, total - x_ties, total - y_ties)
-
-
 def _ranks(values: Sequence[float]) -> list[float]:
     """The rank of each value, from 1; equal values share the mean of their ranks."""
     ordered = sorted(values)
     return [(bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2 for value in values]
-
-
-def _ties(values: Sequence[object]) -> int:
-    return sum(math.comb(count, 2) for count in Counter(values).values())

@@ -11,11 +11,12 @@ from latency_tables.contract import canonical_json
 from lgcnet_search.ablations import network
 from lgcnet_search.ablations.arms import ABLATIONS, Ablation, Arm
 from lgcnet_search.ablations.comparison import write_section
-from lgcnet_search.ablations.network import Study, Trial, make
+from lgcnet_search.ablations.network import Limits, Study, Trial, make
 from lgcnet_search.ablations.outcome import RESULT, Outcome
 from lgcnet_search.ablations.runner import make_all, trials_of
 from lgcnet_search.ablations.tables import rows_of, write_tables
 from lgcnet_search.computing.checkpoint import CheckpointError
+from lgcnet_search.computing.engines import Engine
 from lgcnet_search.search.random_search import RandomSearch, TooFast
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies
@@ -183,7 +184,7 @@ def test_a_folder_of_another_run_is_refused(study: Study) -> None:
 
 def test_a_floor_that_no_network_reaches_is_said(study: Study) -> None:
     with pytest.raises(TooFast, match="the fastest of this space take"):
-        make(study, Trial(ABLATIONS["table-7"].arms[1], 0), 1.0)
+        make(study, Trial(ABLATIONS["table-7"].arms[1], 0), Limits(1.0))
 
 
 @pytest.mark.process
@@ -193,7 +194,10 @@ def test_several_at_once_give_the_same(study: Study, tmp_path: Path) -> None:
     calls: list[str] = []
     alone = make_all(study, trials)
     at_once = make_all(
-        replace(study, out=tmp_path / "two"), trials, at_once=2, on_outcome=lambda trial, _: calls.append(str(trial))
+        replace(study, out=tmp_path / "two"),
+        trials,
+        engine=Engine(at_once=2),
+        on_outcome=lambda trial, _: calls.append(str(trial)),
     )
     assert alone == at_once
     assert sorted(calls) == sorted(map(str, trials))

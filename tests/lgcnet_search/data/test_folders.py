@@ -222,6 +222,22 @@ def test_big_and_small_pictures_are_mixed(tmp_path: Path) -> None:
     assert whole == [(1, 6, 8), (1, 200, 300), (1, 700, 40)]
 
 
+def test_a_camvid_image_that_is_missing_is_named(tmp_path: Path) -> None:
+    root = camvid(tmp_path)
+    (root / "train" / "0001TP_000002.png").unlink()
+    with pytest.raises(
+        DataError, match=r"1 label files have no image.*trainannot/0001TP_000002.png: expected .*/train"
+    ):
+        CAMVID.open(root, "train", Resized((8, 8)))
+
+
+def test_a_camvid_label_of_another_size_is_named(tmp_path: Path) -> None:
+    root = camvid(tmp_path)
+    Image.new("L", (48, 36), 1).save(root / "trainannot" / "0001TP_000001.png")
+    with pytest.raises(DataError, match=r"trainannot/0001TP_000001.png is 48×36, its image .* is 96×64"):
+        CAMVID.open(root, "train", Resized((8, 8)))[1]
+
+
 def test_a_search_takes_classes_and_size_of_its_layout(tmp_path: Path) -> None:
     data = DataFolder(camvid(tmp_path), LAYOUTS["camvid"])
     space = SpaceOptions(layout="camvid").space()

@@ -23,13 +23,14 @@ from lgcnet_search.plots.charts import (
     search_curves,
 )
 from lgcnet_search.plots.networks import fusion_cell, searched_cells
+from lgcnet_search.search.findings import constant_cells
 from lgcnet_search.search.report import draw_genotype
-from lgcnet_search.space.candidates import CANDIDATES, CONVOLUTION, LARGE, LIGHT, Candidate, candidates_of
+from lgcnet_search.space.candidates import CANDIDATES, CONVOLUTION, LARGE, Candidate, candidates_of
 from lgcnet_search.space.genotype import Genotype, random_genotype
 from lgcnet_search.space.network import DerivedNetwork
 from lgcnet_search.space.operations import OPERATIONS, Convolution
 from lgcnet_search.space.space import Space
-from tests.support.tiny_spaces import make_table
+from tests.support.tiny_spaces import make_table, without_edges
 
 CHOICES = random_genotype(Space(), seed=1).choices
 
@@ -71,7 +72,7 @@ def test_light_operations_are_dashed_and_large_dilations_green() -> None:
     kinds = {name: candidate.kind for name, candidate in CANDIDATES.items()}
     assert {name for name, kind in kinds.items() if kind.light} == {"zero", "skip", "max_pool_3x3"}
     assert {name for name, kind in kinds.items() if kind is LARGE} == {f"dil_conv_3x3_d{d}" for d in (4, 8, 12)}
-    assert kinds["skip"] is LIGHT
+    assert len({(kind.name, kind.color) for kind in kinds.values() if kind.light}) == 3, "told apart in the legend"
     assert len({candidate.label for candidate in CANDIDATES.values()}) == len(CANDIDATES)
 
 
@@ -85,6 +86,25 @@ def test_a_new_candidate_is_an_entry_and_a_builder(tmp_path: Path, monkeypatch: 
     assert DerivedNetwork(genotype).eval()(torch.zeros(1, 3, 65, 97)).shape == (1, 19, 65, 97)
     for path in draw_genotype(genotype, tmp_path, suffix="svg"):
         assert "conv 5" in texts(path)
+
+
+def test_a_cell_that_does_not_see_the_image_and_edges_that_are_undecided_are_marked(tmp_path: Path) -> None:
+    genotype = without_edges(random_genotype(Space(), seed=1), 4)
+    assert 4 in constant_cells(genotype)
+    assert 3 not in constant_cells(genotype)
+    undecided = ["cell0.i1-x1", "cell2.x1-x2", "fusion.l_in-l_mid"]
+    cells, fusion = draw_genotype(genotype, tmp_path, "Searched", "svg", undecided)
+    assert {"cell 3", "cell 4: constant output"} <= set(texts(cells))
+    assert sum(word.endswith(" ?") for word in texts(cells)) == 2
+    assert sum(word.endswith(" ?") for word in texts(fusion)) == 1
+    assert any("different candidates a cell" in word for word in texts(cells))
+
+
+def test_the_picture_of_a_search_has_what_it_is_compared_with(tmp_path: Path) -> None:
+    course = {name: [2.0, 1.0] for name in ("cross_entropy", "latency_us", "temperature", "entropy")}
+    levels = {"predicted": 8000.0, "measured": 8500.0}
+    words = texts(search_curves(tmp_path / "search.svg", **course, title="β 0.005", levels_us=levels, held=1))
+    assert {"predicted 8 ms", "measured 8.5 ms", "α held", "β 0.005"} <= set(words)
 
 
 def test_pictures_are_not_empty(tmp_path: Path) -> None:

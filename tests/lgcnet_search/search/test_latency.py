@@ -13,7 +13,7 @@ from lgcnet_search.search.latency import LatencyModel, latency_loss
 from lgcnet_search.space.candidates import ZERO, candidates_of
 from lgcnet_search.space.genotype import Genotype, random_genotype, typical_genotype
 from lgcnet_search.space.graph import Edge, Node, Step
-from lgcnet_search.space.latencies import Latencies
+from lgcnet_search.space.latencies import Latencies, OtherInputSize
 from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
 from tests.support.tiny_spaces import TINY, make_table, one_hot, random_z, without_edges
@@ -109,5 +109,5 @@ def test_missing_rows_are_named_before_anything_runs() -> None:
 
 
 def test_a_table_of_another_size_does_not_fit() -> None:
-    with pytest.raises(MissingRows):
+    with pytest.raises(OtherInputSize, match=r"is of input size 65×97, not of 97×65; profile this size"):
         LatencyModel(Space(height=97, width=65, channels=1, classes=4), Latencies(TABLE))

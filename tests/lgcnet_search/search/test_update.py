@@ -18,7 +18,7 @@ from tests.support.tiny_spaces import TINY, random_z
 
 
 def make(computing: Computing = ALONE, **changes: object) -> SearchRun:
-    settings = replace(SearchSettings(steps=20), **changes)  # type: ignore[arg-type]
+    settings = replace(SearchSettings(steps=20, warm_up=0), **changes)  # type: ignore[arg-type]
     return SearchRun(TINY, PROXY, Latencies(TABLE), settings, computing)
 
 

@@ -23,11 +23,12 @@ from latency_tables.contract import (
     TableRow,
     TableSummary,
 )
+from latency_tables.kendall import kendall_tau
 from latency_tables.statistics import Interval
 from lut_server.analysis.bootstrap import interval, log_medians, log_medians_within
 from lut_server.analysis.comparison import Side, compare, geometric_mean_ratio, verdict
 from lut_server.analysis.likeness import Conditions, differences
-from lut_server.analysis.ranking import kendall_tau, proxy_in_words
+from lut_server.analysis.ranking import proxy_in_words
 from tests.support.factories import CPU, SOUND, SPACE_DIGEST, operation, report
 
 pairs = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=30)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency_tables.calibration import Estimate
+from latency_tables.kendall import kendall_tau
 from lut_server.analysis.error_card import error_card, figures
-from lut_server.analysis.ranking import kendall_tau, spearman_rho
+from lut_server.analysis.ranking import spearman_rho
 
 NOW = datetime(2025, 6, 1, tzinfo=timezone.utc)
 LATENCIES = st.lists(st.floats(1, 1e6), min_size=2, max_size=30)

@@ -1,0 +1,98 @@
+"""Where many networks are made: by this process, by several processes of this machine, or on a Dask cluster."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+from latency_tables.children import end_with_parent
+from lgcnet_search.errors import Refused
+
+T = TypeVar("T")
+
+
+class EngineError(Refused):
+    """A cluster that cannot be used, or that lost a network too often; the message says why, and the way out."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How many tasks run `at_once` on this machine, or the `cluster`, the address of a Dask scheduler.
+
+    Dask rather than Ray: its executor is the interface of Python's own pools, so one machine and many run the same
+    code; it is Python alone, and its workers are started by whatever a cluster has (SSH, Slurm, Kubernetes). Workers
+    see the folders of results and data under the same names. A task whose worker dies runs again on another one and
+    goes on from its checkpoint. With `gpu`, a task takes one unit of the resource GPU: a worker for each GPU is
+    started with CUDA_VISIBLE_DEVICES and `--resources GPU=1`.
+    """
+
+    at_once: int = 1
+    cluster: str | None = None
+    gpu: bool = False
+
+    @property
+    def here(self) -> bool:
+        """Whether tasks run in this process, one after the other."""
+        return self.cluster is None and self.at_once == 1
+
+    def run(self, function: Callable[..., T], tasks: Sequence[Sequence[Any]]) -> Iterator[tuple[int, T]]:
+        """`function(*task)` of every task with its index, as they are done; not for an engine that is `here`.
+
+        Raises what `function` raises, once those under way have ended, and EngineError.
+        """
+        with self._executor() as executor:
+            indices: dict[Future[T], int] = {
+                executor.submit(function, *task): index for index, task in enumerate(tasks)
+            }
+            try:
+                for future in as_completed(indices):
+                    yield indices[future], future.result()
+            finally:
+                for future in indices:
+                    future.cancel()
+
+    @contextmanager
+    def _executor(self) -> Iterator[Executor]:
+        if self.cluster is not None:
+            with _on_cluster(self.cluster, self.gpu) as executor:
+                yield executor
+            return
+        # Spawned, not forked: this process may have torch threads running.
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self.at_once, mp_context=spawn, initializer=_one_thread) as pool:
+            yield pool
+
+
+@contextmanager
+def _on_cluster(address: str, gpu: bool) -> Iterator[Executor]:
+    try:
+        from distributed import Client, KilledWorker
+    except ImportError as error:
+        raise EngineError("cluster: Dask is not installed; pip install 'lgcnet[cluster]' brings it") from error
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise EngineError(f"cluster: no Dask scheduler answers at {address} ({error})") from error
+    with client:
+        if gpu and not any("GPU" in worker["resources"] for worker in client.scheduler_info()["workers"].values()):
+            raise EngineError(
+                "cluster: no worker has the resource GPU; start one for each GPU with --resources GPU=1, "
+                "or compute on CPUs (--train-on cpu)"
+            )
+        try:
+            # Impure: equal arguments are run again, since their checkpoints may have gone.
+            yield client.get_executor(pure=False, **({"resources": {"GPU": 1}} if gpu else {}))
+        except KilledWorker as error:
+            raise EngineError(
+                f"cluster: workers died again and again while they made a network ({error}); "
+                "their logs say why, often too little memory"
+            ) from error
+
+
+def _one_thread() -> None:
+    end_with_parent()
+    torch.set_num_threads(1)
