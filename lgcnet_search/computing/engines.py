@@ -14,6 +14,8 @@ from lgcnet_search.errors import Refused
 
 T = TypeVar("T")
 
+CONNECT_S = 10.0
+
 
 class EngineError(Refused):
     """A cluster that cannot be used, or that lost a network too often; the message says why, and the way out."""
@@ -74,7 +76,7 @@ def _on_cluster(address: str, gpu: bool) -> Iterator[Executor]:
     except ImportError as error:
         raise EngineError("cluster: Dask is not installed; pip install 'lgcnet[cluster]' brings it") from error
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise EngineError(f"cluster: no Dask scheduler answers at {address} ({error})") from error
     with client:
