@@ -105,7 +105,11 @@ def our_step(proxy: Space, batch: Batch, sampling: Sampling, recompute: bool = F
     """The search's own step; every one at the first temperature."""
     deployed = replace(proxy, height=769, width=1537, channels=8)
     settings = SearchSettings(
-        steps=1000, sampling=sampling, recompute=recompute, temperature=(FIRST_TEMPERATURE, FIRST_TEMPERATURE)
+        steps=1000,
+        sampling=sampling,
+        recompute=recompute,
+        warm_up=0,
+        temperature=(FIRST_TEMPERATURE, FIRST_TEMPERATURE),
     )
     run = SearchRun(deployed, proxy, Latencies(make_table(deployed.operations)), settings, Computing(DEVICE))
 

@@ -7,15 +7,18 @@ folder; what that folder's database holds is not measured again.
 import argparse
 import json
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import torch
 from rich.console import Console
 
@@ -27,9 +30,14 @@ from latency_tables.contract import Device, Effort, Job, LatencyTable, MissingRo
 from lgcnet_search import jobs
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.errors import DataError
-from lgcnet_search.data.sources import generated_scenes, search_batches
+from lgcnet_search.data.loading import endless, in_order
+from lgcnet_search.data.sources import DataFolder, generated_scenes, search_batches
+from lgcnet_search.evolution.inherited import InheritedAccuracy
+from lgcnet_search.search.ceiling import CeilingTooLow
+from lgcnet_search.search.findings import DRAWN, findings
+from lgcnet_search.search.random_search import RandomSearch, TooFast
 from lgcnet_search.search.report import draw_result, write_result
-from lgcnet_search.search.search import SearchError, SearchResult, SearchSettings, StepRecord, search
+from lgcnet_search.search.search import SearchError, SearchResult, SearchSettings, StepRecord, rates_for, search
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
@@ -37,8 +45,13 @@ BIN = Path(sys.executable).parent
 REGISTRATION_S = 120.0
 SERVER_S = 10.0
 BATCH = 4
-# The paper's 0.001 is for thousands of steps; a hundred would leave α where it began.
-ALPHA_LR = 0.05
+HELD_OUT = 16
+# Of the random networks, those that the found one is to be among, unless a ceiling is asked for.
+FASTEST_SHARE = 0.25
+# Random networks of the found one's latency (within 3 %), and pictures that BatchNorm's statistics are taken from.
+RANDOM_NETWORKS = 8
+LIKE_LATENCY = 0.03
+STATISTICS = 4
 # Seconds of measuring and searching; a stage takes up to 15 more for starting processes and building its table. On two
 # shared cores the stages are to stay under 120, 90 and 150, and all others together under 60.
 PROFILING_S = 105.0
@@ -61,6 +74,7 @@ REFUSALS = (
     jobs.AgentError,
     MissingRows,
     SearchError,
+    CeilingTooLow,
     DataError,
     OSError,
 )
@@ -71,7 +85,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="cpu, cuda:N, or auto: a GPU if there is one (default)")
     parser.add_argument("--height", type=int, default=769, help="input height in pixels (default 769)")
     parser.add_argument("--width", type=int, default=1537, help="input width in pixels (default 1537)")
-    parser.add_argument("--steps", type=int, default=100, help="updates of the search (default 100)")
+    parser.add_argument("--steps", type=int, default=400, help="updates of the search, at most (default 400)")
+    parser.add_argument(
+        "--ceiling-ms", type=float, metavar="MS", help="what the network may take (default: the fastest quarter does)"
+    )
     parser.add_argument("--images", type=int, default=64, help="street scenes to generate (default 64)")
     parser.add_argument("--crop", type=int, nargs=2, default=(128, 256), metavar=("H", "W"), help="the search's crop")
     parser.add_argument("--proxy-channels", type=int, default=4, help="channels of the supernet (default 4)")
@@ -114,11 +131,15 @@ def run(options: argparse.Namespace, console: Console) -> None:
         target = _Target(client, device, jobs.runtime_on(device), services)
         table, keys_measured = _profile(target, plan, stages)
         latencies = _calibrate(target, plan, table, stages)
-        result = _search(target, plan, latencies, stages)
-        with stages("pictures", "drawing the network and the search"):
-            genotype = write_result(result, latencies, folder)
-            pictures = draw_result(result, table, folder)
+        scenes = _scenes(plan, stages)
+        result = _search(target, plan, latencies, scenes, stages)
+        accuracy, of_random = _compare(plan, latencies, result, scenes, stages)
         network = _measure(target, plan, result, stages)
+        with stages("pictures", "drawing the network and the search"):
+            found = findings(result, latencies)
+            genotype = write_result(result, latencies, found, folder)
+            pictures = draw_result(result, latencies, found, folder, network.measured_us)
+        assert result.settings.ceiling_us is not None, "the search was given one"
         assert network.raw_us is not None, "the table that was just searched with has every row"
         summary = Summary(
             device=device.name,
@@ -128,6 +149,13 @@ def run(options: argparse.Namespace, console: Console) -> None:
             doubtful_keys=sum(not row.quality.sound for row in table.rows),
             networks=plan.networks,
             steps=result.settings.steps,
+            ceiling_us=result.settings.ceiling_us,
+            candidates_per_cell=found.candidates_per_cell,
+            latency_percentile=found.latency_percentile,
+            warnings=list(found.warnings),
+            accuracy=accuracy,
+            random_accuracies=of_random,
+            random_accuracy_median=statistics.median(of_random) if of_random else None,
             raw_us=network.raw_us,
             predicted_us=network.predicted_us,
             low_us=network.low_us,
@@ -156,10 +184,18 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def _plan(options: argparse.Namespace) -> "_Plan":
     try:
         space = Space(height=options.height, width=options.width)
+        rates = rates_for(options.steps)
         return _Plan(
             space=space,
             proxy=replace(space, height=options.crop[0], width=options.crop[1], channels=options.proxy_channels),
-            settings=SearchSettings(steps=options.steps, seed=options.seed, alpha_lr=ALPHA_LR),
+            settings=SearchSettings(
+                steps=options.steps,
+                ceiling_us=None if options.ceiling_ms is None else 1000 * options.ceiling_ms,
+                seed=options.seed,
+                sampling="hard",
+                alpha_lr=rates.alpha_lr,
+                weight_lr=rates.weight_lr,
+            ),
             budget_s=options.budget,
             networks=options.networks,
             images=options.images,
@@ -227,10 +263,14 @@ def _calibrate(target: _Target, plan: _Plan, table: LatencyTable, stages: Stages
         )
 
 
-def _search(target: _Target, plan: _Plan, latencies: Latencies, stages: Stages) -> SearchResult:
-    """The search on generated street scenes, in as many of its steps as its time allows."""
+def _scenes(plan: _Plan, stages: Stages) -> Path:
+    """The folder of generated street scenes: those to search with, and as many more to compare with as are held out."""
     with stages("scenes", "drawing street scenes") as advance:
-        scenes = generated_scenes(plan.images, advance)
+        return generated_scenes(plan.images, advance, held_out=min(HELD_OUT, plan.images))
+
+
+def _search(target: _Target, plan: _Plan, latencies: Latencies, scenes: Path, stages: Stages) -> SearchResult:
+    """The search under a ceiling, in as many of its steps as its time allows."""
     computing = Computing(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def searched(settings: SearchSettings, on_step: Callable[[StepRecord], None]) -> SearchResult:
@@ -238,13 +278,50 @@ def _search(target: _Target, plan: _Plan, latencies: Latencies, stages: Stages) 
         return search(plan.space, plan.proxy, latencies, batches, settings, computing, on_step)
 
     with stages("searching", "searching") as advance:
-        settings = _affordable(plan.settings, searched)
+        settings = _affordable(_under_ceiling(plan, latencies), searched)
 
         def on_step(record: StepRecord) -> None:
             _check(target.services)
             advance(record.step + 1, settings.steps)
 
         return searched(settings, on_step)
+
+
+def _under_ceiling(plan: _Plan, latencies: Latencies) -> SearchSettings:
+    """The settings with a ceiling: the fastest quarter of random networks stays under it, unless another is given."""
+    if plan.settings.ceiling_us is not None:
+        return plan.settings
+    drawn_us = RandomSearch(plan.space, latencies).latencies_us(DRAWN, seed=0)
+    return replace(plan.settings, ceiling_us=float(np.quantile(drawn_us, FASTEST_SHARE)))
+
+
+def _compare(
+    plan: _Plan, latencies: Latencies, result: SearchResult, scenes: Path, stages: Stages
+) -> tuple[float, list[float]]:
+    """mIoU (0 to 1) on held-out scenes with the supernet's weights: the found network's, and of random ones as fast.
+
+    The list is shorter where the space has no other networks of this latency, as at a ceiling that few stay under.
+    """
+    networks = RandomSearch(plan.space, latencies)
+    size = (plan.proxy.height, plan.proxy.width)
+    data = DataFolder(scenes)
+    train, held_out = (data.whole(split, size, full_labels=False) for split in ("train", "val"))
+    accuracy = InheritedAccuracy(
+        result.supernet,
+        list(islice(endless(train, BATCH, seed=plan.settings.seed, workers=0), STATISTICS)),
+        list(in_order(held_out, BATCH)),
+        data.labels,
+    )
+    genotypes = [result.genotype]
+    band = ((1 + LIKE_LATENCY) * result.predicted_us, (1 - LIKE_LATENCY) * result.predicted_us)
+    with suppress(TooFast):
+        genotypes += [networks.draw(seed, *band) for seed in range(RANDOM_NETWORKS)]
+    mious = []
+    with stages("comparing", f"comparing with {len(genotypes) - 1} random networks as fast") as advance:
+        for done, genotype in enumerate(genotypes):
+            advance(done, len(genotypes))
+            mious.append(accuracy(genotype).miou)
+    return mious[0], mious[1:]
 
 
 def _affordable(

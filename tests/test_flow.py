@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -130,6 +131,17 @@ def test_the_derived_network_is_measured_beside_its_prediction(stack: Stack) -> 
     assert summary["fps"] == pytest.approx(1e6 / summary["measured_us"])
 
 
+def test_the_found_network_stands_beside_random_ones(stack: Stack) -> None:
+    summary = stack.summary
+    assert summary["predicted_us"] <= summary["ceiling_us"]
+    assert summary["latency_percentile"] <= 0.25
+    assert 1 <= summary["candidates_per_cell"] <= 5
+    of_random = summary["random_accuracies"]
+    assert len(of_random) == 8
+    assert summary["random_accuracy_median"] == pytest.approx(statistics.median(of_random))
+    assert all(0 <= accuracy <= 1 for accuracy in (summary["accuracy"], *of_random))
+
+
 def test_every_stage_has_its_time(stack: Stack) -> None:
     summary = stack.summary
     assert list(summary["stages_s"]) == [
@@ -138,8 +150,9 @@ def test_every_stage_has_its_time(stack: Stack) -> None:
         "calibrating",
         "scenes",
         "searching",
-        "pictures",
+        "comparing",
         "measuring",
+        "pictures",
     ]
     assert all(seconds > 0 for seconds in summary["stages_s"].values())
     assert summary["total_s"] >= sum(summary["stages_s"].values())

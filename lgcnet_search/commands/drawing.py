@@ -1,4 +1,4 @@
-"""lgcnet-search draw: pictures of networks, tables, accuracies and predictions."""
+"""lgcnet-search draw: pictures of networks, searches, tables, accuracies and predictions."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ from lgcnet_search.plots.charts import (
     accuracy_against_latency,
     predicted_against_measured,
 )
-from lgcnet_search.search.report import draw_genotype, draw_table
+from lgcnet_search.search.report import draw_genotype, draw_table, draw_written
 from lgcnet_search.space import SPACE
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.training.report import TRAINED_ON
 from lgcnet_search.training.weights import Weights
 
-cli = typer.Typer(help="Pictures of networks, tables, accuracies and predictions.", no_args_is_help=True)
+cli = typer.Typer(help="Pictures of networks, searches, tables, accuracies and predictions.", no_args_is_help=True)
 Out = Annotated[Path, typer.Option(help="Folder for the pictures.")]
 
 
@@ -30,6 +30,22 @@ Out = Annotated[Path, typer.Option(help="Folder for the pictures.")]
 def network(genotype: GenotypeFile, out: Out = Path("runs")) -> None:
     """The cells and the fusion cell of a genotype as graphs: cells.png, fusion.png."""
     for path in draw_genotype(Genotype.load(genotype), out):
+        typer.echo(path)
+
+
+@cli.command()
+@grouped
+def search(
+    folder: Annotated[Path, typer.Argument(help="Folder of search: genotype.json and history.json.")],
+    asked: DeviceOptions,
+) -> None:
+    """What a search left, drawn again in its folder with the latency that an agent has measured since (measure)."""
+    genotype = Genotype.load(folder / "genotype.json")
+    with asked.connected() as client:
+        latency_us, measured = jobs.latency_of(client, genotype, *asked.target(client))
+    if not measured:
+        raise UsageError(f"folder: no agent has measured {folder / 'genotype.json'}; run lgcnet-search measure first")
+    for path in draw_written(folder, latency_us):
         typer.echo(path)
 
 

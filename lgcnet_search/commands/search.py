@@ -35,7 +35,7 @@ from lgcnet_search.search.ceiling import Ceiling, margin
 from lgcnet_search.search.findings import findings
 from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.report import draw_result, write_result
-from lgcnet_search.search.search import SearchSettings, StepRecord
+from lgcnet_search.search.search import SearchSettings, StepRecord, rates_for
 from lgcnet_search.search.targets import Target, targets, write_summary
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.latencies import Latencies
@@ -83,6 +83,13 @@ class SearchOptions:
         "gradient"
     )
 
+    alpha_lr: Annotated[
+        float | None, typer.Option(help="Learning rate of α; left out: 0.001 from 10000 steps on, for fewer more.")
+    ] = None
+    weight_lr: Annotated[
+        float | None,
+        typer.Option(help="First learning rate of weights; left out: 0.025 from 10000 steps on, or 0.1."),
+    ] = None
     warm_up: Annotated[float, typer.Option(help="Share of the steps in which weights train alone, α held.")] = 0.3
 
     def proxy(self, space: Space, layout: Layout) -> Space:
@@ -93,6 +100,8 @@ class SearchOptions:
 
     def settings(self, seed: int) -> list[SearchSettings]:
         """One for each beta."""
+        rates = rates_for(self.steps)
+        first, last = rates.weight_lr
         with usage():
             settings = SearchSettings(
                 steps=self.steps,
@@ -101,6 +110,8 @@ class SearchOptions:
                 seed=seed,
                 sampling=self.sampling,
                 warm_up=self.warm_up,
+                alpha_lr=rates.alpha_lr if self.alpha_lr is None else self.alpha_lr,
+                weight_lr=(first if self.weight_lr is None else self.weight_lr, last),
                 recompute=self.recompute,
             )
             return [replace(settings, beta=number_of("beta", text)) for text in self.beta.split(",")]

@@ -59,13 +59,13 @@ def search_curves(
             for (level, level_us), (color, style) in zip(levels_us.items(), _LEVELS, strict=False):
                 text = f"{level} {level_us / 1000:.4g} ms"
                 axes.axhline(level_us * unit, color=color, linestyle=style, linewidth=1.4, label=text)
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend(fontsize=8, edgecolor="none", framealpha=0.85)
         if entropy is values:
             axes.set_ylim(bottom=0)
         if held:
-            axes.axvspan(0, held - 0.5, color="#ededed", linewidth=0, label="α held")
+            axes.axvspan(0, held - 0.5, color="#ededed", linewidth=0)
         if held and entropy is values:
-            axes.legend(frameon=False, fontsize=8, loc="lower left")
+            axes.text(0.02 * len(scaled), 0, "α held", fontsize=8, va="bottom")
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("step", fontsize=9)
         axes.ticklabel_format(axis="y", useOffset=False)

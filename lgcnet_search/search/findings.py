@@ -13,7 +13,8 @@ from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.graph import INPUT, Edge
 from lgcnet_search.space.latencies import Latencies
 
-RANDOM_NETWORKS = 1000
+DRAWN = 1000
+"""Random networks that a latency is placed among."""
 GONE = 0.5
 """An edge with less than this share of the entropy that it began with has decided."""
 UNDECIDED = 0.75
@@ -49,7 +50,7 @@ class Findings:
         more = f" ({edges}{', …' if len(self.undecided) > 3 else ''})" if edges else ""
         return (
             f"{self.candidates_per_cell:.1f} different candidates a cell; zero, skip and pooling: {light}",
-            f"faster than {1 - self.latency_percentile:.0%} of {RANDOM_NETWORKS} random networks by prediction",
+            f"faster than {1 - self.latency_percentile:.0%} of {DRAWN} random networks by prediction",
             f"{len(self.undecided)} edges undecided{more}",
             *(f"warning: {text}" for text in self.warnings),
         )
@@ -89,7 +90,7 @@ def light_share(genotype: Genotype) -> dict[int, float]:
 
 def latency_percentile(networks: RandomSearch, predicted_us: float, seed: int = 0) -> float:
     """The share of 1000 networks, drawn evenly from the space, that are predicted to be faster."""
-    return statistics.fmean(latency_us < predicted_us for latency_us in networks.latencies_us(RANDOM_NETWORKS, seed))
+    return statistics.fmean(latency_us < predicted_us for latency_us in networks.latencies_us(DRAWN, seed))
 
 
 def constant_cells(genotype: Genotype) -> tuple[int, ...]:

@@ -11,19 +11,19 @@ Guide = Literal["none", "connected", "edge-similarity", "operation-identity"]
 
 GAMMA = 0.5
 DIMENSION = 64
+TINY = 1e-12
 
 
 class GuidedPair(nn.Module):
     """Passes what cell k-1 tends to on to cell k, both with p edges of q candidates.
 
-    A = Softmax(α_k w1 (α_{k-1} w2)ᵀ) by row (Eq. 6), G = A X W + X with X = Φ1(α_{k-1}) (Eq. 7), and the result is
-    α'_k = α_k + γ Φ2(G) (Eq. 5). Φ1 (q→d) and Φ2 (d→q) are two fully connected layers each with a ReLU between
-    them. The last layer starts at zero, so that the search starts at α' = α.
+    A = Softmax(α_k w1 (α_{k-1} w2)ᵀ) by row (Eq. 6), G = A X W + X with X = Φ1(α_{k-1}) (Eq. 7), and the guidance is
+    Φ2(G). Φ1 (q→d) and Φ2 (d→q) are two fully connected layers each with a ReLU between them. The last layer starts
+    at zero, so that the search starts at α' = α.
     """
 
-    def __init__(self, candidates: int, dimension: int = DIMENSION, gamma: float = GAMMA) -> None:
+    def __init__(self, candidates: int, dimension: int = DIMENSION) -> None:
         super().__init__()
-        self.gamma = gamma
         self.w1 = nn.Parameter(torch.randn(candidates, candidates) / math.sqrt(candidates))
         self.w2 = nn.Parameter(torch.randn(candidates, candidates) / math.sqrt(candidates))
         self.weight = nn.Parameter(torch.randn(dimension, dimension) / math.sqrt(dimension))
@@ -33,12 +33,11 @@ class GuidedPair(nn.Module):
         self.phi2 = _ending_at_zero(dimension, candidates)
 
     def forward(self, alpha: Tensor, previous: Tensor) -> Tensor:
-        """α'_k of shape p×q from α_k and the raw α_{k-1}."""
+        """Φ2(G) of shape p×q from α_k and the raw α_{k-1}."""
         adjacency = torch.softmax((alpha @ self.w1) @ (previous @ self.w2).T, dim=-1)
         nodes = self.phi1(previous)
-        reasoned = adjacency @ nodes @ self.weight + nodes
-        guided: Tensor = alpha + self.gamma * self.phi2(reasoned)
-        return guided
+        guidance: Tensor = self.phi2(adjacency @ nodes @ self.weight + nodes)
+        return guidance
 
 
 class OperationPair(nn.Module):
@@ -47,43 +46,50 @@ class OperationPair(nn.Module):
     A node is one number, so Φ1 is 1→d and Φ2 d→1; all else is as in `GuidedPair`.
     """
 
-    def __init__(self, dimension: int = DIMENSION, gamma: float = GAMMA) -> None:
+    def __init__(self, dimension: int = DIMENSION) -> None:
         super().__init__()
-        self.gamma = gamma
         self.weight = nn.Parameter(torch.randn(dimension, dimension) / math.sqrt(dimension))
         self.phi1 = nn.Sequential(nn.Linear(1, dimension), nn.ReLU(inplace=True), nn.Linear(dimension, dimension))
         self.phi2 = _ending_at_zero(dimension, 1)
 
     def forward(self, alpha: Tensor, previous: Tensor) -> Tensor:
-        """α'_k of shape p×q from α_k and the raw α_{k-1}."""
+        """Φ2(G) of shape p×q from α_k and the raw α_{k-1}."""
         nodes = self.phi1(previous.reshape(-1, 1))
         adjacency = torch.outer(alpha.flatten(), previous.flatten())
-        reasoned = adjacency @ nodes @ self.weight + nodes
-        guided: Tensor = alpha + self.gamma * self.phi2(reasoned).view(alpha.shape)
-        return guided
+        guidance: Tensor = self.phi2(adjacency @ nodes @ self.weight + nodes).view(alpha.shape)
+        return guidance
 
 
 class ConnectedPair(nn.Module):
-    """A fully connected layer in the module's place (Table VI c): α'_k = α_k + γ FC(α_{k-1}), over all of a cell."""
+    """A fully connected layer in the module's place (Table VI c): the guidance is FC(α_{k-1}), over all of a cell."""
 
-    def __init__(self, edges: int, candidates: int, gamma: float = GAMMA) -> None:
+    def __init__(self, edges: int, candidates: int) -> None:
         super().__init__()
-        self.gamma = gamma
         self.layer = _from_zero(edges * candidates, edges * candidates)
 
     def forward(self, alpha: Tensor, previous: Tensor) -> Tensor:
-        """α'_k of shape p×q from α_k and the raw α_{k-1}."""
-        guided: Tensor = alpha + self.gamma * self.layer(previous.flatten()).view(alpha.shape)
-        return guided
+        """FC(α_{k-1}) of shape p×q."""
+        guidance: Tensor = self.layer(previous.flatten()).view(alpha.shape)
+        return guidance
 
 
 class GuidedCells(nn.Module):
-    """A module of its own for each pair of neighbours; the first cell has no predecessor and stays as it is."""
+    """α'_k = α_k + γ Φ2(G) (Eq. 5): a module of its own for each pair of neighbours; the first cell stays as it is.
+
+    What reaches an edge is no stronger than what is passed on: see `limited`.
+    """
 
     def __init__(
-        self, cells: int, edges: int, candidates: int, guide: Guide = "edge-similarity", dimension: int = DIMENSION
+        self,
+        cells: int,
+        edges: int,
+        candidates: int,
+        guide: Guide = "edge-similarity",
+        dimension: int = DIMENSION,
+        gamma: float = GAMMA,
     ) -> None:
         super().__init__()
+        self.gamma = gamma
 
         def pair() -> nn.Module:
             if guide == "connected":
@@ -96,8 +102,24 @@ class GuidedCells(nn.Module):
 
     def forward(self, alpha: Tensor) -> Tensor:
         """α' of all cells, of shape cells×p×q like `alpha`."""
-        guided = [pair(alpha[cell], alpha[cell - 1]) for cell, pair in enumerate(self.pairs, start=1)]
-        return torch.cat((alpha[: len(alpha) - len(guided)], *(row[None] for row in guided)))
+        if not self.pairs:
+            return alpha
+        own, previous = alpha[1:], alpha[:-1]
+        guidance = torch.stack([pair(own[cell], previous[cell]) for cell, pair in enumerate(self.pairs)])
+        return torch.cat((alpha[:1], own + self.gamma * limited(guidance, previous)))
+
+
+def limited(guidance: Tensor, previous: Tensor) -> Tensor:
+    """The guidance of each edge, scaled down to the strength with which that edge tends to anything in the cell before.
+
+    Both are of shape (…, q), and strength is the norm of a row's deviation from its mean, which Softmax ignores.
+    Without a limit, a bias and 64 inputs let Φ2(G) move tens of times faster under Adam than any edge's own α, and one
+    vector for all edges of a cell: where nothing is known yet of the cell before, all edges collapsed to one candidate
+    within tens of steps. With it, an edge of which nothing is known is told nothing.
+    """
+    guidance = guidance - guidance.mean(dim=-1, keepdim=True)
+    strength = (previous - previous.mean(dim=-1, keepdim=True)).norm(dim=-1, keepdim=True).detach()
+    return guidance * (strength / guidance.norm(dim=-1, keepdim=True).clamp(min=TINY)).clamp(max=1)
 
 
 def _from_zero(inputs: int, outputs: int) -> nn.Linear:

@@ -37,10 +37,12 @@ class _WeightedSum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         z, *terms = ctx.saved_tensors
+        scaled = [gradient if value == 1 else gradient * value for value in ctx.values]
+        if not ctx.needs_input_grad[0]:  # where α is held
+            return None, None, None, *scaled
         inner = [torch.zeros((), device=z.device)] * len(z)
         for index, term in zip(ctx.present, terms, strict=True):
             inner[index] = _inner(gradient, term)
-        scaled = [gradient if value == 1 else gradient * value for value in ctx.values]
         return torch.stack(inner).to(z.dtype), None, None, *scaled
 
 

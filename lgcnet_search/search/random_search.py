@@ -79,8 +79,11 @@ class RandomSearch:
         latencies_us: Array = self.fixed_us + np.sum(drawn, axis=0)
         return latencies_us
 
-    def draw(self, seed: int, at_most_us: float = math.inf) -> Genotype:
-        """A genotype with a predicted latency of at most `at_most_us`; a seed draws it again. Raises TooFast."""
+    def draw(self, seed: int, at_most_us: float = math.inf, at_least_us: float = 0.0) -> Genotype:
+        """A genotype with a predicted latency from `at_least_us` to `at_most_us`; a seed draws it again.
+
+        Raises TooFast where no network is so fast, or none of the many that are drawn is within both.
+        """
         if at_most_us < self.fastest_us:
             raise self._too_fast(at_most_us)
         generator = np.random.default_rng(seed)
@@ -93,7 +96,8 @@ class RandomSearch:
                 [unit.costs_us[combinations] for unit, combinations in zip(self.units, drawn, strict=True)], axis=0
             )
             likelihood = tilt * (spent_us - room_us) if tilt else np.zeros(BATCH)
-            accepted = (spent_us <= room_us) & (np.log1p(-generator.random(BATCH)) <= likelihood)
+            accepted = (spent_us <= room_us) & (spent_us >= at_least_us - self.fixed_us)
+            accepted &= np.log1p(-generator.random(BATCH)) <= likelihood
             if accepted.any():
                 at = int(accepted.argmax())
                 return self.genotype([int(row[at]) for row in drawn])

@@ -1,18 +1,27 @@
 """What a search leaves in its folder: the genotype, where it came from, and pictures of both."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from latency_tables.contract import LatencyTable
+from lgcnet_search.errors import Refused
 from lgcnet_search.plots.charts import heatmap_cells, latency_heatmap, search_curves
 from lgcnet_search.plots.networks import fusion_cell, searched_cells
-from lgcnet_search.search.findings import RANDOM_NETWORKS, Findings, candidates_per_cell, constant_cells, light_share
+from lgcnet_search.search.findings import DRAWN, Findings, candidates_per_cell, constant_cells, light_share
 from lgcnet_search.search.search import SearchResult
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies
+
+HISTORY = "history.json"
+COURSE = ("cross_entropy", "latency_us", "temperature", "entropy")
+
+
+class ResultError(Refused):
+    """A folder that holds no result of a search; the message says what to give."""
 
 
 def write_result(result: SearchResult, latencies: Latencies, found: Findings, out: Path) -> Path:
@@ -20,8 +29,13 @@ def write_result(result: SearchResult, latencies: Latencies, found: Findings, ou
     out.mkdir(parents=True, exist_ok=True)
     genotype = out / "genotype.json"
     genotype.write_text(json.dumps(result.genotype.to_dict(), indent=1) + "\n", "utf-8")
+    (out / HISTORY).write_text(json.dumps(_described(result, latencies, found), indent=1) + "\n", "utf-8")
+    return genotype
+
+
+def _described(result: SearchResult, latencies: Latencies, found: Findings) -> dict[str, Any]:
     table, calibration = latencies.table, latencies.calibration
-    origin = {
+    return {
         "device": table.device.name,
         "runtime": table.runtime.model_dump(mode="json"),
         "table_id": str(table.id),
@@ -31,12 +45,10 @@ def write_result(result: SearchResult, latencies: Latencies, found: Findings, ou
         "space_digest": space_digest(),
         "predicted_us": result.predicted_us,
         "findings": found.to_dict(),
-        "settings": asdict(result.settings),
+        "settings": {**asdict(result.settings), "warm_up_steps": result.settings.warm_up_steps},
         "proxy": asdict(result.proxy),
         "history": [asdict(record) for record in result.history],
     }
-    (out / "history.json").write_text(json.dumps(origin, indent=1) + "\n", "utf-8")
-    return genotype
 
 
 def draw_genotype(
@@ -68,25 +80,50 @@ def draw_result(
 ) -> list[Path]:
     """Draw cells, fusion cell, the search's course and the table it used; returns the pictures' paths."""
     out.mkdir(parents=True, exist_ok=True)
-    table = latencies.table
-    title = f"{table.device.name}: {result.predicted_us / 1000:.2f} ms predicted"
-    if measured_us is not None:
-        title += f", {measured_us / 1000:.2f} ms measured"
-    settings = result.settings
-    levels = {"predicted": result.predicted_us, "measured": measured_us, "ceiling": settings.ceiling_us}
-    about = f"β {settings.beta:g}, {settings.steps} steps, table {table.id}"
-    place = f"slower than {found.latency_percentile:.0%} of {RANDOM_NETWORKS} random networks"
+    described = _described(result, latencies, found)
     return [
-        *draw_genotype(result.genotype, out, title, undecided=found.undecided),
-        search_curves(
-            out / "search.png",
-            cross_entropy=[record.cross_entropy for record in result.history],
-            latency_us=[record.latency_us for record in result.history],
-            temperature=[record.temperature for record in result.history],
-            entropy=[record.entropy for record in result.history],
-            title=f"{title}\n{about}; {place}",
-            levels_us={name: value for name, value in levels.items() if value is not None},
-            held=settings.warm_up_steps,
-        ),
-        draw_table(table, out),
+        *draw_genotype(result.genotype, out, _title(described, measured_us), undecided=found.undecided),
+        _draw_course(described, out, measured_us),
+        draw_table(latencies.table, out),
     ]
+
+
+def draw_written(folder: Path, measured_us: float | None = None) -> list[Path]:
+    """Draw again what `write_result` left in a folder, now with a measured latency; returns the pictures' paths.
+
+    Raises ResultError, GenotypeError, OSError.
+    """
+    path = folder / HISTORY
+    genotype = Genotype.load(folder / "genotype.json")
+    try:
+        described = json.loads(path.read_text("utf-8"))
+        title, undecided = _title(described, measured_us), described["findings"]["undecided"]
+        return [
+            *draw_genotype(genotype, folder, title, undecided=undecided),
+            _draw_course(described, folder, measured_us),
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultError(f"{path} is none of a search ({error!r}); give a folder that search wrote") from error
+
+
+def _title(described: Mapping[str, Any], measured_us: float | None) -> str:
+    title = f"{described['device']}: {described['predicted_us'] / 1000:.2f} ms predicted"
+    return title if measured_us is None else f"{title}, {measured_us / 1000:.2f} ms measured"
+
+
+def _draw_course(described: Mapping[str, Any], out: Path, measured_us: float | None) -> Path:
+    settings, history = described["settings"], described["history"]
+    levels = {
+        "predicted": described["predicted_us"],
+        "measured": measured_us,
+        "ceiling": settings["ceiling_us"],
+    }
+    place = f"slower than {described['findings']['latency_percentile']:.0%} of {DRAWN} random networks"
+    about = f"β {settings['beta']:g}, {settings['steps']} steps, table {described['table_id']}; {place}"
+    return search_curves(
+        out / "search.png",
+        **{name: [record[name] for record in history] for name in COURSE},
+        title=f"{_title(described, measured_us)}\n{about}",
+        levels_us={name: value for name, value in levels.items() if value is not None},
+        held=settings["warm_up_steps"],
+    )

@@ -91,7 +91,7 @@ class Update:
         learned = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
         latency_us = self.latency(leaf)
-        of_latency = latency_loss(latency_us, self.beta, self.ceiling_us)
+        of_latency = latency_loss(latency_us, self.beta, self.ceiling_us if self._too_slow() else None)
         stepping: list[SGD | Adam] = [self.weights]
         if not held:
             torch.autograd.backward(self.scaler.scale(of_latency))
@@ -104,3 +104,10 @@ class Update:
             self.scaler.step(optimizer)
         self.scaler.update()
         return Measures(*torch.stack((total, latency_us.detach(), of_latency.detach())).tolist())
+
+    @torch.no_grad()
+    def _too_slow(self) -> bool:
+        """Whether the most likely network is above the ceiling."""
+        if self.ceiling_us is None:
+            return False
+        return bool(self.latency(self.architecture().map(one_hot)) > self.ceiling_us)

@@ -23,7 +23,7 @@ class Kind(NamedTuple):
     light: bool = False
 
 
-NOTHING = Kind("zero: no edge", "#c9c9c9", light=True)
+NOTHING = Kind("zero: no edge", "#a8a8a8", light=True)
 IDENTITY = Kind("skip connection", "#4d4d4d", light=True)
 MAXIMUM = Kind("max pooling", "#8c564b", light=True)
 CONVOLUTION = Kind("convolution", "#1f6fb4")

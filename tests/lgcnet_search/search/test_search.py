@@ -17,7 +17,7 @@ from lgcnet_search.computing.how import Computing
 from lgcnet_search.search.ceiling import CeilingTooLow
 from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.random_search import RandomSearch
-from lgcnet_search.search.search import SearchSettings, StepRecord, search
+from lgcnet_search.search.search import SearchSettings, StepRecord, rates_for, search
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.candidates import SKIP, ZERO
 from lgcnet_search.space.genotype import Genotype
@@ -151,6 +151,9 @@ def test_loss_is_the_mean_over_the_pixels_that_count(sampling: Sampling) -> None
         {"beta": float("nan")},
         {"sampling": "firm"},
         {"guide": "stars"},
+        {"warm_up": 1.0},
+        {"warm_up": -0.1},
+        {"alpha_lr": 0.0},
         {"guide": "edge-similarity", "shared_cells": True},
         {"guide_dimension": 0},
         {"ceiling_us": 1e4, "guide": "none", "shared_cells": True},
@@ -159,6 +162,11 @@ def test_loss_is_the_mean_over_the_pixels_that_count(sampling: Sampling) -> None
 def test_impossible_settings_are_refused(settings: dict[str, float | str]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         SearchSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_few_steps_have_faster_learning_rates_and_many_the_papers() -> None:
+    assert [rates_for(steps).alpha_lr for steps in (0, 100, 1000, 20_000)] == [0.03, 0.03, 0.01, 0.001]
+    assert [rates_for(steps).weight_lr for steps in (9_999, 10_000)] == [(0.1, 0.001), (0.025, 0.001)]
 
 
 @pytest.mark.parametrize("settings", [{"accumulate": 0}, {"amp": "fp8"}])

@@ -8,15 +8,21 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from lgcnet_search.computing.checkpoint import Checkpoints
+from lgcnet_search.computing.how import ALONE
+from lgcnet_search.computing.losses import LOSSES
 from lgcnet_search.data.cityscapes import LABELS as CITYSCAPES
 from lgcnet_search.data.segmentation import SegmentationFiles
 from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.network import DerivedNetwork
+from lgcnet_search.space.space import Space
 from lgcnet_search.training.evaluate import evaluate, top1
+from lgcnet_search.training.phase import Phase, train_and_evaluate
 from lgcnet_search.training.recalibrate import recalibrate
 from lgcnet_search.training.report import draw_predictions, write_label_file
-from tests.support.layouts import imagenet
+from lgcnet_search.training.train import Schedule
+from tests.support.layouts import cityscapes, imagenet
 from tests.support.tiny_spaces import TINY
 
 
@@ -123,3 +129,33 @@ def test_recalibrated_statistics_are_those_of_the_batches() -> None:
     assert isinstance(statistics, nn.BatchNorm2d)
     torch.testing.assert_close(statistics.running_mean, first.mean(dim=(0, 2, 3)), rtol=1e-4, atol=1e-4)
     assert statistics.momentum == 0.1
+
+
+def test_what_comes_after_the_training_says_how_far_it_is(tmp_path: Path) -> None:
+    data = DataFolder(cityscapes(tmp_path))
+    space = Space(height=33, width=49, channels=1)
+    size = (40, 56)
+    told: list[tuple[str, int, int]] = []
+    phase = Phase(
+        "training",
+        data.crops("train", (33, 49), size),
+        2,
+        Schedule(1),
+        LOSSES["cross-entropy"],
+        0,
+        Checkpoints(tmp_path / "train.pt", 10),
+    )
+    train_and_evaluate(
+        DerivedNetwork(random_genotype(space, 0)),
+        [phase],
+        size,
+        data.whole("train", size, full_labels=False),
+        data.whole("val", size),
+        ALONE,
+        {},
+        on_stage=lambda stage, done, total: told.append((stage, done, total)),
+    )
+    assert told == [
+        *(("statistics of BatchNorm", done, 16) for done in range(17)),
+        *(("evaluating", done, 4) for done in (1, 2, 3, 4)),
+    ]
