@@ -80,7 +80,7 @@ def _on_cluster(address: str, gpu: bool) -> Iterator[Executor]:
     except (OSError, ValueError) as error:
         raise EngineError(f"cluster: no Dask scheduler answers at {address} ({error})") from error
     with client:
-        if gpu and not any("GPU" in worker["resources"] for worker in client.scheduler_info()["workers"].values()):
+        if gpu and not client.run_on_scheduler(_workers_with_gpu()):
             raise EngineError(
                 "cluster: no worker has the resource GPU; start one for each GPU with --resources GPU=1, "
                 "or compute on CPUs (--train-on cpu)"
@@ -93,6 +93,15 @@ def _on_cluster(address: str, gpu: bool) -> Iterator[Executor]:
                 f"cluster: workers died again and again while they made a network ({error}); "
                 "their logs say why, often too little memory"
             ) from error
+
+
+def _workers_with_gpu() -> Callable[..., int]:
+    """How many workers of a scheduler have the resource GPU; sent as code, since it need not have this package."""
+
+    def count(dask_scheduler: Any) -> int:
+        return sum("GPU" in worker.resources for worker in dask_scheduler.workers.values())
+
+    return count
 
 
 def _one_thread() -> None:
