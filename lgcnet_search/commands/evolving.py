@@ -50,11 +50,16 @@ def evolve_targets(
     """Train the supernet, then evolve for each target, with bars; writes and draws each result. Returns summaries."""
     first = computing.processes.first
     with progress_bar("training the supernet", supernet.settings.steps, shown=first) as show:
-        supernet.train(
-            computing,
-            save_every,
-            lambda record: show(completed=record.step + 1, note=f"CE {record.cross_entropy:.3f}"),
-        )
+        if engine.cluster:
+            with engine.opened() as pool:
+                list(pool.run(OnePathSupernet.train, [(supernet, computing, save_every)]))
+        else:
+            supernet.train(
+                computing,
+                save_every,
+                lambda record: show(completed=record.step + 1, note=f"CE {record.cross_entropy:.3f}"),
+            )
+        show(completed=supernet.settings.steps)
     return [_evolve(target, supernet, settings, engine, computing) for target in targets]
 
 
