@@ -86,13 +86,17 @@ def rank(
     """
     if len(outcomes) < LEAST:
         raise Refused(f"networks: {len(outcomes)} trained ones, at least {LEAST} are needed to say whether they rank")
-    files = _stages(study, trial, computing, on_step)
     genotypes = [Genotype.from_json(canonical_json(one.genotype)) for one in outcomes]
-    engine = engine or Engine()
     inherited = {}
-    for stage, path in files.items():
-        judge = Judge(path, study.scale.proxy(study.space), study.data, study.scale.search_batch, trial.seed)
-        inherited[stage] = tuple(judge.mious(genotypes, computing, engine, on_network))
+    engine = engine or Engine()
+    with engine.opened() as pool:
+        if engine.cluster:
+            ((_, files),) = pool.run(_stages, [(study, trial, computing, None)])
+        else:
+            files = _stages(study, trial, computing, on_step)
+        for stage, path in files.items():
+            judge = Judge(path, study.scale.proxy(study.space), study.data, study.scale.search_batch, trial.seed)
+            inherited[stage] = tuple(judge.mious(genotypes, computing, pool, on_network))
     return Ranking(tuple(outcomes), inherited)
 
 

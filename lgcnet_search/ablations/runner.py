@@ -68,15 +68,12 @@ def make_tasks(
     """
     engine = engine or Engine()
     outcomes: dict[int, Outcome] = {}
-    done = (
-        ((index, make(*task, computing, _progress_of(task.trial, on_progress))) for index, task in enumerate(tasks))
-        if engine.here
-        else engine.run(make, [(*task, computing) for task in tasks])
-    )
-    for index, outcome in done:
-        outcomes[index] = outcome
-        if on_outcome:
-            on_outcome(tasks[index].trial, outcome)
+    with engine.opened() as pool:
+        ways = [(*task, computing, _progress_of(task.trial, on_progress) if pool.here else None) for task in tasks]
+        for index, outcome in pool.run(make, ways):
+            outcomes[index] = outcome
+            if on_outcome:
+                on_outcome(tasks[index].trial, outcome)
     return [outcomes[index] for index in range(len(tasks))]
 
 

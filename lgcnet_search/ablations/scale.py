@@ -121,24 +121,27 @@ Few steps ask for faster learning rates: α of 0.01 moves as far in 500 steps as
 """
 
 QUICK = Scale(
-    search_steps=500,
+    search_steps=400,
     search_batch=8,
     crop=(64, 128),
     proxy_channels=4,
     sampling="hard",
-    alpha_lr=0.01,
+    alpha_lr=0.025,
     weight_lr=(0.1, 0.001),
-    supernet_steps=500,
-    generations=8,
-    population=16,
-    train_steps=500,
+    supernet_steps=600,
+    generations=6,
+    population=12,
+    train_steps=300,
     train_batch=8,
     train_crop=(64, 128),
     train_channels=4,
     learning_rate=0.1,
     input_size=(128, 256),
 )
-"""About two minutes of one CPU core for a network that is searched and trained."""
+"""About two minutes of one CPU core for a network that is searched and trained: to see whether anything is to be seen.
+
+A search by gradient costs as much as evolution at two ceilings: 400 steps against 300 and 72 networks judged.
+"""
 
 SCALES = {"paper": PAPER, "small": SMALL, "quick": QUICK}
 

@@ -162,7 +162,7 @@ def ablate(
         ablation = ABLATIONS[name] if fps_floor is None else ABLATIONS[name].with_floor(fps_floor)
         trials = trials_of(ablation, ablation.repeats if seeds is None else seeds)
     size = changes.changed(scale_of(scale or ("small" if ablation is GENERATED else "paper"), space.layout))
-    with how.launched() as computing:
+    with how.launched(elsewhere=cluster is not None) as computing:
         processes = computing.processes
         with usage():
             for batch in (size.search_batch, size.train_batch):

@@ -13,6 +13,8 @@ from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.evolution.genetic import EvolutionSettings
 from lgcnet_search.evolution.report import draw_evolution, write_evolution
 from lgcnet_search.evolution.searching import OnePathSupernet, search_by_evolution
+from lgcnet_search.search.findings import candidates_per_cell, latency_percentile
+from lgcnet_search.search.random_search import RandomSearch
 from lgcnet_search.search.search import SearchSettings
 from lgcnet_search.search.targets import Target
 from lgcnet_search.space.network import count_parameters
@@ -48,11 +50,16 @@ def evolve_targets(
     """Train the supernet, then evolve for each target, with bars; writes and draws each result. Returns summaries."""
     first = computing.processes.first
     with progress_bar("training the supernet", supernet.settings.steps, shown=first) as show:
-        supernet.train(
-            computing,
-            save_every,
-            lambda record: show(completed=record.step + 1, note=f"CE {record.cross_entropy:.3f}"),
-        )
+        if engine.cluster:
+            with engine.opened() as pool:
+                list(pool.run(OnePathSupernet.train, [(supernet, computing, save_every)]))
+        else:
+            supernet.train(
+                computing,
+                save_every,
+                lambda record: show(completed=record.step + 1, note=f"CE {record.cross_entropy:.3f}"),
+            )
+        show(completed=supernet.settings.steps)
     return [_evolve(target, supernet, settings, engine, computing) for target in targets]
 
 
@@ -75,6 +82,11 @@ def _evolve(
         typer.echo(
             f"{path}: {best.predicted_us / 1000:.2f} ms predicted on {name}, {parameters / 1e6:.2f} M parameters, "
             f"{100 * best.miou:.1f} % mIoU with inherited weights, the best of {len(result.evolved)} networks"
+        )
+        faster = 1 - latency_percentile(RandomSearch(supernet.space, latencies), best.predicted_us)
+        typer.echo(
+            f"{candidates_per_cell(best.genotype):.1f} different candidates a cell; faster than {faster:.0%} of random "
+            "networks by prediction"
         )
     return {
         "folder": str(target.folder),

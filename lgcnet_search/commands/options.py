@@ -149,9 +149,12 @@ class ComputingOptions:
     train_on: Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU if there is one.")] = "auto"
 
     @contextmanager
-    def launched(self, accumulate: int = 1) -> Iterator[Computing]:
-        """With all processes that torchrun has started, each on its device."""
-        with launched(torch_device(self.train_on)) as (processes, device):
+    def launched(self, accumulate: int = 1, *, elsewhere: bool = False) -> Iterator[Computing]:
+        """With all processes that torchrun has started, each on its device.
+
+        What is computed `elsewhere`, on a cluster, need not have its device here; auto is then a CPU.
+        """
+        with launched(named_device(self.train_on) if elsewhere else torch_device(self.train_on)) as (processes, device):
             yield Computing(device, self.amp, self.channels_last, accumulate, self.workers, processes)
 
 
@@ -166,9 +169,9 @@ class RunOptions(ComputingOptions):
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50
 
     @contextmanager
-    def begun(self) -> Iterator[Computing]:
+    def begun(self, *, elsewhere: bool = False) -> Iterator[Computing]:
         """With all processes, between which the batch is divided. Raises UsageError."""
-        with self.launched(self.accumulate) as computing:
+        with self.launched(self.accumulate, elsewhere=elsewhere) as computing:
             with usage():
                 computing.share(self.batch)
             yield computing
@@ -215,13 +218,25 @@ def torch_device(name: str) -> torch.device:
     """The device that is trained on."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = named_device(name)
     try:
-        device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"train-on: {name!r} cannot be used here ({reason}); give cpu or auto") from error
+        raise _no_device(name, error) from error
     return device
+
+
+def named_device(name: str) -> torch.device:
+    """The device of this name, whether this machine has it or not."""
+    try:
+        return torch.device("cpu" if name == "auto" else name)
+    except RuntimeError as error:
+        raise _no_device(name, error) from error
+
+
+def _no_device(name: str, error: Exception) -> UsageError:
+    reason = str(error).splitlines()[0]
+    return UsageError(f"train-on: {name!r} cannot be used here ({reason}); give cpu or auto")
 
 
 def data_folder(

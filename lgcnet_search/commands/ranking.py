@@ -60,7 +60,7 @@ def run(
     """
     searched = space.space()
     size = changes.changed(scale_of(scale, space.layout))
-    with how.launched() as computing:
+    with how.launched(elsewhere=cluster is not None) as computing:
         processes = computing.processes
         with usage():
             for batch in (size.search_batch, size.train_batch):

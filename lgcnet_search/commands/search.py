@@ -155,12 +155,12 @@ def run(
     searched = space.space()
     proxy = search.proxy(searched, LAYOUTS[space.layout])
     settings = search.settings(how.seed, asked.transfer)
-    with how.begun() as computing:
+    evolving = search.method == "evolution"
+    with how.begun(elsewhere=evolving and evolution.cluster is not None) as computing:
         processes = computing.processes
         devices = processes.from_first(asked.latencies() if processes.first else [])
         for latencies in devices:
             _require(searched, latencies, settings[0])
-        evolving = search.method == "evolution"
         todo = targets(devices, [setting.beta for setting in settings], out)
         files = [target.folder / STATE if evolving else target.checkpoint for target in todo]
         how.make_folders([*files, out / "supernet" / TRAINING] if evolving else files, processes)

@@ -14,6 +14,8 @@ from lgcnet_search.errors import Refused
 
 T = TypeVar("T")
 
+CONNECT_S = 10.0
+
 
 class EngineError(Refused):
     """A cluster that cannot be used, or that lost a network too often; the message says why, and the way out."""
@@ -34,37 +36,49 @@ class Engine:
     cluster: str | None = None
     gpu: bool = False
 
-    @property
-    def here(self) -> bool:
-        """Whether tasks run in this process, one after the other."""
-        return self.cluster is None and self.at_once == 1
-
-    def run(self, function: Callable[..., T], tasks: Sequence[Sequence[Any]]) -> Iterator[tuple[int, T]]:
-        """`function(*task)` of every task with its index, as they are done; not for an engine that is `here`.
-
-        Raises what `function` raises, once those under way have ended, and EngineError.
-        """
-        with self._executor() as executor:
-            indices: dict[Future[T], int] = {
-                executor.submit(function, *task): index for index, task in enumerate(tasks)
-            }
-            try:
-                for future in as_completed(indices):
-                    yield indices[future], future.result()
-            finally:
-                for future in indices:
-                    future.cancel()
-
     @contextmanager
-    def _executor(self) -> Iterator[Executor]:
+    def opened(self) -> Iterator["Pool"]:
+        """What runs tasks, for the length of a `with` block. Raises EngineError."""
         if self.cluster is not None:
             with _on_cluster(self.cluster, self.gpu) as executor:
-                yield executor
+                yield Pool(executor)
+        elif self.at_once > 1:
+            # Spawned, not forked: this process may have torch threads running.
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(self.at_once, mp_context=spawn, initializer=_one_thread) as executor:
+                yield Pool(executor)
+        else:
+            yield Pool(None)
+
+
+class Pool:
+    """Runs tasks with an executor, or in this process, one after the other."""
+
+    def __init__(self, executor: Executor | None) -> None:
+        self._executor = executor
+
+    @property
+    def here(self) -> bool:
+        """Whether tasks run in this process."""
+        return self._executor is None
+
+    def run(self, function: Callable[..., T], tasks: Sequence[Sequence[Any]]) -> Iterator[tuple[int, T]]:
+        """`function(*task)` of every task with its index, as they are done.
+
+        Raises what `function` raises; tasks that have not begun are then left out.
+        """
+        if self._executor is None:
+            yield from ((index, function(*task)) for index, task in enumerate(tasks))
             return
-        # Spawned, not forked: this process may have torch threads running.
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.at_once, mp_context=spawn, initializer=_one_thread) as pool:
-            yield pool
+        indices: dict[Future[T], int] = {
+            self._executor.submit(function, *task): index for index, task in enumerate(tasks)
+        }
+        try:
+            for future in as_completed(indices):
+                yield indices[future], future.result()
+        finally:
+            for future in indices:
+                future.cancel()
 
 
 @contextmanager
@@ -74,11 +88,11 @@ def _on_cluster(address: str, gpu: bool) -> Iterator[Executor]:
     except ImportError as error:
         raise EngineError("cluster: Dask is not installed; pip install 'lgcnet[cluster]' brings it") from error
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise EngineError(f"cluster: no Dask scheduler answers at {address} ({error})") from error
     with client:
-        if gpu and not any("GPU" in worker["resources"] for worker in client.scheduler_info()["workers"].values()):
+        if gpu and not client.run_on_scheduler(_workers_with_gpu()):
             raise EngineError(
                 "cluster: no worker has the resource GPU; start one for each GPU with --resources GPU=1, "
                 "or compute on CPUs (--train-on cpu)"
@@ -91,6 +105,15 @@ def _on_cluster(address: str, gpu: bool) -> Iterator[Executor]:
                 f"cluster: workers died again and again while they made a network ({error}); "
                 "their logs say why, often too little memory"
             ) from error
+
+
+def _workers_with_gpu() -> Callable[..., int]:
+    """How many workers of a scheduler have the resource GPU; sent as code, since it need not have this package."""
+
+    def count(dask_scheduler: Any) -> int:
+        return sum("GPU" in worker.resources for worker in dask_scheduler.workers.values())
+
+    return count
 
 
 def _one_thread() -> None:

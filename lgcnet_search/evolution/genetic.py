@@ -73,7 +73,6 @@ def evolve(
     checkpoints: Checkpoints | None = None,
     origin: Mapping[str, Any] | None = None,
     processes: Processes | None = None,
-    on_generation: Callable[[Sequence[Evolved]], None] | None = None,
 ) -> list[Evolved]:
     """All networks that were evaluated, in order; every one is predicted to stay under the ceiling.
 
@@ -81,7 +80,8 @@ def evolve(
     one edge in the mean drawn anew); a child over the ceiling costs nothing and is drawn again. A network that comes
     again is not evaluated again. What was evaluated is kept after every generation; `origin` is what it follows from.
 
-    Raises CeilingTooLow, MissingRows, CheckpointError, and what `evaluate` raises.
+    Raises CeilingTooLow, MissingRows, CheckpointError, ValueError for a quantile without a calibration, and what
+    `evaluate` raises.
     """
     processes = processes or Processes()
     drawing = RandomSearch(space, latencies)
@@ -115,8 +115,6 @@ def evolve(
             miou = known[genotype.to_json()]
             population.study.tell(trial, (miou, predicted_us if ceiling is None else max(predicted_us, enough_us)))
             evolved.append(Evolved(generation, genotype, miou, predicted_us))
-        if on_generation:
-            on_generation(evolved)
     return evolved
 
 

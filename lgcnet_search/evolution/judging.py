@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lgcnet_search.computing.checkpoint import Checkpoint
-from lgcnet_search.computing.engines import Engine
+from lgcnet_search.computing.engines import Pool
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.evolution import pictures
@@ -58,14 +58,12 @@ class Judge:
         self,
         genotypes: Sequence[Genotype],
         computing: Computing,
-        engine: Engine,
+        pool: Pool,
         on_done: Callable[[], None] | None = None,
     ) -> list[float]:
-        """The mIoU of every network with inherited weights, each a task of the engine."""
+        """The mIoU of every network with inherited weights, each a task of the pool."""
         mious: dict[int, float] = {}
-        tasks = [(self, genotype, computing) for genotype in genotypes]
-        done = ((index, _miou(*task)) for index, task in enumerate(tasks)) if engine.here else engine.run(_miou, tasks)
-        for index, miou in done:
+        for index, miou in pool.run(_miou, [(self, genotype, computing) for genotype in genotypes]):
             mious[index] = miou
             if on_done:
                 on_done()

@@ -8,6 +8,8 @@ from pathlib import Path
 from lgcnet_search.evolution.genetic import EvolutionSettings, Evolved, front_of
 from lgcnet_search.evolution.searching import EvolutionResult, OnePathSupernet
 from lgcnet_search.plots.generations import EvolvedPoint, generations
+from lgcnet_search.search.findings import candidates_per_cell, constant_cells, latency_percentile, light_share
+from lgcnet_search.search.random_search import RandomSearch
 from lgcnet_search.search.report import draw_genotype, draw_table
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.latencies import Latencies
@@ -36,6 +38,10 @@ def write_evolution(
         "space_digest": space_digest(),
         "predicted_us": result.best.predicted_us,
         "inherited_miou": result.best.miou,
+        "candidates_per_cell": candidates_per_cell(result.best.genotype),
+        "light_share": light_share(result.best.genotype),
+        "latency_percentile": latency_percentile(RandomSearch(supernet.space, latencies), result.best.predicted_us),
+        "constant_cells": constant_cells(result.best.genotype),
         "settings": {"evolution": asdict(settings), "supernet": asdict(supernet.settings)},
         "proxy": asdict(supernet.proxy),
         "front": _records(front_of(result.evolved)),

@@ -111,14 +111,15 @@ def search_by_evolution(
     Raises what `evolve` raises, and what the pictures raise.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    judge, engine = supernet.judge(), engine or Engine()
-    evolved = evolve(
-        supernet.space,
-        latencies,
-        lambda genotypes: judge.mious(genotypes, computing, engine, on_network),
-        settings,
-        checkpoints=Checkpoints(folder / STATE, 1, f"{supernet.data.root}, {supernet.batch} images in an update"),
-        origin=supernet.origin,
-        processes=computing.processes,
-    )
+    judge = supernet.judge()
+    with (engine or Engine()).opened() as pool:
+        evolved = evolve(
+            supernet.space,
+            latencies,
+            lambda genotypes: judge.mious(genotypes, computing, pool, on_network),
+            settings,
+            checkpoints=Checkpoints(folder / STATE, 1, f"{supernet.data.root}, {supernet.batch} images in an update"),
+            origin=supernet.origin,
+            processes=computing.processes,
+        )
     return EvolutionResult(best_of(evolved), tuple(evolved))

@@ -60,8 +60,8 @@ def draw_genotype(
     """Draw the cells and, where there is one, the fusion cell (Figs. 8 to 11); returns the pictures' paths.
 
     Below the title stand how many candidates a cell has and where the light ones are; edges that the search left
-    `undecided` have a question mark, those in `fused`, which a library executed in one kernel with other operations, are
-    boxed, and a cell whose output is constant says so.
+    `undecided` have a question mark, those in `fused`, which a library executed in one kernel with other operations,
+    are boxed, and a cell whose output is constant says so.
     """
     light = ", ".join(f"{share:.0%} at stride {stride}" for stride, share in light_share(genotype).items())
     summary = f"{candidates_per_cell(genotype):.1f} different candidates a cell; zero, skip and pooling: {light}"
