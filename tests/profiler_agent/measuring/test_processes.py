@@ -44,7 +44,8 @@ def toy_for_processes(site: Path) -> Iterator[None]:
 def task_of(
     environment: str,
     *operations: OperationSpec,
-    standard: Standard = Standard(),  # noqa: B008 trace: Path | None = None
+    standard: Standard | None = None,
+    trace: Path | None = None,
 ) -> MeasureTask:
     request = profile(*operations)
     return MeasureTask(
