@@ -1,6 +1,5 @@
 """The agent's measuring on this machine, without a server between."""
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,9 +17,10 @@ from latency_tables.contract import (
     Runtime,
     TableRow,
 )
+from latency_tables.contract.tables import FIGURES
 from profiler_agent.agent.process import MeasuringProcess, inspect_device
 from profiler_agent.measuring.procedure import METHOD_VERSION
-from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard
+from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard, Standard
 from tests.support.factories import leased_job
 
 
@@ -46,9 +46,9 @@ class LocalAgent:
         self._space = {"space": space, "space_digest": space_digest, "requirement": requirement}
         self._traces = traces
         self._file = standard
-        self._standard: dict[str, float] | None = None
+        self._standard = Standard()
         if standard is not None and standard.exists():
-            self._standard = json.loads(standard.read_text("utf-8"))
+            self._standard = Standard.model_validate_json(standard.read_text("utf-8"))
 
     def measure(
         self,
@@ -72,7 +72,7 @@ class LocalAgent:
             job=leased_job(request),
             keys=request.keys,
             threads=self._runtime.threads,
-            environment=self._inspected.environment.digest,
+            environment=self._inspected.environment.of_mode(self._runtime.mode).digest,
             standard=self._standard,
             trace=None if self._traces is None else str(self._traces),
         )
@@ -81,9 +81,9 @@ class LocalAgent:
             if isinstance(message, NewMeasurement):
                 measurements[message.measurement.key] = message.measurement
             elif isinstance(message, NewStandard):
-                self._standard = message.references
+                self._standard = message.standard
                 if self._file is not None:
-                    self._file.write_text(json.dumps(self._standard), "utf-8")
+                    self._file.write_text(message.standard.model_dump_json(), "utf-8")
         return measurements
 
     def table(self, operations: Iterable[OperationSpec], measurements: dict[str, Measurement]) -> LatencyTable:
@@ -93,7 +93,7 @@ class LocalAgent:
                 operation=operation,
                 latency=measurement.latency,
                 quality=measurement.quality,
-                normalized_us=measurement.normalized_us,
+                **{name: getattr(measurement, name) for name in FIGURES},
                 work=measurement.work,
                 measurement_id=measurement.id,
             )

@@ -1,8 +1,9 @@
 """How far predictions of whole networks are from what the agent measures: raw sums, a line through them, calibrated.
 
 A table and the networks are measured in processes of their own. Of the networks, some are chosen to calibrate the
-table; the others, random ones and found ones, are predicted and never used in fitting. Measurements are stored in
-`--folder` and not repeated.
+table; the others, random ones and found ones, are predicted and never used in fitting. Those are measured twice, in
+jobs apart: what they disagree about is what no prediction can be better than. Measurements are stored in `--folder` and
+not repeated.
 """
 
 import argparse
@@ -55,7 +56,7 @@ from lut_server.analysis.ranking import kendall_tau
 from tests.support.installing import install
 
 BASIS: Basis = "normalized_us"
-COUNTS = (4, 8, 16, 32)
+COUNTS = (4, 6, 8, 16, 32)
 POOL = 400
 NETWORKS_PER_JOB = 26
 """More of them share what the machine goes through; ONNX Runtime takes some 80 MB for each in every process."""
@@ -81,11 +82,21 @@ class Networks:
     calibration: list[TimedNetwork]
     random: list[TimedNetwork]
     found: list[TimedNetwork]
+    again: list[TimedNetwork]
+    """The held-out ones once more."""
     kernels: dict[str, tuple[Kernel, ...]]
 
     @property
     def held_out(self) -> list[TimedNetwork]:
         return self.random + self.found
+
+    @property
+    def disagreement(self) -> float | None:
+        """The mean difference of the two measurements of a held-out network, relative to their mean."""
+        first = {timed.network.digest: timed.measured_us for timed in self.held_out}
+        pairs = [(first[timed.network.digest], timed.measured_us) for timed in self.again]
+        differences = [abs(left - right) / ((left + right) / 2) for left, right in pairs]
+        return sum(differences) / len(differences) if differences else None
 
 
 class Measurements:
@@ -132,6 +143,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--held-out", type=int, default=50, help="random networks to predict (default 50)")
     parser.add_argument("--found", type=int, default=10, help="found networks to predict (default 10)")
     parser.add_argument("--network-s", type=float, default=6.0, help="seconds for each network (default 6)")
+    parser.add_argument("--once", action="store_true", help="measure the held-out networks once only")
     parser.add_argument("--folder", type=Path, help="keep measurements and pictures here, and go on from them")
     return parser.parse_args()
 
@@ -155,20 +167,29 @@ def _measured(subject: Subject, mode: Mode, options: argparse.Namespace, folder:
     spread = [others[index] for index in indices]
     found = subject.find(table, options.found)
 
-    todo = list({network.digest: network for network in calibration + spread + found}.values())
-    todo = [network for network in todo if network.digest not in measurements.by_key]
-    draw_from.shuffle(todo)
-    for start in range(0, len(todo), NETWORKS_PER_JOB):
-        part = todo[start : start + NETWORKS_PER_JOB]
-        measurements.add(agent.measure(networks=part, effort=Effort(budget_s=options.network_s * len(part))))
-        print(f"{mode}: {min(start + NETWORKS_PER_JOB, len(todo))} of {len(todo)} networks", flush=True)
-
-    def observed(networks: Sequence[NetworkSpec]) -> list[TimedNetwork]:
+    def observed(networks: Sequence[NetworkSpec], measurements: Measurements) -> list[TimedNetwork]:
+        """The networks measured, those that were not before in random order."""
+        todo = list({network.digest: network for network in networks}.values())
+        todo = [network for network in todo if network.digest not in measurements.by_key]
+        draw_from.shuffle(todo)
+        for start in range(0, len(todo), NETWORKS_PER_JOB):
+            part = todo[start : start + NETWORKS_PER_JOB]
+            measurements.add(agent.measure(networks=part, effort=Effort(budget_s=options.network_s * len(part))))
+            print(f"{mode}: {min(start + NETWORKS_PER_JOB, len(todo))} of {len(todo)} networks", flush=True)
         pairs = ((network, measurements.by_key[network.digest]) for network in networks)
         return [TimedNetwork(network, latency_us(taken, BASIS)) for network, taken in pairs]
 
+    timed = observed([*calibration, *spread, *found], measurements)
+    held_out = len(calibration), len(calibration) + len(spread)
+    again = Measurements(folder / f"{subject.name}-{mode}-again.jsonl")
     kernels = {key: measurement.kernels for key, measurement in measurements.by_key.items() if measurement.kernels}
-    return table, Networks(observed(calibration), observed(spread), observed(found), kernels)
+    return table, Networks(
+        calibration=timed[: held_out[0]],
+        random=timed[held_out[0] : held_out[1]],
+        found=timed[held_out[1] :],
+        again=[] if options.once else observed([*spread, *found], again),
+        kernels=kernels,
+    )
 
 
 def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> dict[str, Any]:
@@ -189,6 +210,7 @@ def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> d
             errors = figures([estimate.latency_us for estimate in estimates], measured_us)
             rows.append((f"calibrated by {number}", errors, sum(inside) / len(inside)))
     span = max(measured_us) / min(measured_us)
+    disagreement = networks.disagreement
     show(
         f"{mode}: {len(networks.random)} random and {len(networks.found)} found networks held out, "
         f"{min(measured_us) / 1000:.1f} to {max(measured_us) / 1000:.1f} ms (factor {span:.2f})",
@@ -205,11 +227,19 @@ def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> d
             for name, errors, inside in rows
         ],
     )
+    if disagreement is not None:
+        print(f"measured twice, in jobs apart, the held-out networks disagree by {disagreement:.2%} in the mean")
     by_name = {name: (errors, inside) for name, errors, inside in rows}
     calibrated, coverage = by_name[f"calibrated by {count}"]
     return {
         **_short(calibrated),
         "coverage90": None if coverage is None else round(coverage, 4),
+        "coverage90_by_networks": {
+            str(number): round(by_name[name][1] or 0.0, 4)
+            for number in COUNTS
+            if (name := f"calibrated by {number}") in by_name
+        },
+        "disagreement": None if disagreement is None else round(disagreement, 5),
         "span": round(span, 3),
         "raw": _short(by_name["raw sum"][0]),
         "affine": _short(by_name[f"line through {count}"][0]),

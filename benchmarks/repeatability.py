@@ -1,41 +1,75 @@
-"""Two independent full tables of this CPU, and the same keys by three other ways in the same wall time."""
+"""Two tables of this CPU, the same keys by three other ways in the same wall time, and networks in two jobs apart."""
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks._agent import LocalAgent
 from benchmarks._common import finish, show
 from benchmarks._other_ways import WARM_UP
-from latency_tables.contract import Effort, Runtime
+from latency_tables.contract import Effort, Measurement, Runtime
+from latency_tables.latencies import latency_us
 from latency_tables.statistics import quantile
 from lgcnet_search.space import REQUIREMENT, SPACE
 from lgcnet_search.space.digest import space_digest
+from lgcnet_search.space.genotype import varied_genotype
+from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
+
+NETWORKS = 12
+NETWORK_ROUNDS = 14
+NETWORKS_S = 60.0
 
 WAYS = ("fixed mean", "blocked_autorange", "adaptive_autorange")
 
 
 @dataclass(frozen=True)
 class Ours:
-    """A table by the agent: microseconds per key, and how long it took."""
+    """A job by the agent: its measurements by key, and how long it took."""
 
-    median_us: dict[str, float]
-    normalized_us: dict[str, float]
-    doubtful: int
+    measurements: Mapping[str, Measurement]
     seconds: float
+
+    @property
+    def median_us(self) -> dict[str, float]:
+        return {key: measurement.latency.median_us for key, measurement in self.measurements.items()}
+
+    @property
+    def normalized_us(self) -> dict[str, float]:
+        return {key: latency_us(measurement, "normalized_us") for key, measurement in self.measurements.items()}
+
+    @property
+    def sound(self) -> set[str]:
+        return {key for key, measurement in self.measurements.items() if measurement.quality.sound}
+
+    def holding(self, other: "Ours", keys: Collection[str]) -> float | None:
+        """The share of `keys` whose two intervals overlap: that both measured one latency."""
+        pairs = [(self.measurements[key], other.measurements[key]) for key in keys]
+        overlaps = [
+            (first.normalized_low_us or 0.0) <= (second.normalized_high_us or math.inf)
+            and (second.normalized_low_us or 0.0) <= (first.normalized_high_us or math.inf)
+            for first, second in pairs
+        ]
+        return sum(overlaps) / len(overlaps) if overlaps else None
 
 
 class Benchmark:
-    """`keys` operations of LGCNet at this size; `budget_s` bounds each table, None is the agent's own bound."""
+    """`keys` operations of LGCNet at this size, and networks at half of it; `budget_s` bounds each table.
+
+    None is the agent's own bound.
+    """
 
     def __init__(self, height: int, width: int, keys: int | None, budget_s: float | None, traces: Path | None) -> None:
         self._size = height, width
@@ -44,21 +78,21 @@ class Benchmark:
         self._operations = operations[::step][:keys]
         self.keys = [operation.digest for operation in self._operations]
         self._effort = Effort(budget_s=budget_s)
+        half = Space(height=height // 2 + 1, width=width // 2 + 1)
+        self._networks = [network_spec(varied_genotype(half, seed)) for seed in range(NETWORKS)]
         self._agent = LocalAgent(Runtime(threads=1), SPACE, space_digest(), REQUIREMENT, traces=traces)
 
     def ours(self) -> Ours:
         """A table in processes of its own; the first one's standard state is the second one's."""
         started = time.monotonic()
         measurements = self._agent.measure(self._operations, effort=self._effort)
-        return Ours(
-            median_us={key: measurement.latency.median_us for key, measurement in measurements.items()},
-            normalized_us={
-                key: measurement.normalized_us or measurement.latency.median_us
-                for key, measurement in measurements.items()
-            },
-            doubtful=sum(not measurement.quality.sound for measurement in measurements.values()),
-            seconds=time.monotonic() - started,
-        )
+        return Ours(measurements, time.monotonic() - started)
+
+    def networks(self) -> Ours:
+        """Networks in a job of its own, beside the anchor of the first one."""
+        started = time.monotonic()
+        effort = Effort(min_blocks=NETWORK_ROUNDS, budget_s=NETWORKS_S)
+        return Ours(self._agent.measure(networks=self._networks, effort=effort), time.monotonic() - started)
 
     def other(self, way: str, like: Ours) -> dict[str, float]:
         """The same keys in as much wall time as `like` took, in a fresh process."""
@@ -97,18 +131,46 @@ def main() -> None:
     parser.add_argument("--keys", type=int, help="so many operations, spread over the space (default: all)")
     parser.add_argument("--table-s", type=float, help="seconds for a table (default: what the agent takes)")
     parser.add_argument("--traces", type=Path, help="keep every block of ours here, as .npz")
-    parser.add_argument("--alone", type=int, help="so many tables of ours and nothing else, for the traces")
+    parser.add_argument("--alone", type=int, help="so many tables of ours and nothing else")
+    parser.add_argument("--networks", type=int, help="so many jobs of networks and nothing else")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         traces: Path = arguments.traces or Path(scratch)
         traces.mkdir(parents=True, exist_ok=True)
         benchmark = Benchmark(arguments.height, arguments.width, arguments.keys, arguments.table_s, traces.resolve())
-        if arguments.alone:
-            for number in range(arguments.alone):
-                table = benchmark.ours()
-                print(f"table {number + 1}: {table.seconds:.0f} s, {table.doubtful} of {len(table.median_us)} doubtful")
-            return
-        _compare(benchmark)
+        if arguments.networks:
+            finish({"networks": _repeated("networks", [benchmark.networks() for _ in range(arguments.networks)])})
+        elif arguments.alone:
+            finish({"tables": _repeated("tables", [benchmark.ours() for _ in range(arguments.alone)])})
+        else:
+            _compare(benchmark)
+
+
+def _repeated(name: str, jobs: Sequence[Ours]) -> dict[str, float | int | None]:
+    """What jobs of the same keys disagree about, over all pairs of them; prints it as a table."""
+    pairs = [
+        (disagreement(first.normalized_us, second.normalized_us), disagreement(first.median_us, second.median_us))
+        for first, second in combinations(jobs, 2)
+    ]
+    median_rel, p95_rel, raw_median_rel, raw_p95_rel = np.mean([(*ours, *raw) for ours, raw in pairs], axis=0)
+    held = [first.holding(second, first.sound & second.sound) for first, second in combinations(jobs, 2)]
+    shares = [share for share in held if share is not None]
+    doubtful = max(len(job.measurements) - len(job.sound) for job in jobs)
+    show(
+        f"{len(jobs)} jobs of {len(jobs[0].measurements)} {name}, {max(job.seconds for job in jobs):.0f} s at most",
+        ["way", "median", "p95"],
+        [
+            ["normalized", f"{median_rel:.2%}", f"{p95_rel:.2%}"],
+            ["as they ran", f"{raw_median_rel:.2%}", f"{raw_p95_rel:.2%}"],
+        ],
+    )
+    return {
+        "median_rel": round(float(median_rel), 5),
+        "p95_rel": round(float(p95_rel), 5),
+        "seconds": round(max(job.seconds for job in jobs), 1),
+        "doubtful": doubtful,
+        "sound_repeat": round(sum(shares) / len(shares), 4) if shares else None,
+    }
 
 
 def _compare(benchmark: Benchmark) -> None:
@@ -118,6 +180,7 @@ def _compare(benchmark: Benchmark) -> None:
         tables.append(benchmark.ours())
         for way in WAYS:
             others[way].append(benchmark.other(way, like=tables[0]))
+    networks = _repeated("networks", [benchmark.networks() for _ in range(2)])
     first, second = tables
     normalized = disagreement(first.normalized_us, second.normalized_us)
     figures = {
@@ -134,6 +197,7 @@ def _compare(benchmark: Benchmark) -> None:
         {
             "median_rel": round(normalized[0], 5),
             "p95_rel": round(normalized[1], 5),
+            "networks": networks,
             "table_s": round(max(table.seconds for table in tables), 1),
             "ratio_to_best_other": round(normalized[1] / min(figures[way][1] for way in WAYS), 4),
             "ratio_median": round(normalized[0] / min(figures[way][0] for way in WAYS), 4),

@@ -14,6 +14,7 @@ from latency_tables.contract import (
     Job,
     JobRequest,
     Measurement,
+    NetworkSpec,
     Observed,
     Share,
     Size,
@@ -38,10 +39,20 @@ class BuildTask(Contract):
     folder: str
 
 
+class Standard(Contract):
+    """What is known of the machine's standard state under some conditions.
+
+    `readings` has the references' and anchors' latencies (µs) in it, `anchors` the anchor of each kind of network.
+    """
+
+    readings: dict[str, float] = Field(default_factory=dict)
+    anchors: dict[str, NetworkSpec] = Field(default_factory=dict)
+
+
 class MeasureTask(Contract):
     """Measure `keys` of a job; `threads` is for jobs that leave it open, `environment` is that of the job's mode.
 
-    `standard` has the references' readings (µs) in the machine's standard state, as an earlier NewStandard had them.
+    `standard` is what an earlier NewStandard had.
     `trace` is a folder to write every block to, for those who study the measuring itself.
     """
 
@@ -51,7 +62,7 @@ class MeasureTask(Contract):
     keys: tuple[Digest, ...]
     threads: int | None
     environment: Digest
-    standard: dict[str, float] | None = None
+    standard: Standard = Standard()
     trace: str | None = None
 
 
@@ -94,10 +105,10 @@ class NewMeasurement(Contract):
 
 
 class NewStandard(Contract):
-    """The references' readings (µs) in what is now the standard state of this machine and runtime."""
+    """What is now known of the standard state of this machine and runtime."""
 
     message: Literal["standard"] = "standard"
-    references: dict[str, float]
+    standard: Standard
 
 
 class ReferenceNoise(Contract):

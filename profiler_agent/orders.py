@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from latency_tables.contract import Contract, Count, Digest, JobRequest, Kernel, Runtime, Scalar, Size
+from latency_tables.contract import Contract, Count, Digest, JobRequest, Kernel, NetworkSpec, Runtime, Scalar, Size
 from profiler_agent.messages import Preparing
 
 
 class WorkTask(Contract):
-    """Build the references and `keys` of a request, then obey orders.
+    """Build the references, the `anchor` and `keys` of a request, then obey orders.
 
     `exports` is a folder in which `turns` workers share what they export; each begins elsewhere, by its `turn`.
     """
@@ -18,6 +18,7 @@ class WorkTask(Contract):
     request: JobRequest | None
     runtime: Runtime
     keys: tuple[Digest, ...]
+    anchor: NetworkSpec | None = None
     exports: str | None = None
     turn: Count = 0
     turns: Size = 1

@@ -9,7 +9,7 @@ from latency_tables.contract import NetworkSpec, OperationSpec
 
 from .blocks import Operation, build, deploy
 from .digest import REQUIREMENT, SPACE, space_digest
-from .genotype import Genotype
+from .genotype import Genotype, random_genotype
 from .network import chain, network_spec
 
 name: str = SPACE
@@ -33,6 +33,11 @@ def build_network(spec: NetworkSpec) -> nn.Module:
         if getattr(spec, field) != getattr(expected, field):
             raise ValueError(f"{field}: not what the network of this genotype has; make it with network_spec")
     return nn.Sequential(*_deployed(chain(genotype)))
+
+
+def anchor(network: NetworkSpec) -> NetworkSpec:
+    """The network that others of its size are measured beside."""
+    return network_spec(random_genotype(Genotype.model_validate_json(network.genotype).space, 0))
 
 
 def _deployed(specs: Iterable[OperationSpec]) -> list[Operation]:

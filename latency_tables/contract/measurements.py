@@ -154,12 +154,15 @@ class Kernel(Contract):
 class Figures(Contract):
     """What a measurement says beside its samples; the row of a table says it too.
 
-    `normalized_us` is the latency at the machine's standard state, by the reference operations of the same run.
+    `normalized_us` is the latency at the machine's standard state, by what the same run read again and again beside it
+    (reference operations, or an anchor network), and `normalized_low_us` to `normalized_high_us` hold it at 95 %.
     `device_us` is the device's own time where the samples include the host's launching (eager CUDA). A new figure is
     optional: None by default.
     """
 
     normalized_us: SampleUs | None = None
+    normalized_low_us: SampleUs | None = None
+    normalized_high_us: SampleUs | None = None
     device_us: SampleUs | None = None
     costs: Costs | None = None
     work: Work | None = None

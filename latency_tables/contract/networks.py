@@ -18,7 +18,7 @@ class NetworkResult(Contract):
     method that has every row. `predicted_us` is calibrated, from `low_us` to `high_us` with a probability of 90 %:
     None while the table has no calibration. It is predicted from other networks only, never from its own measurement.
     Both are to be compared with `measured_us`: the latency at the machine's standard state if the table has it too,
-    else the median.
+    which `measured_low_us` to `measured_high_us` hold at 95 %, else the median.
     """
 
     device: Device
@@ -26,6 +26,8 @@ class NetworkResult(Contract):
     runtime: Runtime
     measured: Latency
     measured_us: Positive
+    measured_low_us: Positive | None = None
+    measured_high_us: Positive | None = None
     quality: Quality
     measurement_id: UUID
     measured_at: AwareDatetime

@@ -45,8 +45,10 @@ def show(result: NetworkResult) -> None:
     )
     if quiet_us != ran.median_us:
         slow = ran.median_us / quiet_us - 1
+        low_us, high_us = result.measured_low_us, result.measured_high_us
+        interval = "" if low_us is None or high_us is None else f" (95 %: {low_us / 1000:.2f} to {high_us / 1000:.2f})"
         typer.echo(
-            f"quiet     {quiet_us / 1000:8.2f} ms at this machine's quiet speed, by its references: it ran "
+            f"quiet     {quiet_us / 1000:8.2f} ms at this machine's quiet speed{interval}: it ran "
             f"{abs(slow):.1%} {'slower' if slow > 0 else 'faster'}"
         )
     if not result.quality.sound:

@@ -6,7 +6,7 @@ from latency_tables.contract import NetworkSpec, OperationSpec
 from lgcnet_search.space import REQUIREMENT, SPACE
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.fold import deploy
-from lgcnet_search.space.genotype import Genotype
+from lgcnet_search.space.genotype import Genotype, typical_genotype
 from lgcnet_search.space.network import DerivedNetwork, network_spec, seeded
 from lgcnet_search.space.operations import build_operation as build
 
@@ -41,6 +41,11 @@ def build_network(spec: NetworkSpec) -> nn.Module:
         )
     with seeded(0):
         return Whole(deploy(DerivedNetwork(genotype)))
+
+
+def anchor(network: NetworkSpec) -> NetworkSpec:
+    """The network that those of this one's space are measured beside: half of its operations are light."""
+    return network_spec(typical_genotype(Genotype.from_json(network.genotype).space, 0, (0.5, 0.5)))
 
 
 class Whole(nn.Module):

@@ -130,6 +130,8 @@ class _Reader:
             runtime=measurement.runtime,
             measured=measurement.latency,
             measured_us=latency_us(measurement, basis),
+            measured_low_us=measurement.normalized_low_us if basis == "normalized_us" else None,
+            measured_high_us=measurement.normalized_high_us if basis == "normalized_us" else None,
             quality=measurement.quality,
             measurement_id=measurement.id,
             measured_at=measurement.measured_at,

@@ -11,7 +11,7 @@ from profiler_agent.agent.process import MeasuringProcess
 from profiler_agent.agent.reporter import Reporter
 from profiler_agent.agent.signals import Stopped
 from profiler_agent.errors import JobFailed, NotMeasured
-from profiler_agent.messages import MeasureTask, Message, NewMeasurement, NewStandard, Preparing, RoundDone
+from profiler_agent.messages import MeasureTask, Message, NewMeasurement, NewStandard, Preparing, RoundDone, Standard
 
 
 class JobDropped(Exception):
@@ -28,7 +28,7 @@ class JobRun:
         outbox: Outbox,
         courier: Courier,
         reporter: Reporter,
-        keep_standard: Callable[[dict[str, float]], None],
+        keep_standard: Callable[[Standard], None],
     ) -> None:
         self._lease = lease
         self._task = task
@@ -77,7 +77,7 @@ class JobRun:
                     measured += 1
                     advance(stage, measured / len(self._task.keys))
                 elif isinstance(event, NewStandard):
-                    self._keep_standard(event.references)
+                    self._keep_standard(event.standard)
                 elif isinstance(event, Preparing):
                     advance(f"building {event.done + 1} of {event.total}", 0.0)
                 elif isinstance(event, RoundDone):

@@ -9,13 +9,12 @@ from uuid import UUID
 
 import uuid6
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from latency_tables.whole_files import write_whole
 from profiler_agent.errors import AgentMustStop
 from profiler_agent.machine.cpu import known_machine_id
-
-_READINGS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
+from profiler_agent.messages import Standard
 
 
 class DeviceInUse(AgentMustStop):
@@ -106,16 +105,16 @@ class DeviceState:
         """Forget the claim, whose lease is over: the next one has another id."""
         self._claim.unlink(missing_ok=True)
 
-    def standard(self, conditions: Sequence[str]) -> dict[str, float] | None:
-        """The references' readings (µs) in this device's standard state under these conditions."""
+    def standard(self, conditions: Sequence[str]) -> Standard:
+        """What is known of this device's standard state under these conditions."""
         with suppress(OSError, ValidationError):
-            return _READINGS.validate_json(self._standard(conditions).read_bytes())
-        return None
+            return Standard.model_validate_json(self._standard(conditions).read_bytes())
+        return Standard()
 
-    def keep_standard(self, conditions: Sequence[str], readings: dict[str, float]) -> None:
+    def keep_standard(self, conditions: Sequence[str], standard: Standard) -> None:
         path = self._standard(conditions)
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, _READINGS.dump_json(readings))
+        write_whole(path, standard.model_dump_json().encode())
 
     def _standard(self, conditions: Sequence[str]) -> Path:
         return self.folder / "standard" / f"{sha256(' '.join(conditions).encode()).hexdigest()[:32]}.json"

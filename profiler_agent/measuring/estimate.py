@@ -1,21 +1,21 @@
-"""Latencies at the machine's standard state, from a trace.
+"""Latencies at the machine's standard state with their intervals, from a trace.
 
-Disturbances only add to a latency, and they come and go: a workload's latency is a low quantile of its blocks. A state
-that lasts for a whole table is taken out of every block before, as the references show it: a block at time t is
-y · exp(-x(t) · b), where x are the references' logarithms relative to their standard readings, smoothed over time
-since a single reading is noisy itself, and b is how much of that an operation shows.
+One model from block to interval: a block is operation × state(t) × noise, in logarithms a sum. The state is seen
+through what is read again and again: references beside operations, the anchor beside networks. It is taken out of
+every block; what the blocks of a process then say of a workload is one number, and how these numbers differ is how
+sure one can be: pages land differently in each process, and an operation keeps a latency of its own there, however
+often it is measured.
 """
 
+import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from latency_tables.statistics import student_quantile
 from profiler_agent.measuring.trace import Flags, Floats, Integers, Trace
-
-LATENCY_QUANTILE = 0.05
-"""The quantile of a workload's blocks. Chosen on recorded tables of a shared machine, as are the sensitivities and
-SMOOTH_S."""
 
 STANDARD_QUANTILE = 0.25
 """The quantile of a reference's readings: a low quantile, not the minimum: the standard state must occur repeatedly."""
@@ -26,14 +26,42 @@ SMOOTH_S = 1.5
 MAX_STEP = 0.4
 """How far, in logarithms, a reading may be from the reference's median before it is not followed any more."""
 
+CONFIDENCE = 0.95
+"""Of the intervals, as of a median's."""
+
+SEGMENTS = 4
+"""Where one process measures all, the rounds in order count as so many processes."""
+
+POOLED_DEGREES = 6
+"""Degrees of freedom that the spread usual in the job counts for, beside a workload's own: three processes say little
+of how far they scatter."""
+
 _GRID_S = SMOOTH_S / 3
 
 
 class Normalized(NamedTuple):
-    """A workload in the standard state: its latency, and its blocks, in microseconds."""
+    """A workload's latency in the standard state and its interval, in microseconds."""
 
     latency_us: float
-    blocks_us: tuple[float, ...]
+    low_us: float
+    high_us: float
+
+    @property
+    def half_width_rel(self) -> float:
+        return (self.high_us - self.low_us) / 2 / self.latency_us
+
+
+@dataclass(frozen=True)
+class Follow:
+    """What shows the machine's state, and which block is the workload's once the state is taken out.
+
+    `sensitivities`: how much of a reference's change, in logarithms, a workload shows. `quantile`: of the blocks of a
+    process. `floor_rel`: the standard deviation of what a whole job shares and no block of it shows.
+    """
+
+    sensitivities: Mapping[str, float]
+    quantile: float
+    floor_rel: float
 
 
 def standard_of(trace: Trace) -> dict[str, float]:
@@ -46,27 +74,63 @@ def standard_of(trace: Trace) -> dict[str, float]:
 
 
 def normalize(
-    trace: Trace,
-    standard: Mapping[str, float],
-    sensitivities: Mapping[str, float],
-    keys: Collection[str] | None = None,
+    trace: Trace, standard: Mapping[str, float], follow: Follow, keys: Collection[str] | None = None
 ) -> dict[str, Normalized]:
     """The workloads with a kept block (all, or those in `keys`) as they are with every reference at its `standard`.
 
-    `sensitivities` has the references that are followed, and how much of their change, in logarithms, a workload shows.
+    The spread that is usual in the job is of all workloads that have blocks so far, whichever are asked for.
     """
-    numbers = [number for number, key in enumerate(trace.keys) if keys is None or key in keys]
-    kept = trace.kept & np.isin(trace.name, numbers)
-    at_s = trace.at_s[kept]
-    shift = sum((share * _state(trace, name, standard[name], at_s) for name, share in sensitivities.items()), 0 * at_s)
-    names, blocks_us = trace.name[kept], trace.latency_us[kept] * np.exp(-shift)
+    estimates = _estimates(trace, standard, follow)
+    usual = _usual_variance([estimate.by_unit for estimate in estimates.values()])
     normalized = {}
-    for number in numbers:
-        mine = blocks_us[names == number]
-        if len(mine):
-            latency_us = float(np.quantile(mine, LATENCY_QUANTILE))
-            normalized[trace.keys[number]] = Normalized(latency_us, tuple(mine.tolist()))
+    for key, (middle, values) in estimates.items():
+        if keys is None or key in keys:
+            degrees = len(values) - 1
+            own = float(np.var(values, ddof=1)) if degrees else 0.0
+            variance = (POOLED_DEGREES * usual + degrees * own) / (POOLED_DEGREES + degrees)
+            spread = math.sqrt(variance / len(values) + follow.floor_rel**2)
+            half = student_quantile((1 + CONFIDENCE) / 2, POOLED_DEGREES + degrees) * spread
+            normalized[key] = Normalized(*(math.exp(middle + shift) for shift in (0.0, -half, half)))
     return normalized
+
+
+class _Estimate(NamedTuple):
+    """A workload's log-latency by all its blocks, and by those of every process, or every segment of the only one."""
+
+    middle: float
+    by_unit: Floats
+
+
+def _estimates(trace: Trace, standard: Mapping[str, float], follow: Follow) -> dict[str, _Estimate]:
+    """Of each key with a kept block."""
+    kept = trace.kept & (trace.name < len(trace.keys))
+    names, at_s = trace.name[kept], trace.at_s[kept]
+    shift = sum(
+        (share * _state(trace, name, standard[name], at_s) for name, share in follow.sensitivities.items()), 0 * at_s
+    )
+    values = np.log(trace.latency_us[kept]) - shift
+    units = trace.process[kept]
+    if not trace.process.any():
+        units = trace.round[kept] * SEGMENTS // (int(trace.round.max()) + 1)
+    estimates = {}
+    for number, key in enumerate(trace.keys):
+        mine = names == number
+        if mine.any():
+            parts = [values[mine & (units == unit)] for unit in np.unique(units[mine])]
+            by_unit = np.array([np.quantile(part, follow.quantile) for part in parts])
+            estimates[key] = _Estimate(float(np.quantile(values[mine], follow.quantile)), by_unit)
+    return estimates
+
+
+def _usual_variance(spreads: Collection[Floats]) -> float:
+    """The variance between units that is usual: the median over the workloads that have several.
+
+    A variance of few degrees of freedom is most often too small, by what Wilson and Hilferty's median says.
+    """
+    variances = [
+        float(np.var(values, ddof=1)) / (1 - 2 / (9 * (len(values) - 1))) ** 3 for values in spreads if len(values) > 1
+    ]
+    return float(np.median(variances)) if variances else 0.0
 
 
 def _state(trace: Trace, name: str, standard_us: float, at_s: Floats) -> Floats:

@@ -11,23 +11,33 @@ from pathlib import Path
 import torch
 import uuid6
 
-from latency_tables.contract import Measurement, Method, Runtime, Scalar
+from latency_tables.contract import Measurement, Method, NetworkSpec, Runtime, Scalar
 from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
 from profiler_agent.machine.environment import Machine
+from profiler_agent.measuring.anchor import EVERY, anchor_for, kind_of, name_of
 from profiler_agent.measuring.costs import Counted, counted
-from profiler_agent.measuring.estimate import Normalized, normalize, standard_of
+from profiler_agent.measuring.estimate import Follow, Normalized, normalize, standard_of
 from profiler_agent.measuring.guard import settings_kept
 from profiler_agent.measuring.noise import noise_rel
 from profiler_agent.measuring.pipe import Send
-from profiler_agent.measuring.policy import Policy, Result, StoppingRule, is_converged
-from profiler_agent.measuring.procedure import METHOD_VERSION, READINGS_PER_BLOCK, rule_for
+from profiler_agent.measuring.policy import Policy, Result, StoppingRule
+from profiler_agent.measuring.procedure import (
+    METHOD_VERSION,
+    NETWORK_ESTIMATE,
+    NETWORK_PROCESSES,
+    OPERATION_ESTIMATE,
+    PROCESSES,
+    READINGS_PER_BLOCK,
+    doubt_rel,
+    rule_for,
+)
 from profiler_agent.measuring.reasons import summary
 from profiler_agent.measuring.references import WATCHED, references
 from profiler_agent.measuring.rounds import RoundReport, Rounds
 from profiler_agent.measuring.trace import Trace
 from profiler_agent.measuring.worker import Worker, open_workers, takes_of
 from profiler_agent.measuring.workload import Workload, say_on_stderr, workloads_of
-from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard, RoundDone
+from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard, RoundDone, Standard
 from profiler_agent.orders import WorkTask
 from profiler_agent.runtimes.modes.pytorch import DTYPES
 
@@ -44,18 +54,21 @@ def measure(task: MeasureTask, machine: Machine, send: Send) -> None:
     if machine.environment.of_mode(request.runtime.mode).digest != task.environment:
         raise AgentMustStop("the device's software or settings changed while the agent ran")
     runtime = _with_threads(request.runtime, task.threads) if machine.device.kind == "cpu" else request.runtime
+    anchor = anchor_for(request, task.standard.anchors)
     workloads = workloads_of(request, task.keys)
-    work_task = WorkTask(device=task.device, request=request, runtime=runtime, keys=task.keys)
-    with open_workers(work_task, machine.gpu, send) as workers:
+    work_task = WorkTask(device=task.device, request=request, runtime=runtime, keys=task.keys, anchor=anchor)
+    processes = NETWORK_PROCESSES if request.networks else PROCESSES
+    with open_workers(work_task, machine.gpu, send, processes) as workers:
         # While the workers are building, which takes them longer.
         counts = _counted(workloads, DTYPES.get(runtime.precision, torch.float32))
-        _measure_with(workers, task, machine, counts, send, began_s)
+        _measure_with(workers, task, machine, anchor, counts, send, began_s)
 
 
 def _measure_with(
     workers: Sequence[Worker],
     task: MeasureTask,
     machine: Machine,
+    anchor: NetworkSpec | None,
     counts: Mapping[str, Counted],
     send: Send,
     began_s: float,
@@ -65,11 +78,13 @@ def _measure_with(
         raise JobFailed(summary(failures, len(task.keys)))
     effort, is_network = task.job.request.effort, bool(task.job.request.networks)
     rule = rule_for(effort, machine.device.kind, is_network=is_network, keys=len(task.keys))
-    settings = settings_of(workers, machine, rule, seed=secrets.randbits(32), is_network=is_network)
+    settings = settings_of(workers, machine, rule, seed=secrets.randbits(32), anchor=anchor)
     # A budget that somebody asked for is one for the whole job, building included.
     spent_s = 0.0 if effort.budget_s is None else time.monotonic() - began_s
-    rounds = _rounds(workers, executions, machine, rule, seed=int(settings["seed"]), spent_s=spent_s)
-    run = _Run(task, machine, workers, executions, rule, settings, counts)
+    rounds = _rounds(workers, executions, machine, anchor, rule, seed=int(settings["seed"]), spent_s=spent_s)
+    allowed_rel = doubt_rel(effort, machine.device.kind, is_network=is_network)
+    settings["doubt_rel"] = allowed_rel
+    run = _Run(task, machine, workers, executions, allowed_rel, settings, counts, _follow(machine, anchor))
     standard = task.standard
     for news in rounds.run():
         if isinstance(news, RoundReport):
@@ -78,10 +93,10 @@ def _measure_with(
             send(RoundDone(number=news.number, repeated=news.repeated, open=news.open, share=news.share))
             continue
         trace = rounds.trace()
-        if standard is None or set(standard) != set(trace.reference_names):
-            standard = standard_of(trace)
-            send(NewStandard(references=standard))
-        for measurement in run.measurements_of(news, trace, standard):
+        if not set(trace.reference_names) <= set(standard.readings):
+            standard = _learned(standard, trace, anchor)
+            send(NewStandard(standard=standard))
+        for measurement in run.measurements_of(news, trace, standard.readings):
             send(NewMeasurement(measurement=measurement))
     if task.trace is not None:
         rounds.trace().save(Path(task.trace) / f"{task.job.id}.npz")
@@ -90,14 +105,34 @@ def _measure_with(
         raise JobFailed(summary(failures, len(task.keys)))
 
 
+def _learned(standard: Standard, trace: Trace, anchor: NetworkSpec | None) -> Standard:
+    """What is known already stays: every job is compared with the same state."""
+    anchors = {kind_of(anchor): anchor} if anchor else {}
+    return Standard(readings={**standard_of(trace), **standard.readings}, anchors={**anchors, **standard.anchors})
+
+
+def _follow(machine: Machine, anchor: NetworkSpec | None) -> Follow:
+    """How a job's blocks are brought to the standard state."""
+    if anchor:
+        return Follow({name_of(anchor): 1.0}, **NETWORK_ESTIMATE)
+    sensitivities = {
+        name: reference.sensitivity
+        for name, reference in references(machine.torch_device).items()
+        if reference.sensitivity is not None
+    }
+    return Follow(sensitivities, **OPERATION_ESTIMATE)
+
+
 def settings_of(
-    workers: Sequence[Worker], machine: Machine, rule: StoppingRule, *, seed: int, is_network: bool
+    workers: Sequence[Worker], machine: Machine, rule: StoppingRule, *, seed: int, anchor: NetworkSpec | None
 ) -> dict[str, Scalar]:
     """What the method of every measurement of a job says beside its version."""
     by_mode = workers[0].ready.settings
+    of_anchor: dict[str, Scalar] = {"context": "alone", "anchor": anchor.digest} if anchor else {}
     return {
+        "context": "alone",
         **by_mode,
-        "context": "alone" if is_network else by_mode.get("context", "alone"),
+        **of_anchor,
         **rule.settings,
         "seed": seed,
         "processes": len(workers),
@@ -114,20 +149,16 @@ class _Run:
     machine: Machine
     workers: Sequence[Worker]
     executions: Mapping[str, int]
-    rule: StoppingRule
+    doubt_rel: float
     settings: Mapping[str, Scalar]
     counted: Mapping[str, Counted]
+    follow: Follow
 
     def measurements_of(
         self, results: Sequence[Result], trace: Trace, standard: Mapping[str, float]
     ) -> Iterator[Measurement]:
         """The measurements of workloads that left the rounds, normalized to the `standard` state."""
-        sensitivities = {
-            name: reference.sensitivity
-            for name, reference in references(self.machine.torch_device).items()
-            if reference.sensitivity is not None
-        }
-        normalized = normalize(trace, standard, sensitivities, {result.key for result in results})
+        normalized = normalize(trace, standard, self.follow, {result.key for result in results})
         scatter_rel = noise_rel(trace)
         for result in results:
             yield self._measurement_of(result, normalized[result.key], scatter_rel)
@@ -135,8 +166,9 @@ class _Run:
     def _measurement_of(self, result: Result, normalized: Normalized, scatter_rel: float | None) -> Measurement:
         key, executions = result.key, self.executions[result.key]
         counts = self.counted.get(key)
-        # What the budget cut off has converged all the same if its blocks have once the machine's drift is taken out.
-        converged = result.quality.converged or is_converged(normalized.blocks_us, self.rule.target_rel)
+        # By the interval of what is served, which knows the machine's drift and its processes: the blocks' own scatter
+        # only says when to stop.
+        converged = normalized.half_width_rel <= self.doubt_rel
         return Measurement(
             id=uuid6.uuid7(),
             job_id=self.task.job.id,
@@ -147,8 +179,12 @@ class _Run:
             method=Method(version=METHOD_VERSION, settings=tuple(self.settings.items())),
             samples_us=result.samples_us,
             executions_per_block=executions,
-            quality=result.quality.model_copy(update={"converged": converged}),
+            quality=result.quality.model_copy(
+                update={"converged": converged, "noisy": result.quality.noisy and not converged}
+            ),
             normalized_us=normalized.latency_us,
+            normalized_low_us=normalized.low_us,
+            normalized_high_us=normalized.high_us,
             device_us=self.workers[0].device_us(key, executions),
             costs=counts and counts.costs,
             work=counts and counts.work,
@@ -175,22 +211,40 @@ def _rounds(
     workers: Sequence[Worker],
     executions: Mapping[str, int],
     machine: Machine,
+    anchor: NetworkSpec | None,
     rule: StoppingRule,
     *,
     seed: int,
     spent_s: float,
 ) -> Rounds:
     by_name = references(machine.torch_device)
-    readings = {name: max(1, workers[0].settle(name) // READINGS_PER_BLOCK) for name in by_name}
+    cadence = {name: reference.every for name, reference in by_name.items()}
+    takes = takes_of(workers, {name: _reading(workers[0], name) for name in by_name})
+    if anchor:
+        cadence[name_of(anchor)] = EVERY
+        takes[name_of(anchor)] = takes_of(workers, {anchor.digest: _anchor_reading(workers[0], anchor)})[anchor.digest]
     return Rounds(
         takes_of(workers, executions),
-        takes_of(workers, readings),
+        takes,
         Policy(rule, executions, WATCHED),
-        cadence={name: reference.every for name, reference in by_name.items()},
+        cadence=cadence,
         seed=seed,
         processes=len(workers),
         spent_s=spent_s,
     )
+
+
+def _reading(worker: Worker, name: str) -> int:
+    """The executions of a reading."""
+    return max(1, worker.settle(name) // READINGS_PER_BLOCK)
+
+
+def _anchor_reading(worker: Worker, anchor: NetworkSpec) -> int:
+    try:
+        return _reading(worker, anchor.digest)
+    except (Unmeasurable, KeyError) as error:
+        reason = worker.ready.failures.get(anchor.digest, str(error))
+        raise JobFailed(f"the anchor that networks are measured beside cannot be: {reason}") from error
 
 
 def _counted(workloads: Sequence[Workload], dtype: torch.dtype) -> dict[str, Counted]:

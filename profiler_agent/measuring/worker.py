@@ -78,10 +78,10 @@ class LocalWorker:
         exports = Exports(Path(task.exports)) if task.exports else None
         self._bench = Workbench(task.runtime, torch.device(task.device), gpu, exports, task.turn)
         failures: dict[str, str] = {}
-        workloads = workloads_of(task.request, task.keys, lambda _: None) if task.request else []
+        workloads = workloads_of(task.request, task.keys, lambda _: None, task.anchor) if task.request else []
         first = task.turn * len(workloads) // task.turns
         for done, workload in enumerate(workloads[first:] + workloads[:first]):
-            on_build(Preparing(key=workload.key, done=done, total=len(task.keys)))
+            on_build(Preparing(key=workload.key, done=done, total=len(workloads)))
             try:
                 self._bench.build(workload)
             except Unmeasurable as error:
@@ -192,7 +192,9 @@ class RemoteWorker:
 
 
 @contextmanager
-def open_workers(task: WorkTask, gpu: GpuMonitor | None, on_build: OnBuild) -> Iterator[Sequence[Worker]]:
+def open_workers(
+    task: WorkTask, gpu: GpuMonitor | None, on_build: OnBuild, processes: int = PROCESSES
+) -> Iterator[Sequence[Worker]]:
     """One worker on a GPU; on a CPU several, each a process: pages land differently in each of them.
 
     Inside, modules run in inference mode and garbage is collected on order only. Raises JobFailed.
@@ -204,8 +206,8 @@ def open_workers(task: WorkTask, gpu: GpuMonitor | None, on_build: OnBuild) -> I
             return
         open_mode(task.runtime, torch.device("cpu"))  # refuses here what no worker could do
         try:
-            shared = {"exports": tempfile.mkdtemp(prefix="exports-"), "turns": PROCESSES}
-            for turn in range(PROCESSES):
+            shared = {"exports": tempfile.mkdtemp(prefix="exports-"), "turns": processes}
+            for turn in range(processes):
                 # All build the same; the first one's progress is the job's.
                 worker_task = task.model_copy(update={**shared, "turn": turn})
                 remote.append(RemoteWorker(worker_task, None if turn else on_build))

@@ -42,6 +42,8 @@ class SearchSpace(Protocol):
         """Raises ValueError if the network would execute other operations than `spec.operations`."""
         ...
 
+    # A space may also have `anchor(network: NetworkSpec) -> NetworkSpec`: see anchor.py.
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -140,8 +142,10 @@ def labels_of(request: JobRequest) -> dict[str, str]:
     return operations | {network.digest: f"network {network.digest[:12]}" for network in request.networks}
 
 
-def workloads_of(request: JobRequest, keys: Collection[str], say: Say = say_on_stderr) -> list[Workload]:
-    """The workloads of those keys of a job; `say` as for load_space.
+def workloads_of(
+    request: JobRequest, keys: Collection[str], say: Say = say_on_stderr, anchor: NetworkSpec | None = None
+) -> list[Workload]:
+    """The workloads of those keys of a job, and of its anchor; `say` as for load_space.
 
     Raises:
         JobFailed: as load_space.
@@ -149,16 +153,18 @@ def workloads_of(request: JobRequest, keys: Collection[str], say: Say = say_on_s
     space = load_space(request.space, request.space_digest, request.requirement, say)
     batch = request.runtime.batch_size
     labels = labels_of(request)
+    specs = {network.digest: network for network in request.networks if network.digest in keys}
+    if anchor is not None:
+        specs.setdefault(anchor.digest, anchor)
     networks = [
         Workload(
             key=network.digest,
-            label=labels[network.digest],
+            label=labels.get(network.digest, f"anchor network {network.digest[:12]}"),
             build=partial(space.build_network, network),
             input_shapes=((batch, *network.input_shape),),
             is_part=False,
         )
-        for network in request.networks
-        if network.digest in keys
+        for network in specs.values()
     ]
     operations = [
         Workload(

@@ -20,7 +20,7 @@ from profiler_agent.measuring.procedure import PROCESSES
 from profiler_agent.measuring.references import references
 from profiler_agent.measuring.trace import Trace
 from profiler_agent.measuring.worker import LAUNCHER
-from profiler_agent.messages import MeasureTask, Message, NewMeasurement, NewStandard
+from profiler_agent.messages import MeasureTask, Message, NewMeasurement, NewStandard, Standard
 from tests.support import toy_space
 from tests.support.agents import on_path, profile, wait_until
 from tests.support.factories import leased_job
@@ -42,7 +42,10 @@ def toy_for_processes(site: Path) -> Iterator[None]:
 
 
 def task_of(
-    environment: str, *operations: OperationSpec, standard: dict[str, float] | None = None, trace: Path | None = None
+    environment: str,
+    *operations: OperationSpec,
+    standard: Standard | None = None,
+    trace: Path | None = None,
 ) -> MeasureTask:
     request = profile(*operations)
     return MeasureTask(
@@ -51,7 +54,7 @@ def task_of(
         keys=request.keys,
         threads=1,
         environment=environment,
-        standard=standard,
+        standard=standard or Standard(),
         trace=None if trace is None else str(trace),
     )
 
@@ -60,8 +63,8 @@ def measurements(messages: list[Message]) -> list[Measurement]:
     return [message.measurement for message in messages if isinstance(message, NewMeasurement)]
 
 
-def standards(messages: list[Message]) -> list[dict[str, float]]:
-    return [message.references for message in messages if isinstance(message, NewStandard)]
+def standards(messages: list[Message]) -> list[Standard]:
+    return [message.standard for message in messages if isinstance(message, NewStandard)]
 
 
 class Run(NamedTuple):
@@ -104,7 +107,7 @@ def test_an_operation_that_fails_while_it_is_warmed_up_fails_alone(run: Run) -> 
 @pytest.mark.process
 def test_the_standard_state_is_sent_once_and_not_where_it_is_known(environment: str, run: Run) -> None:
     (standard,) = standards(run.messages)
-    assert set(standard) == set(references(torch.device("cpu")))
+    assert set(standard.readings) == set(references(torch.device("cpu")))
     again = list(MeasuringProcess(task_of(environment, CONV, standard=standard)).messages())
     assert standards(again) == []
     assert len(measurements(again)) == 1
