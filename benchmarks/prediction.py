@@ -40,6 +40,7 @@ from latency_tables.contract import (
     PredictionFigures,
     Runtime,
 )
+from latency_tables.kendall import kendall_tau
 from latency_tables.latencies import latency_us, network_us
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.search import SearchSettings, search
@@ -52,7 +53,6 @@ from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
 from lut_server.analysis.error_card import figures
-from lut_server.analysis.ranking import kendall_tau
 from tests.support.installing import install
 
 BASIS: Basis = "normalized_us"

@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks._agent import LocalAgent
 from benchmarks._common import finish, show
 from latency_tables.contract import Effort, Measurement, Mode, NetworkSpec, OperationSpec, Runtime, TableRow
+from latency_tables.kendall import kendall_tau
 from latency_tables.latencies import latency_us
 from lgcnet_search.commands.figure_1 import DATA, found
 from lgcnet_search.commands.options import size_of
@@ -22,7 +23,6 @@ from lgcnet_search.data.views import Size
 from lgcnet_search.plots.published import SpeedPoint, accuracy_against_speed
 from lgcnet_search.space import REQUIREMENT as LGCNET_REQUIREMENT
 from lgcnet_search.space.network import network_spec
-from lut_server.analysis.ranking import kendall_tau
 from profiler_agent.errors import JobFailed
 from published_networks.convention import Convention
 from published_networks.counting import Counted, count_network, counted_claims

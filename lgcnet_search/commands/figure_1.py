@@ -11,8 +11,9 @@ import typer
 from latency_tables.client import JobFailed, LutClient
 from latency_tables.contract import Device, Effort, OperationSpec, Runtime
 from lgcnet_search import jobs
+from lgcnet_search.commands.following import following_job
 from lgcnet_search.commands.groups import grouped
-from lgcnet_search.commands.options import DeviceOptions, UsageError, following_job, size_of, usage
+from lgcnet_search.commands.options import DeviceOptions, UsageError, size_of, usage
 from lgcnet_search.data.views import Size
 from lgcnet_search.plots.published import SpeedPoint, accuracy_against_speed
 from lgcnet_search.space.genotype import Genotype, described_genotype

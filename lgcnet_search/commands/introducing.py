@@ -6,8 +6,9 @@ import typer
 
 from latency_tables.contract import Transfer
 from lgcnet_search import jobs
+from lgcnet_search.commands.following import following_job
 from lgcnet_search.commands.groups import grouped
-from lgcnet_search.commands.options import DeviceOptions, SpaceOptions, following_job
+from lgcnet_search.commands.options import DeviceOptions, SpaceOptions
 
 SHOWN = 0.05
 

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from lgcnet_search.plots.charts import Point, label_points, plain
-from lgcnet_search.plots.figures import arrange, written
+from lgcnet_search.plots.charts import Point, label_points
+from lgcnet_search.plots.figures import arrange, plain, written
 
 MEASURED = "#1f6fb4"
 SEARCHED = "#b3312c"

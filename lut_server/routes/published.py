@@ -53,7 +53,7 @@ def _tables(parts: State, id: UUID | None) -> tuple[LatencyTable | None, list[Ta
     """The table of this id, else the newest of the space; and the newest one of every device and runtime."""
     with parts.database.read() as session:
         newest: dict[tuple[str, str], TableSummary] = {}
-        for summary in overview.newest_tables(session):
+        for summary in overview.newest_tables(session).items:
             if summary.space == SPACE:
                 newest.setdefault((summary.device, str(summary.runtime)), summary)
         chosen = id or next((summary.id for summary in newest.values()), None)

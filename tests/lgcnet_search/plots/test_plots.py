@@ -93,7 +93,7 @@ def test_a_cell_that_does_not_see_the_image_and_edges_that_are_undecided_are_mar
     assert 4 in constant_cells(genotype)
     assert 3 not in constant_cells(genotype)
     undecided = ["cell0.i1-x1", "cell2.x1-x2", "fusion.l_in-l_mid"]
-    cells, fusion = draw_genotype(genotype, tmp_path, "Searched", "svg", undecided)
+    cells, fusion = draw_genotype(genotype, tmp_path, "Searched", "svg", undecided=undecided)
     assert {"cell 3", "cell 4: constant output"} <= set(texts(cells))
     assert sum(word.endswith(" ?") for word in texts(cells)) == 2
     assert sum(word.endswith(" ?") for word in texts(fusion)) == 1

@@ -148,10 +148,10 @@ def test_a_calibration_is_part_of_what_latencies_depend_on() -> None:
     assert Latencies(TABLE).digest != Latencies(TABLE, calibration()).digest
 
 
-def test_the_loss_is_steeper_above_the_ceiling_only() -> None:
-    for latency_us, slope in ((90.0, 0.01 / 90), (110.0, (0.01 + 1) / 110)):
-        latency = torch.tensor(latency_us, requires_grad=True)
-        latency_loss(latency, 0.01, ceiling_us=100.0).backward()  # type: ignore[no-untyped-call]
+def test_the_loss_is_steeper_while_a_ceiling_is_exceeded() -> None:
+    for exceeded_us, slope in ((None, 0.01 / 110), (100.0, (0.01 + 1) / 110)):
+        latency = torch.tensor(110.0, requires_grad=True)
+        latency_loss(latency, 0.01, exceeded_us).backward()  # type: ignore[no-untyped-call]
         assert latency.grad is not None
         assert latency.grad.item() == pytest.approx(slope)
 

@@ -19,9 +19,9 @@ from profiler_agent.measuring import guard
 from profiler_agent.measuring.guard import SettingsChanged, settings_kept
 from profiler_agent.measuring.workbench import Workbench
 from profiler_agent.measuring.workload import Workload, load_space
+from profiler_agent.runtimes.exported.export import export
 from profiler_agent.runtimes.inputs import RandomInputs, WritesToInput
 from profiler_agent.runtimes.mode import open_mode
-from profiler_agent.runtimes.onnx_export import export
 from profiler_agent.runtimes.subject import Subject
 
 CPU = torch.device("cpu")
