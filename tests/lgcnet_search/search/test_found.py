@@ -103,7 +103,7 @@ def test_cells_differ_while_the_search_has_not_decided() -> None:
 
 def test_alpha_is_held_until_the_weights_have_learned_something() -> None:
     alphas: list[Tensor] = []
-    settings = SearchSettings(steps=8, sampling="hard", alpha_lr=0.05, warm_up=0.5)
+    settings = SearchSettings(steps=8, sampling="hard", alpha_lr=0.05, warm_up=0.5, temperature=(1.0, 0.03))
 
     def on_architecture(_: int, architecture: Architecture) -> None:
         alphas.append(architecture.cells.detach().clone())
