@@ -110,13 +110,16 @@ class GuidedCells(nn.Module):
 
 
 def limited(guidance: Tensor, previous: Tensor) -> Tensor:
-    """The guidance of each edge, scaled down to the strength with which that edge tends to anything in the cell before.
+    """What of the guidance reaches each edge: how it differs between the edges, and no more than was passed on.
 
-    Both are of shape (…, q), and strength is the norm of a row's deviation from its mean, which Softmax ignores.
-    Without a limit, a bias and 64 inputs let Φ2(G) move tens of times faster under Adam than any edge's own α, and one
-    vector for all edges of a cell: where nothing is known yet of the cell before, all edges collapsed to one candidate
-    within tens of steps. With it, an edge of which nothing is known is told nothing.
+    Both are of shape (…, p, q). The strength of an edge is the norm of its row's deviation from its mean, which Softmax
+    ignores; the guidance of each edge, less its mean over the p edges of the cell, is scaled down to the strength of
+    the same edge in the cell before. Without the limit, a bias and 64 inputs let Φ2(G) move tens of times faster under
+    Adam than any edge's own α, and as one vector for all edges of a cell: all of them collapsed to one candidate within
+    tens of steps. With it, an edge of which nothing is known is told nothing. What all edges of a cell have in common
+    is left to their own α: passed on, it made cells alike more slowly.
     """
+    guidance = guidance - guidance.mean(dim=-2, keepdim=True)
     guidance = guidance - guidance.mean(dim=-1, keepdim=True)
     strength = (previous - previous.mean(dim=-1, keepdim=True)).norm(dim=-1, keepdim=True).detach()
     return guidance * (strength / guidance.norm(dim=-1, keepdim=True).clamp(min=TINY)).clamp(max=1)

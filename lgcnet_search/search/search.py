@@ -33,6 +33,9 @@ ALPHA_TRAVEL = 10.0
 FASTEST_ALPHA_LR = 0.03
 FAST_WEIGHT_LR = 0.1
 
+TEMPERATURES: dict[Sampling, tuple[float, float]] = {"soft": (1.0, 0.03), "hard": (1.0, 1.0)}
+"""The paper's λ makes soft samples one-hot in the end. Hard ones are anyway: a low λ only takes α's gradient away."""
+
 
 class SearchError(Refused):
     """A search that cannot go on; the message says why."""
@@ -55,7 +58,8 @@ class SearchSettings:
     sampling: Sampling = "soft"
     warm_up: float = 0.3
     """The share of the steps in which α is held, so that weights have learned something before it moves."""
-    temperature: tuple[float, float] = (1.0, 0.03)
+    temperature: tuple[float, float] | None = None
+    """λ when α begins to move and at the last step; None: TEMPERATURES of the sampling."""
     weight_lr: tuple[float, float] = (0.025, 0.001)
     weight_momentum: float = 0.9
     weight_decay: float = 1e-3
@@ -94,6 +98,11 @@ class SearchSettings:
             raise ValueError(f"guide: {self.guide!r} with shared cells, which are all alike; take none")
         if self.shared_cells and self.ceiling_us is not None:
             raise ValueError(f"ceiling_us: {self.ceiling_us} with shared cells, which only change together")
+
+    @property
+    def temperatures(self) -> tuple[float, float]:
+        """λ when α begins to move and at the last step."""
+        return TEMPERATURES[self.sampling] if self.temperature is None else self.temperature
 
     @property
     def warm_up_steps(self) -> int:
@@ -258,7 +267,7 @@ class SearchRun(Run[StepRecord]):
             _check(batch, self.proxy)
         step = self.steps_done
         held = self.settings.warm_up_steps
-        temperature = temperature_at(max(0, step - held), self.settings.steps - held, *self.settings.temperature)
+        temperature = temperature_at(max(0, step - held), self.settings.steps - held, *self.settings.temperatures)
         entropy = self.architecture.entropy()
         cross_entropy, latency_us, latency_loss = self.update(batches, temperature, self.noise, held=step < held)
         if not math.isfinite(cross_entropy):

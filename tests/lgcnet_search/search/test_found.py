@@ -43,7 +43,7 @@ class Toy(nn.Module):
         super().__init__()
         assert not recompute
         self.space = space
-        self.scale = nn.Parameter(torch.tensor(0.1))
+        self.scale = nn.Parameter(torch.tensor(0.03))
         self.worth = EdgeTensors(*(a + 1.1 * b for a, b in zip(one_hot(RIGHT), one_hot(TOO_SLOW), strict=True)))
 
     def forward(self, images: Tensor, z: EdgeTensors) -> Tensor:
@@ -80,7 +80,7 @@ def test_the_right_network_under_a_ceiling_is_found(guide: Guide, monkeypatch: p
         guide=guide,
         warm_up=0,
         alpha_lr=0.1,
-        weight_lr=(1e-4, 1e-4),
+        weight_lr=(1e-9, 1e-9),
         ceiling_us=1.02 * right_us,
     )
     result = search(TINY, PROXY, latencies, ones, settings)
@@ -103,7 +103,7 @@ def test_cells_differ_while_the_search_has_not_decided() -> None:
 
 def test_alpha_is_held_until_the_weights_have_learned_something() -> None:
     alphas: list[Tensor] = []
-    settings = SearchSettings(steps=8, sampling="hard", alpha_lr=0.05, warm_up=0.5)
+    settings = SearchSettings(steps=8, sampling="hard", alpha_lr=0.05, warm_up=0.5, temperature=(1.0, 0.03))
 
     def on_architecture(_: int, architecture: Architecture) -> None:
         alphas.append(architecture.cells.detach().clone())
