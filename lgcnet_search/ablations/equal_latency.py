@@ -124,7 +124,7 @@ def advantage(found: Sequence[Outcome], random: Sequence[Outcome], resamples: in
         return None
     alike, partners = alike[kept], alike[kept].any(axis=0)
     alike = alike[:, partners]
-    own, others = mious(found)[kept], mious(random)[partners]
+    own, others = np.array(mious(found))[kept], np.array(mious(random))[partners]
 
     def mean(of_found: Array, of_random: Array) -> float:
         """By how often each network was drawn."""
@@ -137,8 +137,8 @@ def advantage(found: Sequence[Outcome], random: Sequence[Outcome], resamples: in
     generator = np.random.default_rng(0)
     draws = [
         mean(
-            generator.multinomial(len(own), np.full(len(own), 1 / len(own))),
-            generator.multinomial(len(others), np.full(len(others), 1 / len(others))),
+            generator.multinomial(len(own), np.full(len(own), 1 / len(own))).astype(float),
+            generator.multinomial(len(others), np.full(len(others), 1 / len(others))).astype(float),
         )
         for _ in range(resamples)
     ]
@@ -168,6 +168,6 @@ def _as_fast_as(outcome: Outcome) -> Limits:
     return Limits(outcome.predicted_us * (1 + WITHIN / 2), outcome.predicted_us * (1 - WITHIN / 2))
 
 
-def mious(outcomes: Sequence[Outcome]) -> Array:
-    """In percent, shape (networks,)."""
-    return np.array([100 * outcome.miou for outcome in outcomes if outcome.miou is not None])
+def mious(outcomes: Sequence[Outcome]) -> list[float]:
+    """In percent."""
+    return [100 * outcome.miou for outcome in outcomes if outcome.miou is not None]

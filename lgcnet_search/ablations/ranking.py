@@ -17,7 +17,7 @@ from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.computing.checkpoint import Checkpoints
 from lgcnet_search.computing.engines import Engine
 from lgcnet_search.computing.how import ALONE, Computing
-from lgcnet_search.computing.run import resume
+from lgcnet_search.computing.run import Record, Run, resume
 from lgcnet_search.data.loading import shares
 from lgcnet_search.errors import Refused
 from lgcnet_search.evolution.judging import Judge, save_supernet
@@ -25,6 +25,7 @@ from lgcnet_search.evolution.one_path import OnePathRun
 from lgcnet_search.evolution.pictures import trained_on
 from lgcnet_search.plots.ranks import RankPanel, ranks
 from lgcnet_search.search.search import SearchRun
+from lgcnet_search.search.supernet import Supernet
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies
 
@@ -161,33 +162,54 @@ def _stages(
     study: Study, trial: Trial, computing: Computing, on_step: Callable[[int, int], None] | None
 ) -> dict[str, Path]:
     """Train the supernet; its weights by stage, in files."""
-    folder, space, scale = study.folder(trial), study.space, study.scale
-    proxy = scale.proxy(space)
+    folder, space = study.folder(trial), study.space
+    proxy = study.scale.proxy(space)
     folder.mkdir(parents=True, exist_ok=True)
-    run: SearchRun | OnePathRun
+    files = {stage: folder / f"supernet-{stage}.pt" for stage in STAGES}
+    if files["end"].exists():
+        return files
+    training = _Training(study, trial, files, computing, on_step)
     if trial.arm.method == "evolution":
-        run = OnePathRun(proxy, study.supernet(trial).settings, computing)
+        paths = OnePathRun(proxy, study.supernet(trial).settings, computing)
+        training.take(paths, paths.supernet)
     else:
         settings = replace(settings_of(study, trial, None), beta=trial.arm.beta)
-        run = SearchRun(space, proxy, Latencies(study.table), settings, computing)
-    files = {stage: folder / f"supernet-{stage}.pt" for stage in STAGES}
-    at = {round(share * run.steps): files[stage] for stage, share in STAGES.items()}
+        search = SearchRun(space, proxy, Latencies(study.table), settings, computing)
+        training.take(search, search.supernet)
+    return files
 
-    def keep(steps_done: int) -> None:
-        if steps_done in at and computing.processes.first:
-            save_supernet(run.supernet, at[steps_done])
-        if on_step:
-            on_step(steps_done, run.steps)
 
-    if not files["end"].exists():
-        if not files["start"].exists():
+@dataclass(frozen=True)
+class _Training:
+    """A supernet's training that leaves its weights in the file of each stage."""
+
+    study: Study
+    trial: Trial
+    files: Mapping[str, Path]
+    computing: Computing
+    on_step: Callable[[int, int], None] | None
+
+    def take(self, run: Run[Record], supernet: Supernet) -> None:
+        """All steps, or those that are left."""
+        study, scale = self.study, self.study.scale
+        at = {round(share * run.steps): self.files[stage] for stage, share in STAGES.items()}
+
+        def keep(steps_done: int) -> None:
+            if steps_done in at and self.computing.processes.first:
+                save_supernet(supernet, at[steps_done])
+            if self.on_step:
+                self.on_step(steps_done, run.steps)
+
+        if not self.files["start"].exists():
             keep(0)
-        crops = trained_on(study.data, space, proxy, trial.seed)
-        name = f"{study.data.root}, {scale.search_batch} images in an update"
+        crops = trained_on(study.data, study.space, scale.proxy(study.space), self.trial.seed)
         resume(
-            run,  # type: ignore[arg-type]
-            shares(crops, scale.search_batch, trial.seed, computing),
-            Checkpoints(folder / "search.pt", SAVE_EVERY, name),
+            run,
+            shares(crops, scale.search_batch, self.trial.seed, self.computing),
+            Checkpoints(
+                study.folder(self.trial) / "search.pt",
+                SAVE_EVERY,
+                f"{study.data.root}, {scale.search_batch} images in an update",
+            ),
             lambda record: keep(record.step + 1),
         )
-    return files

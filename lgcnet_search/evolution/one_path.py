@@ -89,7 +89,7 @@ class OnePathRun(Run[PathRecord]):
             raise SearchError(f"cross-entropy is {cross_entropy} at step {step}; lower the learning rate")
         self.scaler.unscale_(self.weights)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
-        learning_rate = self.schedule.get_last_lr()[0]
+        learning_rate = float(self.schedule.get_last_lr()[0])
         self.scaler.step(self.weights)
         self.scaler.update()
         self.schedule.step()

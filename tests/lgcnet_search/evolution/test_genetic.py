@@ -120,7 +120,7 @@ def test_a_ceiling_that_no_network_keeps_is_said_before_anything_is_judged() -> 
         evolve(TOY, LATENCIES, never, EvolutionSettings(ceiling_us=0.9 * RandomSearch(TOY, LATENCIES).fastest_us))
     for settings in ({"generations": 0}, {"population": 1}, {"quantile": 1.0}):
         with pytest.raises(ValueError, match=next(iter(settings))):
-            EvolutionSettings(**settings)  # type: ignore[arg-type]
+            EvolutionSettings(**settings)
 
 
 def test_fronts_leave_out_what_another_beats() -> None:
