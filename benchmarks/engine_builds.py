@@ -27,7 +27,10 @@ CAPABILITIES = ("7.5", "8.6", "8.9", "12.0")
 NETWORKS = 3
 """Of each space."""
 REFUSED = {"7.5": "FP32 GEMM is not supported"}
-"""What the library itself says that it does not build, by capability: on Turing, a matrix product in fp32."""
+"""What the library itself says that it does not build, by capability: on Turing, a matrix product in fp32.
+
+Those of Q/DQ models are in fp32, too.
+"""
 
 
 @dataclass

@@ -17,6 +17,13 @@ ENTRY = ModeEntry(
     _open,
     extra="tensorrt-rtx",
     precisions={"cuda": ("fp32", "tf32", "fp16", "int8")},
-    ran={"cuda": Ran("built", "")},
+    ran={
+        "cuda": Ran(
+            "built",
+            "every kind of operation of LGCNet and of the mobile space, without a GPU, for 7.5 (but no matrix product "
+            "in fp32), 8.6, 8.9 and 12.0; loading and executing **never run**: their control flow is tested against a "
+            "replacement",
+        )
+    },
     distributions=("tensorrt-rtx-cu12", "tensorrt-rtx-cu13", "tensorrt-rtx"),
 )

@@ -25,7 +25,7 @@ CASES = {
     for operation in space.kinds
 }
 MATRIX_PRODUCTS = ("lgcnet global_pool", "mobile classifier")
-"""TensorRT for RTX builds these in fp32 for every capability but Turing's, 7.5."""
+"""TensorRT for RTX builds these for every capability but Turing's, 7.5: neither in fp32 nor from their Q/DQ models."""
 
 pytestmark = pytest.mark.process  # exports of many modules, which make quick leaves out as well
 
@@ -104,7 +104,7 @@ def test_tensorrt_rtx_builds_it(case: str, exports: Exports) -> None:
     for precision, model in models.items():
         for capability in CAPABILITIES:
             builder = EngineBuilder(TENSORRT_RTX, precision, capability=capability)
-            if capability == "7.5" and precision == "fp32" and case in MATRIX_PRODUCTS:
+            if capability == "7.5" and case in MATRIX_PRODUCTS:
                 with pytest.raises(RuntimeError, match="FP32 GEMM is not supported"):
                     builder.build(model)
             else:
@@ -118,4 +118,4 @@ def test_every_operation_and_six_networks_are_built_for_every_capability_in_ever
 
     for what, precision, builds in build_all(list(every_space(small=True))):
         assert not builds.ended["failed"], (what, precision, builds.reasons)
-        assert not builds.ended["refused"] or precision == "fp32", (what, precision, builds.reasons)
+        assert not builds.ended["refused"] or precision != "fp16", (what, precision, builds.reasons)
