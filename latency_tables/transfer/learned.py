@@ -73,9 +73,14 @@ class Learned:
         digests = set(_operations(needed))
         self.sources = [source for source in sources if source.knows(digests)]
         if not self.sources:
+            reason = (
+                f"none of {len(sources)} sources has all {len(digests)} operations of these networks"
+                if sources
+                else "nothing is known of this space on other devices"
+            )
             raise NoSources(
-                f"none of {len(sources)} sources has all {len(digests)} operations of these networks; calibrate a "
-                "table of another device for this space and input size, or import published latencies of it"
+                f"{reason}; calibrate a table of another device or runtime for this space and input size, or import "
+                "published latencies of it"
             )
         networks = {
             network.digest: network

@@ -42,7 +42,7 @@ def test_a_runtime_without_a_table_is_introduced_and_searched_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Two threads are another device: known by a few networks and the table of one thread."""
-    assert run(monkeypatch, *PROFILE, "--server", server, *SIZE) == 0
+    assert run(monkeypatch, "profile", "--server", server, *SIZE) == 0
     two = ["--server", server, *SIZE, "--threads", 2]
     capsys.readouterr()
     assert run(monkeypatch, "introduce", *two, "--networks", 2) == 2
