@@ -58,7 +58,7 @@ def require_agreement(
         raise Mismatch(f"{mode} gives outputs of shape {shapes}, PyTorch {expected_shapes}")
     for number, pair in enumerate(zip(outputs, expected, strict=True)):
         if not pair[1].is_floating_point():
-            _require_equal(number, *(tensor.detach().cpu() for tensor in pair), precision, mode)
+            _require_equal(number, pair[0].detach().cpu(), pair[1].detach().cpu(), precision, mode)
             continue
         left, right = (tensor.detach().float().cpu() for tensor in pair)
         error = error_rel(left, right)

@@ -220,7 +220,7 @@ def test_a_device_that_is_not_here_is_named(name: str) -> None:
 
 @needs_cuda
 def test_a_gpu_is_described_with_its_driver() -> None:
-    _, device, environment, _ = inspect("cuda:0", library_versions())
+    _, device, environment, *_ = inspect("cuda:0", library_versions())
     assert device.uuid.startswith("GPU-")
     assert device.compute_capability
     assert environment.cuda == torch.version.cuda
