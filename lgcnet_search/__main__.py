@@ -70,8 +70,6 @@ def main() -> None:
         _refuse(error.format_message())  # type: ignore[attr-defined]
     except Interrupted as error:
         _refuse(error, EXIT_INTERRUPTED)
-    except MissingRows as error:
-        _refuse(f"{error} lgcnet-search profile does, with the same --height, --width and --channels")
     except REFUSALS as error:
         _refuse(error)
     except KeyboardInterrupt:

@@ -7,7 +7,6 @@ part of the `Runtime`. A digest is the SHA-256 of the canonical JSON of what it 
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
@@ -40,12 +39,12 @@ Own = TypeVar("Own", bound="Contract")
 # Nothing that ends a string or starts a tag in SQL, HTML or a shell, and no control character.
 # Nor one that only displays obey: C1 controls, line separators, and what turns the direction of writing.
 _PLAIN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069<>\"'`;\\]*$"
-# What pip takes in single quotes (PEP 508), without markers: versions, or an address without a password.
+# As pip takes it: a name with versions, or a direct reference (PEP 508) without user, password or what a shell reads.
 _REQUIREMENT = (
     r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?"
     r"(( ?(==|~=|!=|<=|>=|<|>) ?[0-9][A-Za-z0-9.*+!-]*,?)*"
-    r"| ?@ ?(git\+)?(https?|ssh|file)://([A-Za-z0-9._-]+@)?[A-Za-z0-9.-]*(:[0-9]+)?"
-    r"(/[A-Za-z0-9._~@%+=,/-]*)?(#[A-Za-z0-9._=/-]*)?)$"
+    r"| @ (git\+)?(https|ssh|file)://(git@)?[A-Za-z0-9._-]*(:[0-9]+)?/[A-Za-z0-9._/~+-]*(@[A-Za-z0-9._/+-]+)?"
+    r"(#[A-Za-z0-9._/=+-]+)?)$"
 )
 _MAX_INTEGER = 2**53  # JSON readers that know only doubles keep it exactly
 _MAX_NUMBER = 1e300
@@ -53,22 +52,10 @@ _MAX_NUMBER = 1e300
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
 Text = Annotated[str, StringConstraints(pattern=_PLAIN, min_length=1, max_length=300)]
 Remark = Annotated[str, StringConstraints(pattern=_PLAIN, max_length=300)]
-
-
-def _as_pip_takes_it(text: str) -> str:
-    if not re.fullmatch(_REQUIREMENT, text):
-        raise ValueError(
-            "give what pip installs: a name with versions (chains==1.0), or with an address that has no password and "
-            "no characters of a shell (chains @ git+https://github.com/you/chains@v1)"
-        )
-    return text
-
-
 Requirement = Annotated[
     str,
-    Field(max_length=300),
-    AfterValidator(_as_pip_takes_it),
-    WithJsonSchema({"type": "string", "pattern": _REQUIREMENT, "maxLength": 300}),
+    StringConstraints(pattern=_REQUIREMENT, max_length=300),
+    Field(description="As pip takes it: name>=1.0, or name @ git+https://host/repository@tag."),
 ]
 Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", min_length=1, max_length=1000)]
 DeviceUuid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]

@@ -117,8 +117,9 @@ def _restore_autocast(enabled: tuple[bool, ...]) -> None:
 
 
 def _read_numpy_random() -> Any:
-    name, keys, *rest = np.random.get_state()
-    return (name, keys.tobytes(), *rest)  # type: ignore[union-attr]
+    state: Any = np.random.get_state()
+    name, keys, *rest = state
+    return (name, keys.tobytes(), *rest)
 
 
 def _restore_numpy_random(state: Any) -> None:
@@ -268,5 +269,5 @@ def _change(setting: Setting, before: Any, now: Any) -> str:
     return setting.name
 
 
-def _key_name(key: object) -> str:
-    return key if isinstance(key, str) else signal.Signals(key).name if key in SIGNALS else str(key)
+def _key_name(key: Any) -> str:
+    return key if isinstance(key, str) else signal.Signals(key).name

@@ -5,7 +5,7 @@ import pytest
 import uuid6
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from latency_tables.contract import (
     Device,
@@ -13,6 +13,7 @@ from latency_tables.contract import (
     LatencyTable,
     NetworkSpec,
     OperationSpec,
+    Requirement,
     Runtime,
     canonical_json,
 )
@@ -178,25 +179,28 @@ def test_frozen() -> None:
 @pytest.mark.parametrize(
     "requirement",
     [
-        "chains",
-        "chains==1.0",
-        "chains[gpu] >=1.0,<2",
-        "ofa @ git+https://github.com/mit-han-lab/once-for-all@v0.1#subdirectory=ofa",
-        "ofa@git+ssh://git@github.com/you/ofa",
-        "ofa @ https://example.org/ofa-1.0-py3-none-any.whl",
-        "ofa @ file:///opt/wheels/ofa-1.0-py3-none-any.whl",
+        "ofa>=1.0,<2",
+        "ofa[search]==1.2",
+        "ofa @ git+https://github.com/mit-han-lab/once-for-all@v1.2#subdirectory=spaces/ofa",
+        "ofa @ git+ssh://git@github.com/lab/ofa",
+        "ofa @ https://host:8443/ofa-1.0-py3-none-any.whl",
+        "ofa @ file:///srv/spaces/ofa",
     ],
 )
-def test_a_requirement_may_be_an_address(requirement: str) -> None:
-    changed = profile(operation()).model_dump() | {"requirement": requirement}
-    assert JobRequest.model_validate(changed).requirement == requirement
+def test_a_requirement_is_what_pip_takes(requirement: str) -> None:
+    assert TypeAdapter(Requirement).validate_python(requirement) == requirement
 
 
 @pytest.mark.parametrize(
     "requirement",
-    ["", "chains'; rm -rf /", "ofa @ git+https://you:secret@github.com/ofa", "ofa @ https://x/$(id)", "-r x", "a\nb"],
+    [
+        "ofa; rm -rf /",
+        "ofa @ git+https://me:SECRET@host/x",
+        "ofa @ http://host/x",
+        "ofa @ https://h/$(x)",
+        "o @ https://h/x' y",
+    ],
 )
-def test_what_pip_or_a_shell_would_take_for_more_is_refused_in_words(requirement: str) -> None:
-    changed = profile(operation()).model_dump() | {"requirement": requirement}
-    with pytest.raises(ValidationError, match=r"requirement\n.*give what pip installs"):
-        JobRequest.model_validate(changed)
+def test_a_requirement_has_no_credentials_and_nothing_that_a_shell_reads(requirement: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Requirement).validate_python(requirement)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -78,8 +79,9 @@ def test_a_small_shared_memory_is_named_with_the_way_out(monkeypatch: pytest.Mon
         def __iter__(self) -> Iterator[object]:
             raise RuntimeError(f"Caught RuntimeError in DataLoader worker process 0.\n{reason}")
 
+    data: Any = TensorDataset(torch.zeros(3, 1), torch.zeros(3))
     monkeypatch.setattr(loading, "DataLoader", Loader)
     with pytest.raises(DataError, match=r"workers: 2 processes read .* --workers 0, .*--shm-size"):
-        next(endless(TensorDataset(torch.zeros(3, 1), torch.zeros(3)), 2, seed=0, workers=2))
+        next(endless(data, 2, seed=0, workers=2))
     with pytest.raises(RuntimeError, match="Caught"):
-        next(endless(TensorDataset(torch.zeros(3, 1), torch.zeros(3)), 2, seed=0, workers=0))
+        next(endless(data, 2, seed=0, workers=0))

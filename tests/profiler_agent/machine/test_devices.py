@@ -1,10 +1,12 @@
 """CPUs as people have them: boards without a model, kinds of cores, quotas, containers without an identity."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
+import pynvml
 import pytest
 import torch
 
@@ -52,7 +54,7 @@ def write(path: Path, text: str) -> None:
 def test_a_cpu_is_called_as_people_call_it(
     tmp_path: Path, cpuinfo: str, files: dict[str, str], name: str, vendor: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu.platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "processor", lambda: "")
     write(tmp_path / "cpuinfo", cpuinfo)
     for file, text in files.items():
         write(tmp_path / file, text)
@@ -159,7 +161,7 @@ def test_a_container_keeps_its_identity(tmp_path: Path, monkeypatch: pytest.Monk
     assert keep_device_id(tmp_path / "state", None) == kept
     monkeypatch.setenv(cpu.DEVICE_ID, kept)
     for host in ("c0ffee000001", "c0ffee000002"):
-        monkeypatch.setattr(cpu.platform, "node", lambda host=host: host)
+        monkeypatch.setattr(platform, "node", lambda host=host: host)
         assert read_cpu().uuid == kept
 
 
@@ -191,7 +193,7 @@ def test_a_slice_of_a_gpu_is_monitored_by_its_name(monkeypatch: pytest.MonkeyPat
 
     def known(_: GpuMonitor, uuid: str) -> None:
         if uuid != "MIG-7":
-            raise environment.pynvml.NVMLError(environment.pynvml.NVML_ERROR_NOT_FOUND)
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
 
     monkeypatch.setattr(GpuMonitor, "__init__", known)
     device, monitor = environment._monitored(gpu)

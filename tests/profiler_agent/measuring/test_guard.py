@@ -41,7 +41,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "autocast of torch": lambda: torch.set_autocast_enabled("cpu", True),
     "flushing of denormal numbers": lambda: torch.set_flush_denormal(True),
     "deterministic algorithms of torch": lambda: torch._C._set_deterministic_algorithms(True),
-    "mkldnn of torch": lambda: torch.backends.mkldnn.set_flags(False),
+    "mkldnn of torch": lambda: torch._C._set_mkldnn_enabled(False),
     "cudnn.benchmark": lambda: setattr(torch.backends.cudnn, "benchmark", True),
     "environment variables": lambda: os.environ.update(OMP_NUM_THREADS="64"),
     "working directory": lambda: os.chdir("/"),
