@@ -89,6 +89,17 @@ class Environment(Contract):
         return fields | dict(self.libraries or ())
 
 
+class Capability(Contract):
+    """Whether a mode can execute a precision on a device; `reason` says why not, None that it can."""
+
+    mode: Mode
+    precision: Precision
+    reason: Reason | None = None
+
+
+Capabilities = Annotated[tuple[Capability, ...], Field(max_length=100)]
+
+
 class DeviceReport(Contract):
     """What an agent registers: its device, its environment, its own version, and what works there.
 

@@ -139,7 +139,8 @@ class MissingRows(LookupError):
         if {operation.space_digest for operation in missing} != {table.space_digest}:
             hint = " (the table belongs to another definition of the space)"
         super().__init__(
-            f"table {table.id} of {table.device.name} has no row for {len(missing)} operation(s){hint}: {shown}. "
+            f"table {table.id} of {table.device.name} has no row for {len(missing)} operation"
+            f"{'s' * (len(missing) != 1)}{hint}: {shown}. "
             "Profile them first, at the input size of the network: lgcnet-search profile --size HEIGHTxWIDTH, or post "
             "a job with these operations."
         )
