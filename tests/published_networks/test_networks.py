@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from published_networks.catalogue import NETWORKS
+from published_networks.catalogue import FROM_LIBRARIES, NETWORKS
 from published_networks.convention import Convention
 from published_networks.counting import CLAIMED, count, count_network, counted_claims
 from published_networks.facts import CLAIMS, ENTRIES, FOUND
@@ -23,7 +23,11 @@ def test_folding_and_dropping_heads_change_no_logits(name: str) -> None:
     """BatchNorms get statistics and factors of their own: at their initial ones folding would show nothing."""
     auxiliary = name not in WITHOUT_AUXILIARY
     convention = Convention(folded=False, auxiliary=auxiliary)
-    module = space.build_operation(operation(name, *SIZE, convention=convention))
+    try:
+        module = space.build_operation(operation(name, *SIZE, convention=convention))
+    except ImportError as error:
+        assert name in FROM_LIBRARIES
+        pytest.skip(str(error))
     generator = torch.Generator().manual_seed(2)
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in norms:
@@ -73,7 +77,7 @@ def test_what_is_no_network_is_named() -> None:
 
 def test_sizes_are_within_two_per_cent_of_the_claims_or_say_why_not() -> None:
     counted = list(counted_claims())
-    assert len(counted) == len(CLAIMS)
+    assert {claim.of for claim in CLAIMS} - {item.claim.of for item in counted} <= FROM_LIBRARIES
     for item in counted:
         deviations = [rel for rel in (item.parameters_rel, item.macs_rel) if rel is not None]
         assert deviations, item.claim.of
@@ -87,7 +91,7 @@ def test_counts_are_those_of_the_arithmetic() -> None:
 
 
 def test_auxiliary_heads_are_counted_only_where_they_are_asked_for() -> None:
-    for name in set(NETWORKS) - WITHOUT_AUXILIARY:
+    for name in set(NETWORKS) - WITHOUT_AUXILIARY - FROM_LIBRARIES:
         bare, trained = (count_network(name, 64, 128, auxiliary=auxiliary) for auxiliary in (False, True))
         assert bare[0] < trained[0]
         assert bare[1] < trained[1]

@@ -1,6 +1,5 @@
 """What people see of jobs: what waits for what, how far it is, and how to end it; and what a dry run says."""
 
-import os
 import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -95,8 +94,8 @@ def test_who_stops_waiting_is_told_what_stays_and_how_to_end_it(how: signal.Sign
 
     def wait() -> None:
         with following("1 table", [queued]):
-            os.kill(os.getpid(), how)
-            signal.pause()
+            signal.raise_signal(how)
+            pytest.fail("the waiting went on")
 
     with pytest.raises(Interrupted, match=f"job {queued.id} stays queued: lgcnet-search jobs cancel {queued.id}"):
         wait()
