@@ -87,7 +87,7 @@ def markdown(ablation: Ablation, levels: Sequence[Level]) -> str:
                     _spread([one.predicted_us / 1000 for one in outcomes]),
                     _spread(mious(outcomes)),
                     f"{own.points:+.1f}" if own else "–",
-                    f"{own.interval.low:+.1f} to {own.interval.high:+.1f}" if own else "–",
+                    f"{own.interval.low:+.1f} to {own.interval.high:+.1f}" if own and own.interval else "–",
                 )
             )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"

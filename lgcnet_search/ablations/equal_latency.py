@@ -24,6 +24,8 @@ WITHIN = 0.03
 DRAWN = 1000
 """Random networks that say where a ceiling is."""
 RESAMPLES = 10_000
+FEWEST = 5
+"""Networks of a kind that an interval asks for."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,13 @@ class Level:
 
 
 class Advantage(NamedTuple):
-    """How many points of mIoU found networks are ahead of random ones of their latency: mean, 95 % interval."""
+    """How many points of mIoU found networks are ahead of random ones of their latency: mean, 95 % interval.
+
+    There is no interval of fewer than five networks of either kind: it would be far too narrow.
+    """
 
     points: float
-    interval: Interval
+    interval: Interval | None
     found: int
     random: int
 
@@ -143,8 +148,9 @@ def advantage(found: Sequence[Outcome], random: Sequence[Outcome], resamples: in
         for _ in range(resamples)
     ]
     low, high = np.nanquantile(draws, (0.025, 0.975))
-    ones = (np.ones(len(own)), np.ones(len(others)))
-    return Advantage(mean(*ones), Interval(float(low), float(high)), len(own), len(others))
+    enough = min(len(own), len(others)) >= FEWEST
+    interval = Interval(float(low), float(high)) if enough else None
+    return Advantage(mean(np.ones(len(own)), np.ones(len(others))), interval, len(own), len(others))
 
 
 def equally_fast(one: Outcome, other: Outcome) -> bool:

@@ -91,11 +91,15 @@ def test_an_advantage_is_over_random_networks_of_the_same_latency() -> None:
     assert ahead.random == 30, "slow ones are no equals"
     expected = 100 * (np.mean([one.miou for one in found]) - np.mean([one.miou for one in random]))
     assert ahead.points == pytest.approx(expected)
+    assert ahead.interval
     deviation = np.sqrt(1 / 20 + 1 / 30)
     assert ahead.interval.half_width == pytest.approx(1.96 * deviation, rel=0.25)
     assert ahead.interval.low < expected < ahead.interval.high
     assert advantage(found, slow) is None
     assert advantage([], random) is None
+    few = advantage(found[:4], random)
+    assert few
+    assert few.interval is None
 
 
 def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
@@ -106,6 +110,7 @@ def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
         found, random = ([outcome(value) for value in 0.3 + 0.02 * generator.normal(size=10)] for _ in range(2))
         ahead = advantage(found, random, resamples=400)
         assert ahead
+        assert ahead.interval
         wrong += not ahead.interval.low <= 0 <= ahead.interval.high
     assert wrong <= 9
 
