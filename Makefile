@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-dev
 LOWEST := .venv-lowest
-# In two processes, each of which runs whole files: what the tests of a file share is made once.
-PYTEST := pytest -n 2 --dist loadfile
+# In two processes, each of which runs whole files: what the tests of a file share is made once. In the order of
+# tests/conftest.py, long files first.
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test quick lowest lint types imports pytest rehearse bench clean
 

@@ -103,6 +103,11 @@ def require_calibrating(networks: int) -> None:
         raise AgentError(f"networks: {networks} given, a calibration takes from {MIN_NETWORKS} to {CANDIDATES}")
 
 
+def calibrating_effort(networks: int, budget_s: float | None = None) -> Effort:
+    """That of a job which measures so many networks, in seconds over all of them. Raises ValueError."""
+    return Effort(min_blocks=NETWORK_BLOCKS, budget_s=NETWORK_S * networks if budget_s is None else budget_s)
+
+
 def calibrate(
     client: LutClient,
     space: Space,
@@ -114,8 +119,8 @@ def calibrate(
     """The calibration of a table by `count` of CANDIDATES random networks, measured on its device.
 
     The same table gets the same networks. Those that were measured before are not measured again, and the calibration
-    is the first one whose evidence has them all. `effort` is that of the
-    measuring job. Raises JobFailed, and AgentError as `require_calibrating` does.
+    is the first one whose evidence has them all. `effort` is that of the measuring job. Raises JobFailed, and
+    AgentError as `require_calibrating` does.
     """
     require_calibrating(count)
     candidates = [network_spec(varied_genotype(space, seed)) for seed in range(CANDIDATES)]
@@ -123,7 +128,7 @@ def calibrate(
     request = _request(
         table.device,
         table.runtime,
-        effort or Effort(min_blocks=NETWORK_BLOCKS, budget_s=NETWORK_S * count),
+        effort or calibrating_effort(count),
         networks=networks,
     )
     client.wait_for_job(client.submit_job(request).id, on_job)

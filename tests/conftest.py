@@ -24,11 +24,13 @@ settings.load_profile("lgcnet")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs on PostgreSQL starts one."""
+    """What runs on PostgreSQL starts one. Files that only start processes take longest: they come first."""
     for item in items:
         parameters = getattr(item, "callspec", None)
         if parameters and parameters.params.get("database_url") == "postgresql":
             item.add_marker(pytest.mark.process)
+    quick_files = {item.path for item in items if item.get_closest_marker("process") is None}
+    items.sort(key=lambda item: (item.path in quick_files, len(item.path.parts)))
 
 
 @pytest.fixture(scope="session")

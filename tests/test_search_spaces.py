@@ -213,8 +213,8 @@ def test_a_second_space_goes_the_whole_way(server: Server, client: LutClient, ag
         (result,) = client.network(network.digest).results
         assert result.raw_us == pytest.approx(_sum_us(table, network))
         assert result.predicted_us is not None
-        # Rows and networks are of one size; how near they come is a matter of the benchmarks.
-        assert 0.2 < result.predicted_us / result.measured_us < 5
+        # Rows and networks are of one unit; how near they come is a matter of the benchmarks.
+        assert 1e-2 < result.predicted_us / result.measured_us < 1e2
     for network, said in zip(unseen, client.predict(unseen, table.device.uuid, runtime), strict=True):
         assert (said.network, said.calibration_id) == (network.digest, calibration.id)
         assert said.raw_us == pytest.approx(_sum_us(table, network))

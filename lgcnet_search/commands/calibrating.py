@@ -8,7 +8,7 @@ from latency_tables.calibration import MIN_NETWORKS
 from latency_tables.contract import ErrorCard
 from lgcnet_search import jobs
 from lgcnet_search.commands.groups import grouped
-from lgcnet_search.commands.options import DeviceOptions, SpaceOptions, following_job
+from lgcnet_search.commands.options import DeviceOptions, SpaceOptions, following_job, usage
 
 
 @grouped
@@ -16,6 +16,7 @@ def calibrate(
     asked: DeviceOptions,
     space: SpaceOptions,
     networks: Annotated[int, typer.Option(help=f"How many to measure: {MIN_NETWORKS} to {jobs.CANDIDATES}.")] = 16,
+    budget: Annotated[float | None, typer.Option(help="Seconds for all networks; left out: 12 for each.")] = None,
 ) -> None:
     """Have networks measured end to end: the device's newest table learns from them what operations cost inside one.
 
@@ -23,10 +24,12 @@ def calibrate(
     """
     jobs.require_calibrating(networks)
     searched = space.space()
+    with usage():
+        effort = jobs.calibrating_effort(networks, budget)
     with asked.connected() as client:
         table = asked.newest_table(client)
         with following_job(f"measuring {networks} networks on {table.device.name}") as on_job:
-            calibration = jobs.calibrate(client, searched, table, networks, on_job)
+            calibration = jobs.calibrate(client, searched, table, networks, on_job, effort)
     typer.echo(f"table {table.id}: {card_line(calibration.card)}")
 
 

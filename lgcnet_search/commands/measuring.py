@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from latency_tables.contract import NetworkResult
+from latency_tables.contract import Effort, NetworkResult
 from lgcnet_search import jobs
 from lgcnet_search.commands.groups import grouped
-from lgcnet_search.commands.options import DevicesOptions, following_job
+from lgcnet_search.commands.options import DevicesOptions, following_job, usage
 from lgcnet_search.space.genotype import Genotype
 
 
@@ -16,12 +16,15 @@ from lgcnet_search.space.genotype import Genotype
 def measure(
     genotypes: Annotated[list[Path], typer.Argument(help="genotype.json of a search; several are interleaved.")],
     asked: DevicesOptions,
+    budget: Annotated[float | None, typer.Option(help="Seconds for all networks; left out: until converged.")] = None,
 ) -> None:
     """Have agents measure networks end to end; prints predicted beside measured latencies."""
+    with usage():
+        effort = Effort(budget_s=budget)
     networks = [Genotype.load(path) for path in genotypes]
     with asked.connected() as client:
         targets = asked.targets(client)
-        queued = [jobs.submit_measurement(client, networks, device, runtime) for device, runtime in targets]
+        queued = [jobs.submit_measurement(client, networks, device, runtime, effort) for device, runtime in targets]
         for (device, runtime), job in zip(targets, queued, strict=True):
             with following_job(f"measuring on {device.name}") as on_job:
                 results = jobs.measured(client, job, networks, device, runtime, on_job)
