@@ -52,7 +52,9 @@ def compare_tables(
     threads: Annotated[Threads | None, Query(description="For `device`: any number if left out.")] = None,
     space: Annotated[Name | None, Query(description="For `device`: any if left out.")] = None,
     space_digest: Annotated[Digest | None, Query(description="For `device`: any if left out.")] = None,
-    operation: Annotated[Text | None, Query(description="Only operations of this name: any if left out.")] = None,
+    operation: Annotated[
+        Sequence[Text], Query(max_length=100, description="Only operations of these names: all if left out.")
+    ] = (),
     margin_rel: Annotated[
         float, Query(gt=0, le=1, description="A difference up to this does not matter: 0.02 is 2 %.")
     ] = MARGIN_REL,

@@ -84,7 +84,7 @@ def _values(rows: Examples) -> dict[str, Values]:
         "tables": {"id": str(table.id), "digest": rows.digest},
         "compare_tables": {
             "table": [str(id) for id in rows.compared],
-            "operation": table.rows[0].operation.name,
+            "operation": {"all operations": [], "those of a name": [table.rows[0].operation.name]},
             "device": {"none: by `table`": [], "the newest table of a device": [device]},
             "mode": [table.runtime.mode],
             "allow_unlike": rows.allow_unlike,

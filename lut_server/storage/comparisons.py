@@ -1,7 +1,7 @@
 """What a comparison needs: tables by id or by device, each with the samples of its rows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -21,16 +21,16 @@ MAX_SHARED = 4000
 
 
 def load_sides(
-    session: Session, ids: Sequence[UUID], filters: Sequence[TableFilter] = (), operation: str | None = None
+    session: Session, ids: Sequence[UUID], filters: Sequence[TableFilter] = (), names: Collection[str] = ()
 ) -> tuple[list[Side], int]:
     """Tables by id, then the newest one that each filter lets through, with their samples; and what was left out.
 
-    With `operation` only rows of that name. Of more than MAX_SHARED rows that all tables share, those are taken whose
-    digests come first: an even choice, the same each time. The second value counts the others.
+    With `names` only rows of these operations. Of more than MAX_SHARED rows that all tables share, those are
+    taken whose digests come first: an even choice, the same each time. The second value counts the others.
 
     Raises:
         NotFound: no such table.
-        Unprocessable: they are too few or too many, or none has such an operation.
+        Unprocessable: they are too few or too many, or one has no such operation.
     """
     ids = [*ids, *(_newest(session, filter) for filter in filters)]
     if not 2 <= len(ids) <= MAX_TABLES:
@@ -41,8 +41,8 @@ def load_sides(
         )
     summaries = {id: tables.find(session, id) for id in ids}
     contents = {id: tables.get(session, id) for id in summaries}
-    if operation is not None:
-        contents = {id: _of_name(table, operation) for id, table in contents.items()}
+    if names:
+        contents = {id: _of_names(table, names) for id, table in contents.items()}
     shared = set.intersection(*({row.operation.digest for row in table.rows} for table in contents.values()))
     left_out = max(0, len(shared) - MAX_SHARED // len(contents))
     if left_out:
@@ -65,14 +65,14 @@ def load_sides(
     return [Side(summaries[id], contents[id], samples_us, noise_rel) for id in ids], left_out
 
 
-def _of_name(table: LatencyTable, name: str) -> LatencyTable:
-    rows = [row for row in table.rows if row.operation.name == name]
+def _of_names(table: LatencyTable, names: Collection[str]) -> LatencyTable:
+    rows = [row for row in table.rows if row.operation.name in names]
     if not rows:
-        names = sorted({row.operation.name for row in table.rows})
+        known = sorted({row.operation.name for row in table.rows})
         raise Unprocessable(
-            f"operation={name!r}: table {table.id} has none of this name; it has {', '.join(names[:20])}",
+            f"operation={', '.join(names)!r}: table {table.id} has none of this name; it has {', '.join(known[:20])}",
             field="operation",
-            value=name,
+            value=", ".join(names),
         )
     return _rows(table, rows)
 

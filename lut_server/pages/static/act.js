@@ -2,7 +2,8 @@
 async function send(method, path, body) {
   const options = { method, headers: body === undefined ? {} : { "Content-Type": "application/json" } };
   if (body !== undefined) options.body = JSON.stringify(body);
-  const answer = await fetch(path, options);
+  // Not by location.href: an address with a name and a password in it cannot be fetched.
+  const answer = await fetch(new URL(path, location.origin + location.pathname), options);
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({ detail: `the server answered ${answer.status}` }));
     throw new Error(problem.detail);

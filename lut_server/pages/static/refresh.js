@@ -5,7 +5,7 @@ async function refresh() {
   const parts = [...document.querySelectorAll("[data-refresh]")];
   if (document.visibilityState === "visible" && parts.length) {
     try {
-      const answer = await fetch(location.href);
+      const answer = await fetch(location.origin + location.pathname + location.search);
       if (answer.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const part of parts) {
