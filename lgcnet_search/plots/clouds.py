@@ -46,6 +46,7 @@ def accuracy_clouds(panels: Sequence[Panel], path: Path, title: str = "") -> Pat
             )
         at.axvline(high + 0.06 * room, color="#c9c9c9", linewidth=0.8, linestyle=":")
         at.set_xlim(low - 0.06 * room, high + room * (0.15 + 0.12 * len(panel.clouds)))
+        at.set_xticks([tick for tick in at.get_xticks() if low - 0.06 * room <= tick <= high + 0.05 * room])
         at.set_title(panel.title, loc="left", fontsize=10)
         at.set_xlabel("predicted latency, ms (right: means, 95 %)", fontsize=9)
         plain(at)
