@@ -11,7 +11,7 @@ import numpy as np
 
 from latency_tables.statistics import Interval
 from lgcnet_search.ablations.arms import Ablation
-from lgcnet_search.ablations.equal_latency import RESAMPLES, WITHIN, Advantage, Level, advantage, mious
+from lgcnet_search.ablations.equal_latency import FEWEST, RESAMPLES, WITHIN, Advantage, Level, advantage, mious
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.tables import settings
@@ -126,8 +126,10 @@ def _ahead(level: Level) -> dict[str, Advantage | None]:
     return {name: advantage(found, level.random) for name, found in level.found.items()}
 
 
-def _interval(values: Sequence[float]) -> Interval:
-    """Of the mean, by the bootstrap."""
+def _interval(values: Sequence[float]) -> Interval | None:
+    """Of the mean, by the bootstrap; none of fewer than five values."""
+    if len(values) < FEWEST:
+        return None
     samples = np.random.default_rng(0).choice(np.asarray(values), (RESAMPLES, len(values)))
     low, high = np.quantile(samples.mean(axis=1), (0.025, 0.975))
     return Interval(float(low), float(high))

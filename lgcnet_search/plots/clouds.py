@@ -13,12 +13,12 @@ from lgcnet_search.plots.figures import COLORS, plain, saved
 
 
 class Cloud(NamedTuple):
-    """Networks of one kind: (latency in ms, mIoU in percent) of each, the mean mIoU and its interval."""
+    """Networks of one kind: (latency in ms, mIoU in percent) of each, the mean mIoU and, of enough, its interval."""
 
     name: str
     points: tuple[tuple[float, float], ...]
     mean_percent: float
-    interval: Interval
+    interval: Interval | None
 
 
 class Panel(NamedTuple):
@@ -40,12 +40,14 @@ def accuracy_clouds(panels: Sequence[Panel], path: Path, title: str = "") -> Pat
         for place, cloud in enumerate(panel.clouds):
             color = COLORS[names.index(cloud.name) % len(COLORS)]
             at.plot(*zip(*cloud.points, strict=True), "o", color=color, markersize=6, alpha=0.75, linewidth=0)
-            bars = [[cloud.mean_percent - cloud.interval.low], [cloud.interval.high - cloud.mean_percent]]
-            at.errorbar(
-                high + room * (0.15 + 0.12 * place), cloud.mean_percent, yerr=bars, fmt="D", color=color, capsize=4
-            )
+            low_percent, high_percent = cloud.interval or (cloud.mean_percent, cloud.mean_percent)
+            bars = [[cloud.mean_percent - low_percent], [high_percent - cloud.mean_percent]]
+            place_ms = high + room * (0.15 + 0.12 * place)
+            cap = 4 if cloud.interval else 0
+            at.errorbar(place_ms, cloud.mean_percent, yerr=bars, fmt="D", color=color, capsize=cap)
         at.axvline(high + 0.06 * room, color="#c9c9c9", linewidth=0.8, linestyle=":")
         at.set_xlim(low - 0.06 * room, high + room * (0.15 + 0.12 * len(panel.clouds)))
+        at.set_xticks([tick for tick in at.get_xticks() if low - 0.06 * room <= tick <= high + 0.05 * room])
         at.set_title(panel.title, loc="left", fontsize=10)
         at.set_xlabel("predicted latency, ms (right: means, 95 %)", fontsize=9)
         plain(at)
