@@ -23,9 +23,10 @@ from examples.fbnet import space as fbnet
 from examples.nasbench201 import space as nasbench201
 from latency_tables.calibration import TimedNetwork
 from latency_tables.contract import NetworkSpec, OperationSpec, Work
-from latency_tables.kendall import kendall_tau, spearman_rho
+from latency_tables.kendall import kendall_tau
 from latency_tables.transfer.learned import Learned, PublishedSource
 from latency_tables.transfer.published import Line, publications
+from lut_server.analysis.ranking import spearman_rho
 
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

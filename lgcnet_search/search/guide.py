@@ -122,7 +122,8 @@ def limited(guidance: Tensor, previous: Tensor) -> Tensor:
     guidance = guidance - guidance.mean(dim=-2, keepdim=True)
     guidance = guidance - guidance.mean(dim=-1, keepdim=True)
     strength = (previous - previous.mean(dim=-1, keepdim=True)).norm(dim=-1, keepdim=True).detach()
-    return guidance * (strength / guidance.norm(dim=-1, keepdim=True).clamp(min=TINY)).clamp(max=1)
+    share: Tensor = (strength / guidance.norm(dim=-1, keepdim=True).clamp(min=TINY)).clamp(max=1)
+    return guidance * share
 
 
 def _from_zero(inputs: int, outputs: int) -> nn.Linear:

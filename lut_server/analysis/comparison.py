@@ -157,7 +157,7 @@ def _column(side: Side, rows: Sequence[TableRow]) -> _Column:
     in_doubt = [rel if rel is not None and rel > NOISY_REL else 0.0 for rel in known]
     told = [rel for rel in known if rel is not None]
     # How far a machine in doubt scattered is not known of a table that came without its measurements.
-    is_doubtful = bool(side.table.warnings) and not told
+    is_doubtful = bool(side.table.warnings) and all(row.measurement_id not in side.noise_rel for row in rows)
     return _Column(
         rows,
         [row.latency.median_us for row in rows],

@@ -54,7 +54,7 @@ class EngineMode:
         """`engines_sha256` covers the engines that were loaded so far, in the order of the job."""
         tactics = "timed when an engine is built"
         if not self._library.times_tactics:
-            tactics = "compiled for the card when an engine is loaded; kept in a runtime cache"
+            tactics = "compiled for the card when an engine is loaded, kept in a runtime cache"
         return {
             **self._builder.settings,
             "tactics": tactics,

@@ -128,7 +128,7 @@ def test_what_the_clock_said_comes_first_and_the_quiet_speed_with_its_meaning(
     show(result())
     measured, quiet, raw = capsys.readouterr().out.splitlines()
     assert measured == "measured     12.50 ms on Test CPU, 80.0 FPS (the median as it ran, 95 %: 12.50 to 12.50)"
-    assert quiet == "quiet        10.00 ms at this machine's quiet speed, by its references: it ran 25.0% slower"
+    assert quiet == "quiet        10.00 ms at this machine's quiet speed: it ran 25.0% slower"
     assert raw.startswith("raw sum       9.00 ms")
     assert raw.endswith("(-10.0% of the quiet speed)")
 

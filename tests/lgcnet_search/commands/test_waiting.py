@@ -97,7 +97,7 @@ def test_who_stops_waiting_is_told_what_stays_and_how_to_end_it(how: signal.Sign
             signal.raise_signal(how)
             pytest.fail("the waiting went on")
 
-    with pytest.raises(Interrupted, match=f"job {queued.id} stays queued: lgcnet-search jobs cancel {queued.id}"):
+    with pytest.raises(Interrupted, match=f"job {queued.id} stays queued: `lgcnet-search jobs cancel {queued.id}`"):
         wait()
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -143,7 +143,7 @@ def command(lut: Lut, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 @ON_SQLITE
 def test_jobs_are_listed_shown_and_cancelled(lut: Lut, command: Command) -> None:
     lut.client.register_device(AGENT)
-    assert command("jobs", "list") == "nothing is measured or queued (--all lists what has ended)\n"
+    assert command("jobs", "list") == "no jobs are measured or queued (--all lists those that ended)\n"
     queued = [lut.client.submit_job(factories.profile(factories.operation(side))) for side in (8, 16)]
     listed = command("jobs", "list")
     assert [str(one.id) in listed for one in queued] == [True, True]
