@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StrictBool
 
 from latency_tables.contract.base import MAX_WARNINGS, Contract, Count, Digest, Name, NonNegative, Shape, Share, Text
 from latency_tables.contract.devices import Capabilities, Device, Environment, Runtime
@@ -62,4 +62,4 @@ class DeviceRecord(Contract):
 class DeviceVisibility(Contract):
     """What an administrator decides on a device: a hidden one is left out of lists and takes no jobs."""
 
-    hidden: bool
+    hidden: StrictBool

@@ -27,7 +27,8 @@ from published_networks.standing import Standing, here, key_of, keyed, markdown,
 
 PAPER_PARAMETERS = 2.09e6
 """Table VI d: what LGCNet's own network has."""
-SEEDS = 24
+SEED = 58
+"""Of 60 networks as the paper describes its own, the nearest in parameters: 2.094 million."""
 DATA: Data = "Cityscapes"
 
 
@@ -154,14 +155,9 @@ def _with_found(
 
 @cache
 def found(classes: int = 19, height: int = 769, width: int = 1537) -> Genotype:
-    """The network that stands for LGCNet's own: of SEEDS as the paper describes it, the nearest in parameters."""
+    """The network that stands for LGCNet's own, which the paper shows as pictures and numbers."""
     paper = Space()
-    genotypes = [described_genotype(paper, seed) for seed in range(SEEDS)]
-
-    def distance(genotype: Genotype) -> float:
-        return abs(count_parameters(paper.graph.derive(genotype.choices)) - PAPER_PARAMETERS)
-
-    return min(genotypes, key=distance).at(replace(paper, classes=classes, height=height, width=width))
+    return described_genotype(paper, SEED).at(replace(paper, classes=classes, height=height, width=width))
 
 
 def _latencies(

@@ -35,7 +35,12 @@ router = APIRouter(prefix="/transfers", tags=[NOUN.name], responses=documented(4
 Form = Annotated[Literal["json", "html"], Query(description="`html`: a readable page.")]
 
 
-@router.get("", operation_id="list_transfers", summary="Transfers without rows and evidence, oldest first")
+@router.get(
+    "",
+    operation_id="list_transfers",
+    summary="Transfers without rows and evidence, oldest first",
+    responses=documented(404),
+)
 def list_transfers(
     parts: Parts,
     device: Annotated[Text | None, Query(description="By uuid or name; all if left out.")] = None,
@@ -80,7 +85,7 @@ def get_transfer(parts: Parts, id: UUID, format: Form = "json") -> Response:
 
 
 @router.put(
-    "/{id}",
+    "/{id:uuid}",  # so that /newest and /proposals are no ids here
     operation_id="make_transfer",
     summary="Learn a device from the networks that it has measured, under an id that you made (UUIDv7)",
     response_model=Transfer,
