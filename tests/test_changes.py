@@ -255,7 +255,8 @@ def test_a_data_set(copy: Copy) -> None:
         ''',
     )
     layouts = "lgcnet_search/data/layouts.py"
-    entry = '"toytown": Layout(labels=toytown.LABELS, files=toytown.list_files, held_out="val", size=(33, 65), crop=(33, 65)),'
+    sizes = 'held_out="val", size=(33, 65), crop=(33, 65)'
+    entry = f'"toytown": Layout(labels=toytown.LABELS, files=toytown.list_files, {sizes}),'
     copy.insert(layouts, '    "camvid": Layout(', f"    {entry}\n")
     copy.insert(layouts, "from lgcnet_search.data.errors import", "from lgcnet_search.data import toytown\n")
     copy.assert_only_documented("a data set", "toytown")

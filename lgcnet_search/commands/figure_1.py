@@ -17,7 +17,6 @@ from lgcnet_search.commands.options import DeviceOptions, UsageError, size_of, u
 from lgcnet_search.data.views import Size
 from lgcnet_search.plots.published import SpeedPoint, accuracy_against_speed
 from lgcnet_search.space.genotype import Genotype, described_genotype
-from lgcnet_search.space.network import count_parameters
 from lgcnet_search.space.space import Space
 from published_networks.catalogue import NETWORKS
 from published_networks.convention import Convention
