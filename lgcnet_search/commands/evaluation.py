@@ -91,7 +91,8 @@ def show_scores(scores: Scores) -> None:
     for name, value in scores.iou.items():
         if value is not None:
             table.add_row(name, f"{100 * value:.1f}")
+    console = Console(highlight=False)
+    console.print(table)
     absent = [name for name, value in scores.iou.items() if value is None]
     if absent:
-        table.add_row(f"absent: {', '.join(absent)}", "")
-    Console(highlight=False).print(table)
+        console.print(f" absent: {', '.join(absent)}")

@@ -126,14 +126,15 @@ def limited(guidance: Tensor, previous: Tensor) -> Tensor:
     return guidance * share
 
 
-def _from_zero(inputs: int, outputs: int) -> nn.Linear:
+def _from_zero(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
     """A layer that lets the search start at α' = α."""
-    layer = nn.Linear(inputs, outputs)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    layer = nn.Linear(inputs, outputs, bias)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer
 
 
 def _ending_at_zero(dimension: int, outputs: int) -> nn.Sequential:
-    last = _from_zero(dimension, outputs)
+    """Without a bias behind: all edges have it in common, so `limited` takes it out, and Adam would follow noise."""
+    last = _from_zero(dimension, outputs, bias=False)
     return nn.Sequential(nn.Linear(dimension, dimension), nn.ReLU(inplace=True), last)

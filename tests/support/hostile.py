@@ -158,7 +158,7 @@ def attempts(request: Request) -> Iterator[Attempt]:
 
 def _objects(value: Any, at: Place = ()) -> Iterator[Place]:
     """Objects of the contract: everything but the named scalars of an operation or method."""
-    if isinstance(value, dict) and not (at and at[-1] in ("params", "settings")):
+    if isinstance(value, dict) and not (at and at[-1] in ("params", "settings", "libraries")):
         yield at
         for name, item in value.items():
             yield from _objects(item, (*at, name))

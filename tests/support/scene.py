@@ -23,6 +23,7 @@ from latency_tables.contract import (
     Measurement,
     Method,
     NetworkSpec,
+    Observed,
     OperationSpec,
     Progress,
     Quality,
@@ -268,5 +269,6 @@ def measured(draw: random.Random, lease: Lease, key: str, by: DeviceReport, late
         executions_per_block=50,
         costs=Costs(parameters=round(latency_us) * 40, macs=round(latency_us) * 900_000, peak_memory_bytes=24 << 20),
         quality=Quality(converged=not noisy, noisy=noisy, throttled=draw.random() < 0.02),
+        observed=Observed(sm_mhz=1500.0) if by.device.kind == "cuda" else None,
         measured_at=lease.job.updated_at + timedelta(minutes=1),
     )

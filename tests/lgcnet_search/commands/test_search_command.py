@@ -66,7 +66,7 @@ def test_profile_search_and_measure(
     output = capsys.readouterr().out
     assert f"{11e-3 * executed:.2f} ms on Test CPU" in output
     assert f"{1e6 / 11 / executed:.1f} FPS" in output
-    assert f"{10e-3 * executed:.2f} ms by table {table} (-9.1%)" in output
+    assert f"{10e-3 * executed:.2f} ms by table {table} (-9.1% of the quiet speed)" in output
     assert "ms inside a network (90 %: " in output
 
     other = random_genotype(SPACE, 9)

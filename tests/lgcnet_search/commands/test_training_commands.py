@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,7 +63,8 @@ def test_the_way_from_imagenet_to_a_deployed_network(
     scores = json.loads((fine / "scores.json").read_text())
     assert f"mIoU {scores['miou']:.2%} on 4 images of val" in output
     for name, iou in scores["iou"].items():
-        assert f"{name:<13}  {'absent' if iou is None else f'{100 * iou:.1f}'} " in output
+        shown = rf"absent:[^:]*\b{name}\b" if iou is None else rf"{name} +{100 * iou:.1f} "
+        assert re.search(shown, output), name
 
     evaluated = tmp_path / "seen"
     command = ["evaluate", fine / "weights.pt", "--data", data, "--workers", 0, "--pictures", 2, "--label-files"]

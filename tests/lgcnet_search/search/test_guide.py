@@ -25,7 +25,7 @@ def expected(pair: GuidedPair, alpha: np.ndarray, previous: np.ndarray) -> np.nd
 
     def two_layers(name: str, x: np.ndarray) -> np.ndarray:
         hidden = np.maximum(x @ weights[f"{name}.0.weight"].T + weights[f"{name}.0.bias"], 0)
-        return np.asarray(hidden @ weights[f"{name}.2.weight"].T + weights[f"{name}.2.bias"])
+        return np.asarray(hidden @ weights[f"{name}.2.weight"].T + weights.get(f"{name}.2.bias", 0))
 
     similarity = np.einsum("pq,qr,sr->ps", alpha, weights["w1"], previous @ weights["w2"])
     adjacency = np.exp(similarity) / np.exp(similarity).sum(axis=1, keepdims=True)
@@ -87,7 +87,7 @@ def test_operations_are_nodes_of_the_operation_identity_graph() -> None:
 
     def two_layers(name: str, x: np.ndarray) -> np.ndarray:
         hidden = np.maximum(x @ weights[f"{name}.0.weight"].T + weights[f"{name}.0.bias"], 0)
-        return np.asarray(hidden @ weights[f"{name}.2.weight"].T + weights[f"{name}.2.bias"])
+        return np.asarray(hidden @ weights[f"{name}.2.weight"].T + weights.get(f"{name}.2.bias", 0))
 
     x = two_layers("phi1", previous.reshape(40, 1))
     adjacency = alpha.reshape(40, 1) @ previous.reshape(1, 40)

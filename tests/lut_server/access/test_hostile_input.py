@@ -68,8 +68,12 @@ REPORT = DeviceReport(
         allocator="caching",
     ),
     agent="test",
-    works=(Capability(mode="pytorch", precision="fp32", reason="too old"),),
+    works=(Capability(mode="tensorrt", precision="fp16", reason="too old"),),
 )
+
+
+LEASED = REPORT.model_copy(update={"environment": REPORT.environment.of_mode("pytorch")})
+"""What measurements are of: the environment without the libraries of other modes."""
 
 
 class Target:
@@ -85,7 +89,7 @@ class Target:
         self.job_id, self.other_job_id = uuid6.uuid7(), uuid6.uuid7()
         self._put(f"/v1/jobs/{self.job_id}", profile(A))
         self.done = self._lease()
-        self.result = measurement(self.done, A.digest, REPORT).model_copy(
+        self.result = measurement(self.done, A.digest, LEASED).model_copy(
             update={"method": Method(version="blocks-1", settings=(("seed", 7), ("clock", "events")))}
         )
         self._put(f"/v1/measurements/{self.result.id}", self.result)
@@ -108,7 +112,7 @@ class Target:
         spec = network(A)
         measured = {**json.loads(end_to_end(spec).model_dump_json()), "effort": effort, "device": job.device}
         filled = {"threads": 1}
-        result = json.loads(measurement(self.lease, B.digest, REPORT).model_dump_json())
+        result = json.loads(measurement(self.lease, B.digest, LEASED).model_dump_json())
         result["method"] = {"version": "blocks-1", "settings": {"seed": 7, "clock": "events", "exact": True}}
         costs = {"parameters": 9, "macs": 10**9, "peak_memory_bytes": 10**6}
         observed = {
@@ -122,12 +126,14 @@ class Target:
             "foreign_processes": 0,
         }
         work = {"macs": 9, "elements": 9, "weights": 9, "launches": 1, "depthwise_macs": 0, "unused": False}
-        result.update(normalized_us=100.0, device_us=90.0, observed=observed, costs=costs, work=work)
+        figures = {"normalized_us": 100.0, "normalized_low_us": 99.0, "normalized_high_us": 101.0, "device_us": 90.0}
+        figures |= {"costs": costs, "work": work}
+        result.update(figures, observed=observed, kernels=[{"kind": "Convolution", "nodes": ["stem.0/Conv"]}])
         new = {**json.loads(self.table.model_dump_json()), "id": str(uuid6.uuid7())}
         new["warnings"] = ["clocks were not locked"]
         for row in new["rows"]:
             row["latency"].update(p90_us=101.0, p99_us=101.0)
-            row.update(normalized_us=100.0, device_us=90.0, costs=costs, work=work)
+            row.update(figures)
         predicted = {
             "networks": [json.loads(spec.model_dump_json())],
             "device": "gpu-1",

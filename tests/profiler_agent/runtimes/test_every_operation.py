@@ -9,7 +9,7 @@ from latency_tables.contract import Precision, Runtime
 from profiler_agent.runtimes.engines.builder import EngineBuilder
 from profiler_agent.runtimes.engines.library import TENSORRT_RTX
 from profiler_agent.runtimes.exported import export as exporting
-from profiler_agent.runtimes.exported.blocked_layout import BLOCKED, block_channels
+from profiler_agent.runtimes.exported.blocked_layout import BLOCKED
 from profiler_agent.runtimes.exported.export import Exported, export
 from profiler_agent.runtimes.exported.quantize import quantize
 from profiler_agent.runtimes.interface import RuntimeMode
@@ -85,7 +85,8 @@ def test_onnxruntime_computes_what_pytorch_does(subject: Subject, is_part: bool,
         assert onnxruntime.clock.time_s(execute, 2) > 0
     if not is_part:
         assert onnxruntime.kernels(execute)
-    assert (BLOCKED.encode() in models[0]) == (is_part and block_channels() > 1)
+    # A part whose channels fill no block stays as it is; test_onnxruntime.py has those that do.
+    assert is_part or BLOCKED.encode() not in models[0]
 
 
 @pytest.mark.parametrize("subject", CASES, indirect=True)
