@@ -131,6 +131,7 @@ class Target:
         result.update(figures, observed=observed, kernels=[{"kind": "Convolution", "nodes": ["stem.0/Conv"]}])
         new = {**json.loads(self.table.model_dump_json()), "id": str(uuid6.uuid7())}
         new["warnings"] = ["clocks were not locked"]
+        new["environment"] = device["environment"]
         for row in new["rows"]:
             row["latency"].update(p90_us=101.0, p99_us=101.0)
             row.update(figures)
@@ -143,7 +144,7 @@ class Target:
         expiring = {"expires_at": "2026-01-01T00:00:00Z"}
         token = {"name": "x", "role": "agent", "device": "gpu-1", **expiring}
         yield Request("register_device", "PUT", "/v1/devices/gpu-1", device, free=(("works", 0, "reason"),))
-        yield Request("set_device_visibility", "PUT", "/v1/devices/gpu-1/visibility", {"hidden": True})
+        yield Request("set_device_visibility", "PUT", "/v1/devices/gpu-1/visibility", {"hidden": False})
         yield Request("submit_job", "PUT", f"/v1/jobs/{uuid6.uuid7()}", selected)
         yield Request("submit_job", "PUT", f"/v1/jobs/{uuid6.uuid7()}", measured)
         yield Request("claim_lease", "POST", "/v1/leases", json.loads(lease_request(REPORT).model_dump_json()))
