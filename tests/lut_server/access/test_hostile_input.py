@@ -126,7 +126,12 @@ class Target:
             "foreign_processes": 0,
         }
         work = {"macs": 9, "elements": 9, "weights": 9, "launches": 1, "depthwise_macs": 0, "unused": False}
-        figures = {"normalized_us": 100.0, "normalized_low_us": 99.0, "normalized_high_us": 101.0, "device_us": 90.0}
+        figures: dict[str, Any] = {
+            "normalized_us": 100.0,
+            "normalized_low_us": 99.0,
+            "normalized_high_us": 101.0,
+            "device_us": 90.0,
+        }
         figures |= {"costs": costs, "work": work}
         result.update(figures, observed=observed, kernels=[{"kind": "Convolution", "nodes": ["stem.0/Conv"]}])
         new = {**json.loads(self.table.model_dump_json()), "id": str(uuid6.uuid7())}
