@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, HTTPException, Query, Response
 
 from latency_tables.contract import (
     Digest,
@@ -68,6 +68,14 @@ def get_newest_transfer(
     return answer(transfer)
 
 
+@router.put("/newest", include_in_schema=False)
+@router.get("/proposals", include_in_schema=False)
+@router.put("/proposals", include_in_schema=False)
+def refuse_method() -> None:
+    """Refuse with 405: without these routes `newest` and `proposals` would be taken for ids that are no UUIDs (422)."""
+    raise HTTPException(405)
+
+
 @router.get(
     "/{id}",
     operation_id="get_transfer",
@@ -85,7 +93,7 @@ def get_transfer(parts: Parts, id: UUID, format: Form = "json") -> Response:
 
 
 @router.put(
-    "/{id:uuid}",  # so that /newest and /proposals are no ids here
+    "/{id}",
     operation_id="make_transfer",
     summary="Learn a device from the networks that it has measured, under an id that you made (UUIDv7)",
     response_model=Transfer,
