@@ -14,7 +14,7 @@ from lgcnet_search.ablations.arms import Ablation
 from lgcnet_search.ablations.equal_latency import FEWEST, RESAMPLES, WITHIN, Advantage, Level, advantage, mious
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.outcome import Outcome
-from lgcnet_search.ablations.tables import settings
+from lgcnet_search.ablations.tables import described, settings
 from lgcnet_search.plots.clouds import Cloud, Panel, accuracy_clouds
 
 
@@ -33,15 +33,7 @@ def write_levels(ablation: Ablation, study: Study, levels: Sequence[Level]) -> l
             for one in _all(level)
         )
     content = {
-        "ablation": ablation.name,
-        "title": ablation.title,
-        "device": study.table.device.name,
-        "runtime": study.table.runtime.model_dump(mode="json"),
-        "table_id": str(study.table.id),
-        "table_digest": study.table.digest,
-        "space": asdict(study.space),
-        "scale": asdict(study.scale),
-        "data": str(study.data.root),
+        **described(ablation, study),
         "within": WITHIN,
         "ceilings": {level.ceiling.name: asdict(level.ceiling) for level in levels},
         "advantages": {

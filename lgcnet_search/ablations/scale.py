@@ -120,23 +120,14 @@ SMALL = Scale(
 Few steps ask for faster learning rates: α of 0.01 moves as far in 500 steps as the paper's 0.001 does in 5000.
 """
 
-QUICK = Scale(
+QUICK = SMALL.with_(
     search_steps=400,
-    search_batch=8,
-    crop=(64, 128),
-    proxy_channels=4,
-    sampling="hard",
     alpha_lr=0.025,
     weight_lr=(0.1, 0.001),
     supernet_steps=600,
     generations=6,
     population=12,
     train_steps=300,
-    train_batch=8,
-    train_crop=(64, 128),
-    train_channels=4,
-    learning_rate=0.1,
-    input_size=(128, 256),
 )
 """About two minutes of one CPU core for a network that is searched and trained: to see whether anything is to be seen.
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lgcnet_search.ablations.arms import Ablation, Arm, Printed
 from lgcnet_search.ablations.network import Study
@@ -83,6 +83,21 @@ def markdown(ablation: Ablation, rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
+def described(ablation: Ablation, study: Study) -> dict[str, Any]:
+    """What the networks of an ablation have in common, for its JSON."""
+    return {
+        "ablation": ablation.name,
+        "title": ablation.title,
+        "device": study.table.device.name,
+        "runtime": study.table.runtime.model_dump(mode="json"),
+        "table_id": str(study.table.id),
+        "table_digest": study.table.digest,
+        "space": asdict(study.space),
+        "scale": asdict(study.scale),
+        "data": str(study.data.root),
+    }
+
+
 def settings(study: Study) -> str:
     """On which device, at which scale and on which data a table was made, and what its columns are of."""
     scale, table = study.scale, study.table
@@ -112,15 +127,7 @@ def write_tables(ablation: Ablation, study: Study, outcomes: Sequence[Outcome]) 
         writer.writeheader()
         writer.writerows(records)
     content = {
-        "ablation": ablation.name,
-        "title": ablation.title,
-        "device": study.table.device.name,
-        "runtime": study.table.runtime.model_dump(mode="json"),
-        "table_id": str(study.table.id),
-        "table_digest": study.table.digest,
-        "space": asdict(study.space),
-        "scale": asdict(study.scale),
-        "data": str(study.data.root),
+        **described(ablation, study),
         "rows": [_record(row) for row in rows],
         "networks": [asdict(outcome) for outcome in outcomes],
     }

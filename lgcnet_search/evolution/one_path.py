@@ -9,18 +9,16 @@ import torch
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from lgcnet_search.computing.batches import IGNORE, Batch
+from lgcnet_search.computing.batches import Batch
 from lgcnet_search.computing.how import ALONE, Computing
-from lgcnet_search.computing.losses import LOSSES
 from lgcnet_search.computing.run import Run
 from lgcnet_search.evolution.paths import fair_path, one_hot_of
 from lgcnet_search.search.search import SearchError
 from lgcnet_search.search.supernet import Supernet
+from lgcnet_search.search.update import backward
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.network import seeded
 from lgcnet_search.space.space import Space
-
-LOSS = LOSSES["cross-entropy"]
 
 
 @dataclass(frozen=True)
@@ -73,16 +71,7 @@ class OnePathRun(Run[PathRecord]):
         step, device, processes = self.steps_done, self.computing.device, self.computing.processes
         z = one_hot_of(fair_path(self.proxy, self.settings.seed, step)).map(lambda rows: rows.to(device))
         self.weights.zero_grad()
-        pixels = torch.stack([(targets != IGNORE).sum() for _, targets in batches]).sum().to(device).float()
-        processes.add_up([pixels])
-        total = torch.zeros((), device=device)
-        for batch in batches:
-            images, targets = self.computing.on_device(batch)
-            with self.computing.autocast():
-                logits = self.supernet(images, z)
-            loss = LOSS(logits.float(), targets)[0] / pixels.clamp(min=1)
-            torch.autograd.backward(self.scaler.scale(loss))
-            total += loss.detach()
+        total = backward(self.supernet, z, batches, self.computing, self.scaler)
         processes.add_up([total, *(parameter.grad for parameter in self.parameters if parameter.grad is not None)])
         cross_entropy = float(total)
         if not math.isfinite(cross_entropy):

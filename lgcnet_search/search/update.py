@@ -9,7 +9,7 @@ from torch.optim import SGD, Adam
 from lgcnet_search.computing.batches import IGNORE, Batch
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.computing.losses import LOSSES
-from lgcnet_search.search.architecture import Architecture
+from lgcnet_search.search.architecture import Architecture, EdgeTensors
 from lgcnet_search.search.gumbel import one_hot
 from lgcnet_search.search.latency import LatencyModel, latency_loss
 from lgcnet_search.search.supernet import Supernet
@@ -17,6 +17,27 @@ from lgcnet_search.search.supernet import Supernet
 Sampling = Literal["soft", "hard"]
 
 LOSS = LOSSES["cross-entropy"]
+
+
+def backward(
+    supernet: Supernet, z: EdgeTensors, batches: Sequence[Batch], computing: Computing, scaler: torch.amp.GradScaler
+) -> torch.Tensor:
+    """Add the gradients of the cross-entropy of this process's `batches` at z, each run on its own, and return it.
+
+    It is the share of these batches in the mean over all pixels of all processes, a scalar: shares and gradients are
+    still to be added up over the processes.
+    """
+    pixels = torch.stack([(targets != IGNORE).sum() for _, targets in batches]).sum().to(computing.device).float()
+    computing.processes.add_up([pixels])
+    total = torch.zeros((), device=computing.device)
+    for batch in batches:
+        images, targets = computing.on_device(batch)
+        with computing.autocast():
+            logits = supernet(images, z)
+        loss = LOSS(logits.float(), targets)[0] / pixels.clamp(min=1)
+        torch.autograd.backward(scaler.scale(loss))
+        total += loss.detach()
+    return total
 
 
 class Measures(NamedTuple):
@@ -77,19 +98,9 @@ class Update:
             leaf = leaf.map(torch.Tensor.requires_grad_)
         self.weights.zero_grad()
         self.alphas.zero_grad()
-        device, processes = self.computing.device, self.computing.processes
-        pixels = torch.stack([(targets != IGNORE).sum() for _, targets in batches]).sum().to(device).float()
-        processes.add_up([pixels])
-        total = torch.zeros((), device=device)
-        for batch in batches:
-            images, targets = self.computing.on_device(batch)
-            with self.computing.autocast():
-                logits = self.supernet(images, leaf)
-            loss = LOSS(logits.float(), targets)[0] / pixels.clamp(min=1)
-            torch.autograd.backward(self.scaler.scale(loss))
-            total += loss.detach()
+        total = backward(self.supernet, leaf, batches, self.computing, self.scaler)
         learned = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
+        self.computing.processes.add_up([total, *learned, *(rows.grad for rows in leaf if rows.grad is not None)])
         latency_us = self.latency(leaf)
         of_latency = latency_loss(latency_us, self.beta, self.ceiling_us if self._too_slow() else None)
         stepping: list[SGD | Adam] = [self.weights]
