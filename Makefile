@@ -8,6 +8,10 @@ LOWEST := .venv-lowest
 # tests/conftest.py, long files first.
 PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# The environment is installed without bytecode, which is written as modules are imported: without it every process
+# compiles torch anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test quick lowest lint types imports pytest rehearse gpu bench clean
 
 run:  ## the whole loop on this machine

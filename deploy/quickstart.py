@@ -83,6 +83,8 @@ def main() -> None:
         sys.exit(f"quickstart: {error}")
     if not only:
         os.chdir(ROOT)
+        # pip left bytecode to be written as modules are imported: without it every process compiles torch anew.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.execv(PYTHON, [str(PYTHON), "-m", "deploy.loop", *arguments])
 
 
