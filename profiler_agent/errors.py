@@ -1,7 +1,7 @@
 """Why something is not measured: two kinds, by who has to act.
 
 Whatever else is raised on the way (by a space's code, a library, the system) becomes one of them `from` its cause. The
-measuring process sends them as messages (measuring/main.py), and the agent raises them again (agent/process.py).
+measuring process sends them as messages (measuring/tasks.py), and the agent raises them again (agent/process.py).
 """
 
 

@@ -35,7 +35,8 @@ from profiler_agent.measuring.reasons import summary
 from profiler_agent.measuring.references import WATCHED, references
 from profiler_agent.measuring.rounds import RoundReport, Rounds
 from profiler_agent.measuring.trace import Trace
-from profiler_agent.measuring.worker import Worker, open_workers, takes_of
+from profiler_agent.measuring.worker import Worker
+from profiler_agent.measuring.workers import open_workers, takes_of
 from profiler_agent.measuring.workload import Workload, say_on_stderr, workloads_of
 from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard, RoundDone, Standard
 from profiler_agent.orders import WorkTask

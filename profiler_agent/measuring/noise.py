@@ -13,7 +13,7 @@ from profiler_agent.machine.quota import Quota, read_quota
 from profiler_agent.measuring.references import references
 from profiler_agent.measuring.rounds import Take
 from profiler_agent.measuring.trace import Entry, Flags, Floats, Trace
-from profiler_agent.measuring.worker import open_workers, takes_of
+from profiler_agent.measuring.workers import open_workers, takes_of
 from profiler_agent.messages import Noise, NoiseTask, ReferenceNoise
 from profiler_agent.orders import WorkTask
 from profiler_agent.runtimes.mode import open_mode

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from latency_tables.contract import Runtime
-from profiler_agent.measuring.worker import RemoteWorker
+from profiler_agent.measuring.remote_worker import RemoteWorker
 from profiler_agent.orders import WorkTask
 from profiler_agent.runtimes.exported.export import export
 from profiler_agent.runtimes.exports import Exports
 from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.runtimes.subject import Subject
 from tests.support import toy_space
-from tests.support.agents import WAIT_S, on_path, profile
+from tests.support.agents import WAIT_S, profile
 
 # Makes the model "a", slowly; says when it begins, and what it got.
 SCRIPT = """
@@ -90,7 +90,7 @@ def test_a_shared_model_is_compared_with_this_process_s_own_outputs() -> None:
 
 @pytest.fixture
 def worker_task(tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> WorkTask:
-    monkeypatch.setenv("PYTHONPATH", on_path(site))
+    monkeypatch.syspath_prepend(site)
     request = profile(
         toy_space.operation("conv"), toy_space.operation("pool"), runtime=Runtime(mode="onnxruntime", threads=1)
     )
