@@ -20,7 +20,8 @@ run:  ## the whole loop on this machine
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
 
-test: lint types imports pytest  ## everything that must hold
+test: lint  ## everything that must hold; types are checked while tests wait for processes
+	$(MAKE) --jobs 2 types imports pytest
 
 quick: lint  ## what starts no processes: under two minutes
 	$(BIN)/$(PYTEST) -m "not process and not slow" $(ARGS)

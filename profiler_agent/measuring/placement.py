@@ -25,3 +25,13 @@ class Placement:
         self._fillers.clear()
         for _ in range(self._random.randrange(MOST_FILLERS)):
             self._fillers.append(torch.empty(self._random.randrange(MOST_BYTES), dtype=torch.uint8))
+
+
+def shifted() -> list[torch.Tensor]:
+    """Fillers to hold while a process lives, so that what it builds lies elsewhere than in every other process.
+
+    Workers are forked from one, with one heap; each is to be a sample of its own of where things may lie.
+    """
+    generator = random.Random()
+    sizes = [generator.randrange(MOST_BYTES >> shift) for shift in range(MOST_FILLERS)]
+    return [torch.empty(size, dtype=torch.uint8) for size in generator.sample(sizes, len(sizes))]

@@ -11,6 +11,7 @@ from profiler_agent.doubt import Block
 from profiler_agent.errors import Unmeasurable
 from profiler_agent.machine.gpu_monitor import GpuMonitor
 from profiler_agent.machine.host_monitor import HostReading
+from profiler_agent.measuring.placement import shifted
 from profiler_agent.measuring.workbench import Workbench
 from profiler_agent.measuring.workload import workloads_of
 from profiler_agent.messages import Preparing
@@ -55,6 +56,7 @@ class LocalWorker:
     """
 
     def __init__(self, task: WorkTask, gpu: GpuMonitor | None, on_build: OnBuild) -> None:
+        self._fillers = shifted()
         exports = Exports(Path(task.exports)) if task.exports else None
         self._bench = Workbench(task.runtime, torch.device(task.device), gpu, exports, task.turn)
         failures: dict[str, str] = {}

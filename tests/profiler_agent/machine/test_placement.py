@@ -14,18 +14,22 @@ BLOCKS = 40
 LOOK = f"""
 import json
 import torch
-from profiler_agent.measuring.placement import Placement
+from profiler_agent.measuring.placement import Placement, shifted
 
-placement, addresses = Placement(), []
+placement, of_blocks, of_processes = Placement(), [], []
 for _ in range({BLOCKS}):
     placement.move()
-    addresses.append(torch.empty(128, 49, 97).data_ptr())
-print(json.dumps(addresses))
+    of_blocks.append(torch.empty(128, 49, 97).data_ptr())
+for _ in range({BLOCKS}):
+    fillers = shifted()
+    of_processes.append(torch.empty(8, 8, 3, 3).data_ptr())
+    del fillers
+print(json.dumps([of_blocks, of_processes]))
 """
 
 
 @pytest.mark.process
-def test_outputs_lie_elsewhere_in_every_block() -> None:
+def test_outputs_lie_elsewhere_in_every_block_and_what_is_built_in_every_process() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", LOOK],
         env={**os.environ, **KEEP_BUFFERS},
@@ -33,5 +37,5 @@ def test_outputs_lie_elsewhere_in_every_block() -> None:
         check=True,
         timeout=WAIT_S,
     )
-    addresses = json.loads(ended.stdout)
-    assert len(set(addresses)) > BLOCKS / 4
+    for addresses in json.loads(ended.stdout):
+        assert len(set(addresses)) > BLOCKS / 4
