@@ -127,7 +127,9 @@ def predicted_against_measured(points: Sequence[PredictedPoint], path: Path, tit
         drawn = [
             (x, y) for (_, y), row in zip(centres, values, strict=True) for x in np.linspace(row[2], row[3], 7).tolist()
         ]
-        drawn += [(x, y) for (x, _), row in zip(centres, ends, strict=True) for y in np.linspace(*row, 7).tolist()]
+        drawn += [
+            (x, y) for (x, _), row in zip(centres, ends, strict=True) for y in np.linspace(row[0], row[1], 7).tolist()
+        ]
         label_points(figure, axes, centres, [point.name for point in points], drawn)
     return written(figure, path)
 

@@ -110,7 +110,9 @@ def forecast(session: Session, request: JobRequest, now: datetime) -> Forecast:
     _require_device(session, request)
     device = _only_device(session, request.device)
     brief = JobBrief.of(request).model_dump(mode="json")
-    task = forecasts.Task(device and device.uuid, request.runtime.digest, brief, _missing(session, request, device))
+    task = forecasts.Task(
+        device.uuid if device else None, request.runtime.digest, brief, _missing(session, request, device)
+    )
     return forecasts.of_new(session, task, now)
 
 
