@@ -171,10 +171,11 @@ class Crowd:
             )
         asked = self._bodies[key]
         body = asked.canonical.replace(DEVICE, uuid).replace(RUNTIMES[0].canonical, runtime.canonical)
-        row = jobs._new(id, asked, at, "somebody@crowd")
+        row = jobs._new(id, asked, len(asked.keys), at, "somebody@crowd")
         row["brief"] = str(row["brief"]).replace(DEVICE, uuid).replace(RUNTIMES[0].canonical, runtime.canonical)
         row.update(body=body, digest=sha256(body), device_uuid=uuid, runtime=runtime.digest)
         row.update(state="done", ran_on=uuid, started_at=at, attempts=1, table_id=None, error=None)
+        row["updated_at"] = at + timedelta(minutes=3)
         row["progress"] = Progress(done=len(asked.keys), total=len(asked.keys)).model_dump_json()
         rows[JobRow].append(row)
         rows[JobKeyRow] += [{"job_id": id, "key": key, "position": place} for place, key in enumerate(asked.keys)]

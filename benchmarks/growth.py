@@ -18,6 +18,8 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
@@ -25,9 +27,8 @@ from benchmarks._common import DATABASES, console, finish, show
 from benchmarks._crowd import NETWORKS, RUNTIMES, Crowd, Examples, device_of
 from latency_tables.client import LutClient
 from latency_tables.contract import Completion, NetworkSpec
-from lut_server.migrations import downgrade, upgrade
 from lut_server.storage.database import Database
-from lut_server.storage.models import Base, LatencyTableRow
+from lut_server.storage.models import Base, LatencyTableRow, MeasurementRow
 from tests.support import scene
 from tests.support.processes import ENVIRONMENT, Server, make_token
 
@@ -36,6 +37,7 @@ FULL = 500
 LARGE = 10_000
 REQUESTS = 60
 LIMIT_MS = 250
+GIVE_UP_S = 60.0
 REPORTS_PER_S = 5
 OWN_NETWORKS = 2000
 
@@ -152,9 +154,13 @@ def _read(
 
 def _ask(http: httpx.Client, route: Route) -> float:
     path = route.path()
+    body = route.body and route.body()
     started = time.perf_counter()
-    answer = http.get(path) if route.body is None else http.post(path, json=route.body())
-    seconds = time.perf_counter() - started
+    while True:
+        answer = http.get(path) if body is None else http.post(path, json=body)
+        seconds = time.perf_counter() - started
+        if answer.status_code != 503 or seconds > GIVE_UP_S:  # to be asked to wait is to wait
+            break
     if answer.status_code != 200:
         raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:300]}")
     return seconds
@@ -320,7 +326,7 @@ def _settle(database: Database) -> None:
 
 
 def _maintain(kind: str, database: Database, url: str, folder: Path) -> dict[str, Any]:
-    """How long a backup and the migrations with all data take."""
+    """How long a backup takes, and a migration that alters the largest table."""
     timed: dict[str, Any] = {}
     if kind == "sqlite":
         started = time.monotonic()
@@ -328,9 +334,12 @@ def _maintain(kind: str, database: Database, url: str, folder: Path) -> dict[str
         subprocess.run(command, check=True, capture_output=True)
         timed["backup_s"] = round(time.monotonic() - started, 1)
         (folder / "copy.sqlite").unlink()
-    downgrade(database, "0001")
     started = time.monotonic()
-    upgrade(database)
+    with database.schema_connection() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        # The worst there can be: SQLite copies the table to alter it.
+        with operations.batch_alter_table(MeasurementRow.__tablename__) as altered:
+            altered.alter_column("late", new_column_name="was_late")
     timed["migrate_s"] = round(time.monotonic() - started, 1)
     return timed
 

@@ -37,6 +37,7 @@ from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.loading import endless, in_order
 from lgcnet_search.data.sources import DataFolder, generated_scenes, search_batches
 from lgcnet_search.evolution.inherited import InheritedAccuracy
+from lgcnet_search.known import look_up
 from lgcnet_search.search.ceiling import CeilingTooLow
 from lgcnet_search.search.findings import DRAWN, findings
 from lgcnet_search.search.random_search import RandomSearch, TooFast
@@ -97,7 +98,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--crop", type=int, nargs=2, default=(128, 256), metavar=("H", "W"), help="the search's crop")
     parser.add_argument("--proxy-channels", type=int, default=4, help="channels of the supernet (default 4)")
     parser.add_argument(
-        "--budget", type=float, metavar="S", default=PROFILING_S, help="seconds for profiling (default 120)"
+        "--budget",
+        type=float,
+        metavar="S",
+        default=PROFILING_S,
+        help=f"seconds for profiling (default {PROFILING_S:g})",
     )
     parser.add_argument("--networks", type=int, default=6, help="networks to calibrate with (default 6; 0: none)")
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (default 0)")
@@ -135,7 +140,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
             device = _registered(client, services)
         console.print(f"server and agent are up: {device.name}, docs at {url}/docs", soft_wrap=True)
         target = _Target(client, device, jobs.runtime_on(device), services)
-        table, keys_measured = _profile(target, plan, stages)
+        table, keys_measured = _profile(target, plan, stages, console)
         latencies = _calibrate(target, plan, table, stages)
         scenes = _scenes(plan, stages)
         result = _search(target, plan, latencies, scenes, stages)
@@ -256,11 +261,14 @@ class _Target:
         return on_job
 
 
-def _profile(target: _Target, plan: _Plan, stages: Stages) -> tuple[LatencyTable, int]:
+def _profile(target: _Target, plan: _Plan, stages: Stages, console: Console) -> tuple[LatencyTable, int]:
     """The table of the whole space, and how many of its keys were measured just now."""
     operations = plan.space.operations
+    request = jobs.profile_request(operations, target.device, target.runtime, plan.effort(PROFILING_S))
+    for line in look_up(target.client, target.device, request).outdated:
+        console.print(plain(line), markup=False, soft_wrap=True)
     with stages("profiling", f"profiling {len(operations)} operations") as advance:
-        job = jobs.submit_profile(target.client, operations, target.device, target.runtime, plan.effort(PROFILING_S))
+        job = target.client.submit_job(request)
         table = jobs.finished_table(target.client, job, target.following(advance))
     return table, len(target.client.measurements(job_id=job.id))
 

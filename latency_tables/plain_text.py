@@ -5,6 +5,7 @@ shown on a page.
 """
 
 import re
+from datetime import datetime, timezone
 
 MASK = "…"
 
@@ -40,3 +41,16 @@ def plain(text: str, *, lines: bool = False) -> str:
 
 
 _BREAKS = re.compile(r"\s*\n\s*|\t")
+
+
+def moment(instant: datetime) -> str:
+    """A date and a time, with its zone."""
+    return f"{instant.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def age(seconds: float) -> str:
+    """A duration in the largest unit that it fills: 40 s, 12 min, 5 h, 3 d."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{max(int(seconds), 0)} s"

@@ -80,18 +80,16 @@ def runtime_on(
     return Runtime(mode=mode, precision=precision, batch_size=batch_size, threads=threads)
 
 
-def submit_profile(
-    client: LutClient,
+def profile_request(
     operations: tuple[OperationSpec, ...],
     device: Device,
     runtime: Runtime,
     effort: Effort | None = None,
     *,
     again: bool = False,
-) -> Job:
-    """Queue a job that measures all of these operations, doubtful ones `again`, and makes a table of them."""
-    request = _request(device, runtime, effort, operations=operations, repeat_doubtful=again)
-    return client.submit_job(request)
+) -> JobRequest:
+    """A job that measures all of these operations, doubtful ones `again`, and makes a table of them."""
+    return _request(device, runtime, effort, operations=operations, repeat_doubtful=again)
 
 
 def finished_table(client: LutClient, job: Job, on_job: OnJob | None = None) -> LatencyTable:

@@ -1,73 +1,74 @@
 """What a server knows already of the operations that are to be measured, and why a near table is of no use."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from latency_tables.client import LutClient
 from latency_tables.contract import (
     Device,
     Environment,
+    Forecast,
     Job,
+    JobRequest,
     LatencyTable,
-    OperationSpec,
     Runtime,
     TableSummary,
 )
+from latency_tables.plain_text import age, moment
 from lgcnet_search.space import SPACE
 from lgcnet_search.space.digest import space_digest
 
 SECONDS = {"cpu": 1.6, "cuda": 0.5}
 """What measuring an operation takes at most, where no budget is given: the agents' default (measuring/procedure.py)."""
 BUILDING_S = 30.0
+"""Until the first is measured."""
 NOT_USED_SHOWN = 3
 ENVIRONMENT = "environment"
 
 
 @dataclass(frozen=True)
 class Known:
-    """Of the operations, how many are measured under equal conditions; `not_used` says of near tables why not.
+    """Of the operations, how many are not measured yet under equal conditions; `not_used` says of near tables why not.
 
     `outdated` are those of them that only another environment keeps from being used, which nobody may have meant.
     `before` jobs are queued or measured on the device.
     """
 
     device: Device
-    usable: int
+    forecast: Forecast
     outdated: tuple[str, ...]
     not_used: tuple[str, ...]
     before: int
 
-    def duration(self, missing: int) -> str:
-        """How long measuring so many operations takes, in words."""
-        seconds = BUILDING_S + missing * SECONDS[self.device.kind]
-        text = f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
-        if not self.before:
-            return text
-        return f"{text}, after {self.before} job{'s' * (self.before != 1)} that {self.device.name} has before it"
+    def duration(self) -> str:
+        """When measuring what is missing can start, and how long it takes, in words."""
+        takes_s, starts_in_s = self.forecast.takes_s, self.forecast.starts_in_s
+        if takes_s is None:
+            seconds = BUILDING_S + self.forecast.missing * SECONDS[self.device.kind]
+            text = f"about {age(seconds)} at most (no job of its kind was measured there before)"
+        else:
+            text = f"about {age(takes_s)}, as jobs like it did"
+        if self.before:
+            text += f", after {self.before} job{'s' * (self.before != 1)} that {self.device.name} has before it"
+        return f"{text}, in about {age(starts_in_s)}" if starts_in_s else text
 
 
-def look_up(
-    client: LutClient, device: Device, runtime: Runtime, operations: Sequence[OperationSpec], *, again: bool = False
-) -> Known:
-    """Ask the server; nothing is queued. With `again`, doubtful rows count as missing.
+def look_up(client: LutClient, device: Device, request: JobRequest) -> Known:
+    """Ask the server what is known of a request for a device; nothing is queued.
 
-    Of near tables, those that only another environment keeps from being used come first.
+    Of near tables, those that only another environment keeps from being used come first. Raises LutError as queueing it
+    would.
     """
+    runtime, forecast = request.runtime, client.forecast(request)
     environment = client.device(device.uuid).environment.of_mode(runtime.mode)
     summaries = client.tables(device=device.uuid, space=SPACE)[::-1]
-    fitting = [summary for summary in summaries if _differences(summary, environment, runtime) == []]
-    usable: set[str] = set()
-    if fitting:
-        usable = {
-            row.operation.digest for row in client.table(fitting[0].id).rows if row.quality.sound or not again
-        } & {operation.digest for operation in operations}
     reasons: list[tuple[bool, str]] = []
-    if len(usable) < len(operations):
+    if forecast.missing:
         near = [summary for summary in summaries if _differences(summary, environment, runtime)]
         reasons = list(_why_not(client, near, environment, runtime))
     return Known(
         device,
-        len(usable),
+        forecast,
         outdated=tuple(line for is_outdated, line in reasons if is_outdated),
         not_used=tuple(line for _, line in reasons),
         before=len(_before(client, device)),
@@ -100,7 +101,7 @@ def _why_not(
         shown = [difference for difference in differences if difference != ENVIRONMENT]
         if ENVIRONMENT in differences:
             shown += _changed(client.table(summary.id), environment)
-        made = f"{summary.created_at:%Y-%m-%d %H:%M} UTC ({summary.rows} rows)"
+        made = f"{moment(summary.created_at)} ({summary.rows} rows)"
         yield differences == (ENVIRONMENT,), f"the table of {made} is not used: {'; '.join(shown)}"
 
 

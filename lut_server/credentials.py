@@ -59,7 +59,7 @@ class KeySource:
         if self.text is not None:
             return _key(self.text, "LUT_SECRET_KEY")
         try:
-            text = self.file.read_text()
+            text = self.file.read_text("utf-8-sig")
             mode = self.file.stat().st_mode
         except (OSError, UnicodeDecodeError) as error:
             raise KeyUnusable(

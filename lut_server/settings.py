@@ -85,7 +85,7 @@ def _value(environment: Mapping[str, str], name: str) -> str | None:
     if environment.get(name):
         raise SettingsError(f"{name} and {name}_FILE: give one of them")
     try:
-        value = Path(file).read_text().strip()
+        value = Path(file).read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name}_FILE={file!r}: cannot be read ({error})") from error
     if not value:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from latency_tables.client import LutError
+from latency_tables.client.connecting import token_of
 from latency_tables.contract import Capability, Device, Runtime
 from latency_tables.plain_text import plain
 from profiler_agent.agent.building import requests_in, show_engine
@@ -69,12 +70,14 @@ def run(
         Path | None, typer.Option(help="File with the access token.", envvar="LUT_TOKEN_FILE")
     ] = None,
     trace: Annotated[Path | None, typer.Option(help="Folder to write every block of each job to, as .npz.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="Exit as soon as nothing is queued for this device.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", metavar="", help="Exit as soon as nothing is queued for this device.")
+    ] = False,
 ) -> None:
     """Take jobs from the server until Ctrl-C."""
-    access_token = _token(token, token_file)
     stop = StopSignal()
     with _failures():
+        access_token = token_of(token, token_file)
         folder = _prepare(state_dir, device_id, cores)
         inspected = _named(inspect_device(device), name, device_id)
         if trace is not None:
@@ -193,20 +196,6 @@ def _named(inspected: Inspected, name: str | None, device_id: str | None) -> Ins
             f"name={name!r}: give up to 300 characters, without <>\"'`;\\ and control characters"
         ) from error
     return inspected.model_copy(update={"device": called})
-
-
-def _token(token: str | None, file: Path | None) -> str | None:
-    if file is None:
-        return token
-    if token is not None:
-        _fail("--token and --token-file: give one of them")
-    try:
-        text = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        _fail(f"--token-file {file}: cannot be read ({error})")
-    if not text:
-        _fail(f"--token-file {file}: the file is empty; lut-server token create makes a token")
-    return text
 
 
 def _show_device(console: Console, inspected: Inspected) -> None:

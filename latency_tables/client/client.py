@@ -26,6 +26,7 @@ from latency_tables.contract import (
     Contract,
     DeviceRecord,
     DeviceReport,
+    Forecast,
     Job,
     JobRequest,
     JobState,
@@ -34,6 +35,7 @@ from latency_tables.contract import (
     LeaseRenewal,
     LeaseRequest,
     Measurement,
+    NetworkName,
     NetworkRecord,
     NetworkSpec,
     Page,
@@ -119,6 +121,10 @@ class LutClient:
         """Queue a job; the same `id` with the same request is the same job. It says who asks: user and machine."""
         headers = {"Requested-By": _who()}
         return self._call(TypeAdapter(Job), "PUT", f"/v1/jobs/{id or uuid6.uuid7()}", request, headers=headers)
+
+    def forecast(self, request: JobRequest) -> Forecast:
+        """What a job would measure, when and for how long; queues nothing."""
+        return self._call(TypeAdapter(Forecast), "POST", "/v1/jobs/forecasts", request)
 
     def job(self, id: UUID) -> Job:
         """One job, and how far it is."""
@@ -350,6 +356,14 @@ class LutClient:
     def network(self, digest: str) -> NetworkRecord:
         """One network, with its result on every device that measured it."""
         return self._call(TypeAdapter(NetworkRecord), "GET", f"/v1/networks/{quote(digest, safe='')}")
+
+    def name_network(self, digest: str, name: str) -> NetworkRecord:
+        """Say what people call a network.
+
+        Raises:
+            NotFound: no such network.
+        """
+        return self._call(TypeAdapter(NetworkRecord), "PUT", f"/v1/networks/{digest}/name", NetworkName(name=name))
 
     def networks(self) -> list[NetworkRecord]:
         """All networks with their results, oldest first."""

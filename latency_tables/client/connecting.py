@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 from functools import lru_cache
+from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -54,6 +55,25 @@ def checked_token(token: str | None) -> str | None:
             f"{len(token)}; copy it again"
         )
     return token or None
+
+
+def token_of(token: str | None, file: Path | None) -> str | None:
+    """The token, or what its file holds.
+
+    Raises:
+        ValueError: both are given, or the file holds none.
+    """
+    if file is None:
+        return token
+    if token is not None:
+        raise ValueError("--token (LUT_TOKEN) and --token-file (LUT_TOKEN_FILE): give one of them")
+    try:
+        text = file.read_text("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--token-file {file}: cannot be read ({error})") from error
+    if not text:
+        raise ValueError(f"--token-file {file}: the file is empty; lut-server token create makes a token")
+    return text
 
 
 def is_loopback(host: str) -> bool:

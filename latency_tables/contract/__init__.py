@@ -41,6 +41,7 @@ from latency_tables.contract.calibrations import (
     Evidence,
     InNetworkRow,
     PredictionFigures,
+    SizeErrors,
 )
 from latency_tables.contract.comparisons import (
     ComparedOperation,
@@ -56,6 +57,7 @@ from latency_tables.contract.jobs import (
     Completion,
     DeviceSelector,
     Effort,
+    Forecast,
     Job,
     JobRequest,
     JobState,
@@ -64,6 +66,7 @@ from latency_tables.contract.jobs import (
     LeaseRequest,
     Progress,
     Waiting,
+    remaining_s,
 )
 from latency_tables.contract.measurements import (
     NOISY_REL,
@@ -78,7 +81,7 @@ from latency_tables.contract.measurements import (
     Receipt,
     Work,
 )
-from latency_tables.contract.networks import NetworkRecord, NetworkResult, Prediction, PredictionRequest
+from latency_tables.contract.networks import NetworkName, NetworkRecord, NetworkResult, Prediction, PredictionRequest
 from latency_tables.contract.specs import NetworkSpec, OperationCount, OperationSpec
 from latency_tables.contract.tables import LatencyTable, MissingRows, TableFile, TableRow, TableSummary
 from latency_tables.contract.tokens import NewToken, Role, TokenRecord, TokenRequest, TokenRotation
@@ -137,6 +140,7 @@ __all__ = [
     "Evidence",
     "Exact",
     "Figures",
+    "Forecast",
     "InNetworkRow",
     "Item",
     "Job",
@@ -154,6 +158,7 @@ __all__ = [
     "MissingRows",
     "Mode",
     "Name",
+    "NetworkName",
     "NetworkRecord",
     "NetworkResult",
     "NetworkSpec",
@@ -189,6 +194,7 @@ __all__ = [
     "Shape",
     "Share",
     "Size",
+    "SizeErrors",
     "StatisticUs",
     "TableFile",
     "TableHealth",
@@ -211,5 +217,6 @@ __all__ = [
     "Work",
     "canonical_json",
     "largest_shape",
+    "remaining_s",
     "sha256",
 ]

@@ -14,6 +14,7 @@ from latency_tables.contract.base import (
     Name,
     NonNegative,
     Positive,
+    Shape,
     Share,
     Size,
     Text,
@@ -36,12 +37,21 @@ class PredictionFigures(Contract):
     rho: Correlation | None
 
 
+class SizeErrors(Contract):
+    """Mean relative errors of the networks of one input shape, as in the card."""
+
+    input_shape: Shape
+    networks: Size
+    raw_mape: NonNegative
+    calibrated_mape: NonNegative
+
+
 class ErrorCard(Contract):
     """How well a table predicts whole networks, each of them from the others (leave-one-out).
 
     `raw` is of the sums of rows, `affine` of a straight line through them (None under 4 networks), `calibrated` of
     calibrated predictions. `coverage90`: the share of networks inside their 90 % interval. `measured_at`: when the last
-    of the networks was measured.
+    of the networks was measured. `sizes`: the same errors of each input shape, where the networks have several.
     """
 
     networks: Size
@@ -50,6 +60,7 @@ class ErrorCard(Contract):
     calibrated: PredictionFigures
     coverage90: Share
     measured_at: AwareDatetime
+    sizes: Annotated[tuple[SizeErrors, ...], Field(max_length=MAX_NETWORKS)] = ()
 
 
 class Evidence(Contract):

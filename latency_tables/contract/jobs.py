@@ -14,6 +14,7 @@ from latency_tables.contract.base import (
     Digest,
     Exact,
     Name,
+    NonNegative,
     Positive,
     Remark,
     Requirement,
@@ -105,6 +106,38 @@ class Progress(Contract):
     share: Share | None = None
     stage: Remark | None = None
 
+    @property
+    def fraction(self) -> float:
+        """How much of the work is done, from 0 to 1; without `share`, by keys."""
+        return self.done / max(1, self.total) if self.share is None else self.share
+
+
+AT_ITS_OWN_PACE = 0.05
+"""The share of a job from which on its own pace tells more than that of jobs before it."""
+
+
+def remaining_s(progress: Progress, elapsed_s: float, takes_s: float | None) -> float | None:
+    """Seconds that a job takes still: at its own pace, and at its beginning as `takes_s` (of jobs before it) says.
+
+    None where neither says it.
+    """
+    if progress.fraction >= AT_ITS_OWN_PACE:
+        return elapsed_s * (1 - progress.fraction) / progress.fraction
+    return takes_s - elapsed_s if takes_s is not None and takes_s > elapsed_s else None
+
+
+class Forecast(Contract):
+    """What a job has to do, and when, as far as jobs before it tell.
+
+    `missing` keys are not measured yet. `takes_s`: seconds from its start to its end, as its device took for the jobs
+    most like it in the same runtime; None without any. `starts_in_s`: seconds until its device has done what is before
+    it; None if that is not known, or no agent is there.
+    """
+
+    missing: Count
+    takes_s: NonNegative | None
+    starts_in_s: NonNegative | None
+
 
 class Waiting(Contract):
     """What a queued job waits for.
@@ -140,6 +173,7 @@ class Job(Contract):
     requested_by: Text | None = None
     largest_input: Shape | None = None
     started_at: AwareDatetime | None = None
+    forecast: Forecast | None = None
     waiting: Waiting | None = None
 
 

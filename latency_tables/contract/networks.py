@@ -40,12 +40,22 @@ class NetworkResult(Contract):
 
 
 class NetworkRecord(Contract):
-    """A network that was found or submitted (`id` is its digest), with its result on every device that measured it."""
+    """A network that was found or submitted (`id` is its digest), with its result on every device that measured it.
+
+    `name` is what people call it, if they gave it one.
+    """
 
     id: Digest
+    name: Text | None = None
     network: NetworkSpec
     created_at: AwareDatetime
     results: tuple[NetworkResult, ...]
+
+
+class NetworkName(Contract):
+    """What people call a network; the last name given is its name."""
+
+    name: Text
 
 
 class PredictionRequest(Contract):

@@ -24,7 +24,7 @@ class UnknownOperations(LookupError):
         self.missing = list(missing)
         shown = "; ".join(map(str, missing[:3])) + ("; …" if len(missing) > 3 else "")
         super().__init__(
-            f"no source of this space knows {len(missing)} operation(s) of the network: {shown}. Profile them on a "
+            f"no source of this space knows {len(missing)} of the network's operations: {shown}. Profile them on a "
             "device that has a table, or import latencies of networks that execute them"
         )
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from latency_tables.client import LutClient, load_table
+from latency_tables.client.connecting import token_of
 from latency_tables.contract import LatencyTable, MissingRows
 from lgcnet_search import jobs
 from lgcnet_search.ablations.advantages import markdown as levels_markdown
@@ -24,7 +25,7 @@ from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.runner import OnOutcome, OnTrialProgress, make_all, trials_of
 from lgcnet_search.ablations.scale import Scale, scale_of
 from lgcnet_search.ablations.tables import markdown, rows_of, write_tables
-from lgcnet_search.commands.access import TokenFile, access_token
+from lgcnet_search.commands.access import TokenFile
 from lgcnet_search.commands.groups import grouped
 from lgcnet_search.commands.options import (
     AblationName,
@@ -90,7 +91,7 @@ class TableOptions:
         if self.server is None:
             raise UsageError("server, table-file: give the URL of a server, or a file with a table")
         with usage():
-            client = LutClient(self.server, access_token(self.token, self.token_file))
+            client = LutClient(self.server, token_of(self.token, self.token_file))
         with client:
             if self.table and not self.device:
                 return client.table(self.table)

@@ -40,5 +40,14 @@ def card_line(card: ErrorCard) -> str:
     order = "" if figures.tau is None else f", Kendall's τ {figures.tau:.2f}"
     return (
         f"calibrated by {card.networks} networks, each predicted from the others within {figures.mape:.1%} in the mean "
-        f"and {figures.max_rel:.1%} at worst{order} (raw sum: {card.raw.mape:.1%})"
+        f"and {figures.max_rel:.1%} at worst{order} (raw sum: {card.raw.mape:.1%}){_of_sizes(card)}"
+    )
+
+
+def _of_sizes(card: ErrorCard) -> str:
+    """The errors of each input size, where there are several."""
+    return "".join(
+        f"; the {size.networks} of {'×'.join(map(str, size.input_shape[-2:]))} within {size.calibrated_mape:.1%} "
+        f"(raw sum: {size.raw_mape:.1%})"
+        for size in card.sizes
     )

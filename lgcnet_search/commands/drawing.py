@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from lgcnet_search.plots.charts import (
     accuracy_against_latency,
     predicted_against_measured,
 )
-from lgcnet_search.search.report import draw_genotype, draw_table, draw_written
+from lgcnet_search.search.report import GENOTYPE, draw_genotype, draw_table, draw_written, title_of
 from lgcnet_search.space import SPACE
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.fused import fused_share, fused_steps, step_kernels
@@ -28,9 +29,15 @@ Out = Annotated[Path, typer.Option(help="Folder for the pictures.")]
 
 
 @cli.command()
-def network(genotype: GenotypeFile, out: Out = Path("runs")) -> None:
+def network(
+    genotype: GenotypeFile,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures; left out: runs/drawn/ and the genotype's name.")
+    ] = None,
+) -> None:
     """The cells and the fusion cell of a genotype as graphs: cells.png, fusion.png."""
-    for path in draw_genotype(Genotype.load(genotype), out):
+    folder = out or Path("runs/drawn") / (genotype.parent.name if genotype.name == GENOTYPE else genotype.stem)
+    for path in draw_genotype(Genotype.load(genotype), folder, title_of(genotype)):
         typer.echo(path)
 
 
@@ -131,13 +138,27 @@ def predictions(
                 # The interval is of the samples; measured_us is of the machine's standard state.
                 scale = result.measured_us / result.measured.median_us
                 low_us, high_us = scale * result.measured.low_us, scale * result.measured.high_us
-                points.append(PredictedPoint(record.id[:6], predicted_us, result.measured_us, low_us, high_us))
+                interval_us = None
+                if result.predicted_us and result.low_us is not None and result.high_us is not None:
+                    interval_us = result.low_us, result.high_us
+                points.append(
+                    PredictedPoint(
+                        record.name or record.id[:6], predicted_us, result.measured_us, low_us, high_us, interval_us
+                    )
+                )
     if not points:
         raise UsageError(
             f"device: {device.name} has measured no network that a table of it predicts; "
             "run lgcnet-search profile and measure"
         )
-    typer.echo(predicted_against_measured(points, out / "predictions.png", f"{device.name}, {runtime.mode}"))
+    mape = fmean(abs(point.predicted_us / point.measured_us - 1) for point in points)
+    how = (
+        "each predicted from the others, with its 90 % interval"
+        if all(point.interval_us for point in points)
+        else "sums of rows where no calibration predicts"
+    )
+    title = f"{device.name}, {runtime}\n{len(points)} networks, {mape:.1%} off in the mean; {how}"
+    typer.echo(predicted_against_measured(points, out / "predictions.png", title))
 
 
 def _miou(path: Path) -> tuple[float, bool]:

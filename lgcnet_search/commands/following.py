@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from latency_tables.contract import Job
-from latency_tables.plain_text import plain
+from latency_tables.contract import Forecast, Job, remaining_s
+from latency_tables.plain_text import age, plain
 from lgcnet_search import jobs
 from lgcnet_search.errors import Refused
 
@@ -33,6 +33,10 @@ def words(job: Job, now: datetime) -> str:
         return _measuring(job, now)
     if job.state != "queued":
         return job.state
+    return f"{_queued(job, now)}{forecast_words(job.forecast)}"
+
+
+def _queued(job: Job, now: datetime) -> str:
     waiting = job.waiting
     if waiting is None:
         return "queued, waiting for an agent"
@@ -50,11 +54,23 @@ def words(job: Job, now: datetime) -> str:
     return f"{queue}, which is busy: {waiting.busy_with}{since}"
 
 
+def forecast_words(forecast: Forecast | None) -> str:
+    """When a job starts and how long it takes, as a part of a sentence; nothing where no job before it tells."""
+    if forecast is None:
+        return ""
+    parts = []
+    if forecast.starts_in_s:
+        parts.append(f"starts in about {age(forecast.starts_in_s)}")
+    if forecast.takes_s is not None:
+        parts.append(f"takes about {age(forecast.takes_s)}")
+    return "".join(f", {part}" for part in parts)
+
+
 def _measuring(job: Job, now: datetime) -> str:
     parts = [f"{job.progress.done} of {job.progress.total} measured"]
     if job.progress.stage:
         parts.append(job.progress.stage)
-    left_s = remaining_s(job, now)
+    left_s = left(job, now)
     if left_s is not None:
         parts.append(f"about {age(left_s)} left")
     return ", ".join(parts)
@@ -62,25 +78,15 @@ def _measuring(job: Job, now: datetime) -> str:
 
 def share(job: Job) -> float:
     """How much of a job is done, from 0 to 1."""
-    if job.state == "done":
-        return 1.0
-    return max(job.progress.share or 0.0, job.progress.done / max(1, job.progress.total))
+    return 1.0 if job.state == "done" else job.progress.fraction
 
 
-def remaining_s(job: Job, now: datetime) -> float | None:
-    """Seconds that a running job takes at the pace so far; None at its beginning."""
-    done = share(job)
-    if job.started_at is None or done < 0.05:
+def left(job: Job, now: datetime) -> float | None:
+    """Seconds until a running job ends, None where nothing tells."""
+    if job.started_at is None:
         return None
-    return (now - job.started_at).total_seconds() * (1 - done) / done
-
-
-def age(seconds: float) -> str:
-    """The largest unit that it fills: 40 s, 12 min, 5 h, 3 d."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{max(int(seconds), 0)} s"
+    takes_s = job.forecast.takes_s if job.forecast else None
+    return remaining_s(job.progress, (now - job.started_at).total_seconds(), takes_s)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from lgcnet_search.commands.groups import grouped
-from lgcnet_search.commands.options import Seed, SpaceOptions
+from lgcnet_search.commands.options import Seed, SpaceOptions, UsageError
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import random_genotype, typical_genotype
 from lgcnet_search.space.network import count_parameters, network_spec
@@ -46,7 +46,11 @@ def draw(
     if out is None:
         typer.echo(text)
         return
-    out.write_text(text + "\n", "utf-8")
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except FileExistsError as error:
+        raise UsageError(f"out: {out} is there already, maybe what a search found; name another file") from error
     executed = sum(count.count for count in network_spec(genotype).operations)
     parameters = count_parameters(genotype.space.graph.derive(genotype.choices))
     typer.echo(f"{out}: {executed} operations, {parameters / 1e6:.2f} M parameters")

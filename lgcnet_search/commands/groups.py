@@ -4,7 +4,9 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import wraps
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
+
+from typer.models import OptionInfo
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -36,6 +38,16 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**values, **built)
 
+    for option in options:
+        _leave_out_type_of_flag(option.annotation)
     run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     run.__annotations__ = {option.name: option.annotation for option in options}
     return run
+
+
+def _leave_out_type_of_flag(annotation: Any) -> None:
+    """A flag takes no value, though typer's help would name the type of one."""
+    kind, *details = get_args(annotation) or (None,)
+    for detail in details if kind is bool else ():
+        if isinstance(detail, OptionInfo):
+            detail.metavar = ""

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from latency_tables.contract import Effort, NetworkResult
+from latency_tables.contract import Effort, NetworkName, NetworkResult
 from lgcnet_search import jobs
 from lgcnet_search.commands.following import following_job
 from lgcnet_search.commands.groups import grouped
-from lgcnet_search.commands.options import DevicesOptions, usage
+from lgcnet_search.commands.options import DevicesOptions, UsageError, usage
 from lgcnet_search.space.genotype import Genotype
+from lgcnet_search.space.network import network_spec
 
 
 @grouped
@@ -18,14 +19,23 @@ def measure(
     genotypes: Annotated[list[Path], typer.Argument(help="genotype.json of a search; several are interleaved.")],
     asked: DevicesOptions,
     budget: Annotated[float | None, typer.Option(help="Seconds for all networks; left out: until converged.")] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="What the server's pages call the networks; as often as there are genotypes."),
+    ] = None,
 ) -> None:
     """Have agents measure networks end to end; prints predicted beside measured latencies."""
     with usage():
         effort = Effort(budget_s=budget)
+        names = [NetworkName(name=text).name for text in name or ()]
+    if names and len(names) != len(genotypes):
+        raise UsageError(f"name: {len(names)} given for {len(genotypes)} genotypes; give each its own, or none")
     networks = [Genotype.load(path) for path in genotypes]
     with asked.connected() as client:
         targets = asked.targets(client)
         queued = [jobs.submit_measurement(client, networks, device, runtime, effort) for device, runtime in targets]
+        for network, called in zip(networks, names, strict=False):
+            client.name_network(network_spec(network).digest, called)
         for (device, runtime), job in zip(targets, queued, strict=True):
             with following_job(f"measuring on {device.name}") as on_job:
                 results = jobs.measured(client, job, networks, device, runtime, on_job)

@@ -106,7 +106,10 @@ def profile(
         effort = Effort(budget_s=budget)
     with sweep.connected() as client:
         plans = sweep.plans(client, list(zip(spaces, operations, strict=True)))
-        known = [look_up(client, plan.device, plan.runtime, plan.operations, again=again) for plan in plans]
+        requests = [
+            jobs.profile_request(plan.operations, plan.device, plan.runtime, effort, again=again) for plan in plans
+        ]
+        known = [look_up(client, plan.device, request) for plan, request in zip(plans, requests, strict=True)]
         for plan, found in zip(plans, known, strict=True):
             if dry_run:
                 _show_known(plan, found, calibrate)
@@ -114,10 +117,7 @@ def profile(
                 say(f"{plan}: {line}")
         if dry_run:
             return
-        queued = [
-            (plan, jobs.submit_profile(client, plan.operations, plan.device, plan.runtime, effort, again=again))
-            for plan in plans
-        ]
+        queued = [(plan, client.submit_job(request)) for plan, request in zip(plans, requests, strict=True)]
         tables = f"{len(queued)} table{'s' * (len(queued) != 1)}"
         with following(tables, [job for _, job in queued]) as on_job:
             failures = [failure for plan, job in queued if (failure := _finish(client, plan, job, on_job))]
@@ -149,10 +149,10 @@ def _calibrate(client: LutClient, plan: Planned, networks: int) -> None:
 
 def _show_known(plan: Planned, known: Known, networks: int) -> None:
     """What is known of a table's operations, what is missing, and how long that takes."""
-    missing = len(plan.operations) - known.usable
-    typer.echo(f"{plan}: {len(plan.operations)} operations, {known.usable} known, {missing} to measure")
+    total, missing = len(plan.operations), known.forecast.missing
+    typer.echo(f"{plan}: {total} operations, {total - missing} known, {missing} to measure")
     if missing:
-        typer.echo(f"  that takes {known.duration(missing)}")
+        typer.echo(f"  that takes {known.duration()}")
     if networks:
         typer.echo(f"  then {networks} networks are measured end to end, unless they were before")
     for line in known.not_used:

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from latency_tables.client import LutClient
 from latency_tables.contract import Job, JobState
-from latency_tables.plain_text import plain
+from latency_tables.plain_text import age, plain
 from lgcnet_search.commands.access import AccessOptions
-from lgcnet_search.commands.following import age, words
+from lgcnet_search.commands.following import words
 from lgcnet_search.commands.groups import grouped
 from lgcnet_search.commands.usage import UsageError
 

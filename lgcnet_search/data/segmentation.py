@@ -143,7 +143,11 @@ def open_picture(path: Path) -> Image.Image:
             return loaded
     except FileNotFoundError as error:
         raise DataError(f"{path} was removed after the folder was listed; copy it again") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path} has too many pixels for a picture ({error}); make it smaller, or take it away"
+        ) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a picture ({error}); copy it again") from error
 
 

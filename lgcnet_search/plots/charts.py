@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 
 from latency_tables.contract import LatencyTable, OperationSpec
@@ -33,10 +34,12 @@ def search_curves(
     title: str = "",
     levels_us: Mapping[str, float] | None = None,
     held: int = 0,
+    most_entropy: float | None = None,
 ) -> Path:
     """How a search went, one value a step; the noisy ones also as a running mean. Entropy is in nats.
 
-    `levels_us` are latencies to compare LAT with, by name; `held` is in how many steps α was held.
+    `levels_us` are latencies to compare LAT with, by name; `held` is in how many steps α was held; `most_entropy` is
+    that of edges whose candidates are all as likely.
     """
     figure = Figure(figsize=(10, 6), dpi=110)
     panels = (
@@ -61,35 +64,41 @@ def search_curves(
                 axes.axhline(level_us * unit, color=color, linestyle=style, linewidth=1.4, label=text)
             axes.legend(fontsize=8, edgecolor="none", framealpha=0.85)
         if entropy is values:
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, most_entropy and 1.05 * most_entropy)
         if held:
             axes.axvspan(0, held - 0.5, color="#ededed", linewidth=0)
         if held and entropy is values:
             axes.text(0.02 * len(scaled), 0, "α held", fontsize=8, va="bottom")
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("step", fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.ticklabel_format(axis="y", useOffset=False)
         plain(axes)
     return saved(figure, path, title)
 
 
 class PredictedPoint(NamedTuple):
-    """One network or operation: predicted, and measured with its 95 % interval, microseconds."""
+    """One network or operation: predicted, and measured with its 95 % interval, microseconds.
+
+    `interval_us` is the prediction's own, if it has one.
+    """
 
     name: str
     predicted_us: float
     measured_us: float
     low_us: float
     high_us: float
+    interval_us: tuple[float, float] | None = None
 
 
 def predicted_against_measured(points: Sequence[PredictedPoint], path: Path, title: str = "") -> Path:
-    """Predicted over measured latency with interval bars; bands of ±5 % and ±10 % around equality."""
+    """Predicted over measured latency, with the bars of both intervals; bands of ±5 % and ±10 % around equality."""
     figure = Figure(figsize=(6.6, 7.8), dpi=110)
     axes, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
-    values = np.array([point[1:] for point in points], dtype=float) / 1000
+    values = np.array([point[1:5] for point in points], dtype=float) / 1000
+    ends = np.array([point.interval_us or (point.predicted_us,) * 2 for point in points], dtype=float) / 1000
     predicted, measured = values[:, 0], values[:, 1]
-    low, high = float(values.min()) * 0.88, float(values.max()) * 1.12
+    low, high = float(min(values.min(), ends.min())) * 0.88, float(max(values.max(), ends.max())) * 1.12
     line = np.array([low, high])
     for share, shade in ((0.10, "#e9eef4"), (0.05, "#cfdcea")):
         axes.fill_between(line, line * (1 - share), line * (1 + share), color=shade, linewidth=0, label=f"±{share:.0%}")
@@ -98,8 +107,9 @@ def predicted_against_measured(points: Sequence[PredictedPoint], path: Path, tit
     below.axhline(0, color="#7a8794", linewidth=1)
     bars = np.stack([measured - values[:, 2], values[:, 3] - measured])
     error = 100 * (predicted / measured - 1)
-    for panel, y in ((axes, predicted), (below, error)):
-        panel.errorbar(measured, y, xerr=bars, fmt="o", color="#1f6fb4", markersize=5, capsize=2)
+    upright = np.abs(ends.T - predicted)
+    for panel, y, yerr in ((axes, predicted, upright), (below, error, 100 * upright / measured)):
+        panel.errorbar(measured, y, xerr=bars, yerr=yerr, fmt="o", color="#1f6fb4", markersize=5, capsize=2)
         plain(panel)
     if high > 5 * low:
         _logarithmic(axes)
@@ -114,10 +124,13 @@ def predicted_against_measured(points: Sequence[PredictedPoint], path: Path, tit
     arrange(figure, title)
     if len(points) <= 15:
         centres = list(zip(measured.tolist(), predicted.tolist(), strict=True))
-        ends = [
+        drawn = [
             (x, y) for (_, y), row in zip(centres, values, strict=True) for x in np.linspace(row[2], row[3], 7).tolist()
         ]
-        label_points(figure, axes, centres, [point.name for point in points], ends)
+        drawn += [
+            (x, y) for (x, _), row in zip(centres, ends, strict=True) for y in np.linspace(row[0], row[1], 7).tolist()
+        ]
+        label_points(figure, axes, centres, [point.name for point in points], drawn)
     return written(figure, path)
 
 
@@ -177,13 +190,27 @@ def latency_against_beta(points: Sequence[tuple[str, float, float]], path: Path,
     return saved(figure, path, title)
 
 
-def latency_heatmap(latencies_us: Mapping[tuple[str, str], float], path: Path, title: str = "") -> Path:
-    """Latencies as operations (sorted) × resolutions (in the order given); cells without a row stay white."""
-    operations = sorted({operation for operation, _ in latencies_us}, key=_natural)
-    resolutions = list(dict.fromkeys(resolution for _, resolution in latencies_us))
+class HeatCell(NamedTuple):
+    """A latency in microseconds, and whether it is doubtful."""
+
+    latency_us: float
+    doubtful: bool = False
+
+
+def latency_heatmap(cells: Mapping[tuple[str, str], HeatCell], path: Path, title: str = "") -> Path:
+    """Latencies as operations (sorted) × resolutions (in the order given); cells without a row stay white.
+
+    Doubtful ones are hatched.
+    """
+    operations = sorted({operation for operation, _ in cells}, key=_natural)
+    resolutions = list(dict.fromkeys(resolution for _, resolution in cells))
     grid = np.full((len(operations), len(resolutions)), np.nan)
-    for (operation, resolution), value in latencies_us.items():
-        grid[operations.index(operation), resolutions.index(resolution)] = value
+    hatched = []
+    for (operation, resolution), cell in cells.items():
+        at = operations.index(operation), resolutions.index(resolution)
+        grid[at] = cell.latency_us
+        if cell.doubtful:
+            hatched.append(at)
     width, height = 3.2 + 0.82 * len(resolutions), 1.9 + 0.27 * len(operations)
     figure = Figure(figsize=(width, height), dpi=110)
     axes = figure.add_subplot()
@@ -193,26 +220,32 @@ def latency_heatmap(latencies_us: Mapping[tuple[str, str], float], path: Path, t
     for row, column in np.argwhere(~np.isnan(grid)):
         value = float(grid[row, column])
         color = "white" if scale(value) < 0.6 else "black"
-        axes.text(column, row, _microseconds(value), ha="center", va="center", fontsize=7, color=color)
+        axes.text(column, row, _time(value), ha="center", va="center", fontsize=7, color=color)
+    for row, column in hatched:
+        color = "white" if scale(float(grid[row, column])) < 0.6 else "black"
+        box = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", linewidth=0, alpha=0.35)
+        box.set_edgecolor(color)
+        axes.add_patch(box)
     axes.set_xticks(range(len(resolutions)), resolutions, rotation=35, ha="right", fontsize=8)
     axes.set_yticks(range(len(operations)), operations, fontsize=8)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     bar = figure.colorbar(image, ax=axes, fraction=0.025, pad=0.015)
-    bar.set_label("µs", fontsize=8)
+    bar.set_label("µs where no unit stands" + ("; hatched: doubtful" if hatched else ""), fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return saved(figure, path, title)
 
 
-def heatmap_cells(table: LatencyTable) -> dict[tuple[str, str], float]:
+def heatmap_cells(table: LatencyTable) -> dict[tuple[str, str], HeatCell]:
     """A table's medians by operation and input (channels × height × width), fine inputs first."""
     rows = sorted(table.rows, key=lambda row: _input_order(row.operation))
     labels = Counter((_operation_label(row.operation), _input_label(row.operation)) for row in rows)
-    cells: dict[tuple[str, str], float] = {}
+    cells: dict[tuple[str, str], HeatCell] = {}
     for row in rows:
         key = (_operation_label(row.operation), _input_label(row.operation))
         # Two operations that differ in what the label leaves out are two rows.
-        cells[(str(row.operation), key[1]) if labels[key] > 1 else key] = row.latency.median_us
+        cell = HeatCell(row.latency.median_us, doubtful=not row.quality.sound)
+        cells[(str(row.operation), key[1]) if labels[key] > 1 else key] = cell
     return cells
 
 
@@ -246,12 +279,16 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", text)]
 
 
-def _microseconds(value: float) -> str:
-    if value >= 99_950:
-        return f"{value / 1000:.0f}k"
-    if value >= 9_995:
-        return f"{value / 1000:.1f}k"
-    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
+def _time(latency_us: float) -> str:
+    """With three digits, in the unit that suits."""
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if latency_us >= 0.9995 * size:
+            return f"{_three_digits(latency_us / size)} {unit}"
+    return _three_digits(latency_us)
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
 def _logarithmic(axes: Axes) -> None:

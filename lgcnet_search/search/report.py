@@ -1,12 +1,15 @@
 """What a search leaves in its folder: the genotype, where it came from, and pictures of both."""
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from latency_tables.contract import LatencyTable
+from latency_tables.plain_text import moment
 from lgcnet_search.errors import Refused
 from lgcnet_search.plots.charts import heatmap_cells, latency_heatmap, search_curves
 from lgcnet_search.plots.networks import fusion_cell, searched_cells
@@ -17,6 +20,7 @@ from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies, TransferLatencies
 
 HISTORY = "history.json"
+GENOTYPE = "genotype.json"
 COURSE = ("cross_entropy", "latency_us", "temperature", "entropy")
 
 
@@ -27,7 +31,7 @@ class ResultError(Refused):
 def write_result(result: SearchResult, latencies: Latencies, found: Findings, out: Path) -> Path:
     """Write genotype.json, whose path is returned, and history.json: device, table, settings, findings, every step."""
     out.mkdir(parents=True, exist_ok=True)
-    genotype = out / "genotype.json"
+    genotype = out / GENOTYPE
     genotype.write_text(json.dumps(result.genotype.to_dict(), indent=1) + "\n", "utf-8")
     (out / HISTORY).write_text(json.dumps(_described(result, latencies, found), indent=1) + "\n", "utf-8")
     return genotype
@@ -42,6 +46,7 @@ def _described(result: SearchResult, latencies: Latencies, found: Findings) -> d
         "space_digest": space_digest(),
         "predicted_us": result.predicted_us,
         "findings": found.to_dict(),
+        "most_entropy": fmean(math.log(len(edge.candidates)) for edge in result.genotype.space.graph.edges),
         "settings": {**asdict(result.settings), "warm_up_steps": result.settings.warm_up_steps},
         "proxy": asdict(result.proxy),
         "history": [asdict(record) for record in result.history],
@@ -75,8 +80,22 @@ def draw_genotype(
 
 
 def draw_table(table: LatencyTable, out: Path) -> Path:
-    """Draw table.png, the heat map of a table."""
-    return latency_heatmap(heatmap_cells(table), out / "table.png", f"{table.device.name}, median latency")
+    """Draw table.png, the heat map of a table: what operations take alone."""
+    doubtful = sum(not row.quality.sound for row in table.rows)
+    title = (
+        f"{table.device.name}, {table.runtime}, {moment(table.created_at)}\n"
+        f"median latency of each operation alone; {doubtful} of {len(table.rows)} doubtful"
+    )
+    return latency_heatmap(heatmap_cells(table), out / "table.png", title)
+
+
+def title_of(genotype: Path) -> str:
+    """A title for the pictures of a genotype's file: its path, and what the search beside it predicts."""
+    try:
+        described = json.loads((genotype.parent / HISTORY).read_text("utf-8"))
+        return f"{genotype}; {_title(described, None)}" if genotype.name == GENOTYPE else str(genotype)
+    except (OSError, ValueError, KeyError, TypeError):
+        return str(genotype)
 
 
 def draw_result(
@@ -98,7 +117,7 @@ def draw_written(folder: Path, measured_us: float | None = None) -> list[Path]:
     Raises ResultError, GenotypeError, OSError.
     """
     path = folder / HISTORY
-    genotype = Genotype.load(folder / "genotype.json")
+    genotype = Genotype.load(folder / GENOTYPE)
     try:
         described = json.loads(path.read_text("utf-8"))
         title, undecided = _title(described, measured_us), described["findings"]["undecided"]
@@ -132,4 +151,5 @@ def _draw_course(described: Mapping[str, Any], out: Path, measured_us: float | N
         title=f"{_title(described, measured_us)}\n{about}",
         levels_us={name: value for name, value in levels.items() if value is not None},
         held=settings["warm_up_steps"],
+        most_entropy=described.get("most_entropy"),
     )

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from statistics import mean
 
 import numpy as np
 
 from latency_tables.calibration import Estimate
-from latency_tables.contract import CardState, ErrorCard, PredictionFigures
+from latency_tables.contract import CardState, ErrorCard, PredictionFigures, SizeErrors
 from latency_tables.kendall import kendall_tau
 from lut_server.analysis.ranking import spearman_rho
 
@@ -18,9 +19,16 @@ MIN_AFFINE = 4
 
 
 def error_card(
-    raw_us: Sequence[float], held_out: Sequence[Estimate], measured_us: Sequence[float], measured_at: datetime
+    raw_us: Sequence[float],
+    held_out: Sequence[Estimate],
+    measured_us: Sequence[float],
+    measured_at: datetime,
+    input_shapes: Sequence[tuple[int, ...]] = (),
 ) -> ErrorCard:
-    """The card of networks; `held_out` are their predictions from the other networks. Latencies in microseconds."""
+    """The card of networks; `held_out` are their predictions from the other networks. Latencies in microseconds.
+
+    With their `input_shapes` it has the errors of each shape, if there are several.
+    """
     inside = [
         estimate.low_us <= latency <= estimate.high_us for estimate, latency in zip(held_out, measured_us, strict=True)
     ]
@@ -32,6 +40,30 @@ def error_card(
         calibrated=figures([estimate.latency_us for estimate in held_out], measured_us),
         coverage90=sum(inside) / len(inside),
         measured_at=measured_at,
+        sizes=_of_sizes(raw_us, held_out, measured_us, input_shapes) if len(set(input_shapes)) > 1 else (),
+    )
+
+
+def _of_sizes(
+    raw_us: Sequence[float],
+    held_out: Sequence[Estimate],
+    measured_us: Sequence[float],
+    input_shapes: Sequence[tuple[int, ...]],
+) -> tuple[SizeErrors, ...]:
+    """Errors by input shape, the smallest first."""
+    rows = list(zip(input_shapes, raw_us, held_out, measured_us, strict=True))
+    of_shape = {
+        shape: [(raw, estimate.latency_us, latency) for own, raw, estimate, latency in rows if own == shape]
+        for shape in sorted(set(input_shapes), key=lambda shape: (math.prod(shape), shape))
+    }
+    return tuple(
+        SizeErrors(
+            input_shape=shape,
+            networks=len(latencies),
+            raw_mape=mean(abs(raw / latency - 1) for raw, _, latency in latencies),
+            calibrated_mape=mean(abs(predicted / latency - 1) for _, predicted, latency in latencies),
+        )
+        for shape, latencies in of_shape.items()
     )
 
 

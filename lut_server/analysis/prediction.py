@@ -133,6 +133,7 @@ def _calibrated(table: LatencyTable, measured: Sequence[MeasuredNetwork], id: UU
             held_out,
             [timed.measured_us for timed in observed],
             max(measurement.measured_at for measurement in measurements),
+            [network.input_shape for network, _ in measured],
         ),
     )
 

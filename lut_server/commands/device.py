@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from latency_tables.contract import DeviceVisibility
-from latency_tables.plain_text import plain
+from latency_tables.plain_text import moment, plain
 from lut_server.commands.common import DatabaseUrl, DataDir, all_pages, migrated, refusing, settings_from
 from lut_server.storage import devices
 
@@ -19,12 +19,12 @@ Uuid = Annotated[str, typer.Argument(help="`uuid` in `lut-server device list`.")
 def list_(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """List all devices, also hidden ones: when each was last heard of, how many tables it has."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
-    print(f"{'uuid':40}  {'last heard of':16}  {'tables':>6}  {'state':8}  name")
+    print(f"{'uuid':40}  {'last heard of':20}  {'tables':>6}  {'state':8}  name")
     with refusing():
         database = migrated(settings)
         with database.read() as session:
             for record in all_pages(lambda after: devices.page(session, after, PAGE, hidden=True)):
-                seen, state = f"{record.heartbeat_at:%Y-%m-%d %H:%M}", "hidden" if record.hidden else "shown"
+                seen, state = moment(record.heartbeat_at), "hidden" if record.hidden else "shown"
                 name = plain(record.device.name)
                 print(f"{record.device.uuid:40}  {seen}  {record.tables:6}  {state:8}  {name}")
         database.close()

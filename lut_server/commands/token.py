@@ -11,6 +11,7 @@ import uuid6
 from pydantic import ValidationError
 
 from latency_tables.contract import NewToken, Role, TokenRecord, TokenRequest, TokenRotation
+from latency_tables.plain_text import moment
 from lut_server.app import utc_now
 from lut_server.commands.common import (
     DatabaseUrl,
@@ -68,14 +69,14 @@ def list_(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """List all tokens: owner, role, last use. The tokens are stored as hashes only and cannot be shown."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     now = utc_now()
-    print(f"{'id':36}  {'role':6}  {'device':20}  {'state':24}  {'last used':16}  name")
+    print(f"{'id':36}  {'role':6}  {'device':20}  {'state':28}  {'last used':20}  name")
     with refusing():
         database = migrated(settings)
         with database.read() as session:
             for token in all_pages(lambda after: tokens.page(session, after, PAGE)):
-                used = f"{token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at else "never"
+                used = moment(token.last_used_at) if token.last_used_at else "never"
                 device = token.device or "any"
-                print(f"{token.id}  {token.role:6}  {device:20}  {_state(token, now):24}  {used:16}  {token.name}")
+                print(f"{token.id}  {token.role:6}  {device:20}  {_state(token, now):28}  {used:20}  {token.name}")
         database.close()
 
 
@@ -121,10 +122,10 @@ def rotate(
 
 def _state(token: TokenRecord, now: datetime) -> str:
     if token.revoked_at is not None:
-        return f"revoked {token.revoked_at:%Y-%m-%d %H:%M}"
+        return f"revoked {moment(token.revoked_at)}"
     if token.expires_at is None:
         return "valid"
-    return f"{'expired' if token.expires_at <= now else 'until'} {token.expires_at:%Y-%m-%d %H:%M}"
+    return f"{'expired' if token.expires_at <= now else 'until'} {moment(token.expires_at)}"
 
 
 def _hand_over(made: NewToken, output: Path | None) -> None:
@@ -132,7 +133,7 @@ def _hand_over(made: NewToken, output: Path | None) -> None:
     if output is not None:
         write_secret(output, made.token + "\n")
     record = made.record
-    until = f", until {record.expires_at:%Y-%m-%d %H:%M} UTC" if record.expires_at else ""
+    until = f", until {moment(record.expires_at)}" if record.expires_at else ""
     where = f"in {output}" if output else "below, shown once"
     bound = f" for {record.device}" if record.device else ""
     print(f"token {record.id}: {record.role}{bound}{until}; it is {where}", file=sys.stderr)

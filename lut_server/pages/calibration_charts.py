@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from textwrap import wrap
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -62,14 +63,20 @@ def calibration_chart(calibration: Calibration, phone: bool = False) -> str:
     raw_us = [network.raw_us for network in evidence]
     operations = [float(network.operations) for network in evidence]
     first, second = (_below(box, head) for box in layout.others)
-    _off_by(root, first, layout.ticks, "Off by, against raw sum", raw_us, latency_tick, evidence)
-    _off_by(root, second, layout.ticks, "Off by, against operations (launches)", operations, _count, evidence)
+    _off_by(root, first, layout.ticks, "Off by, against raw sum", raw_us, latency_tick, evidence, "raw sum")
+    _off_by(
+        root, second, layout.ticks, "Off by, against operations (launches)", operations, _count, evidence, "operations"
+    )
     return written(root)
 
 
 def _against_measured(root: ElementTree.Element, box: Box, ticks: int, evidence: Sequence[Evidence]) -> None:
     span = _Span.over(
-        [value for network in evidence for value in (network.measured_us, network.predicted_us, network.raw_us)]
+        [
+            value
+            for network in evidence
+            for value in (network.measured_us, network.predicted_us, network.raw_us, network.low_us, network.high_us)
+        ]
     )
     plot = _Plot(box, span, span)
     low, high = span
@@ -84,7 +91,7 @@ def _against_measured(root: ElementTree.Element, box: Box, ticks: int, evidence:
     ]
     band = " ".join(f"{plot.x(x):.1f},{plot.y(y):.1f}" for x, y in corners)
     add(root, "polygon", class_="band", points=band)
-    plot.frame(root, "Predicted, against measured", ticks, latency_tick, latency_tick)
+    plot.frame(root, "Predicted, against measured", ticks, latency_tick, latency_tick, "measured")
     add(root, "line", class_="rule", x1=plot.x(low), y1=plot.y(low), x2=plot.x(high), y2=plot.y(high))
     for network in evidence:
         tooltip = f"{network.network[:12]}: measured {latency(network.measured_us)}, raw sum {latency(network.raw_us)}"
@@ -93,7 +100,7 @@ def _against_measured(root: ElementTree.Element, box: Box, ticks: int, evidence:
         x = plot.x(network.measured_us)
         predicted = latency(network.predicted_us)
         tooltip = f"{network.network[:12]}: measured {latency(network.measured_us)}, predicted {predicted}"
-        _whisker(root, x, *(plot.y(span.within(edge)) for edge in (network.low_us, network.high_us)))
+        _whisker(root, x, plot.y(network.low_us), plot.y(network.high_us))
         _dot(root, x, plot.y(network.predicted_us), "faster", tooltip)
 
 
@@ -105,21 +112,24 @@ def _off_by(
     values: Sequence[float],
     label: Callable[[float], str],
     evidence: Sequence[Evidence],
+    named: str,
 ) -> None:
     """Relative errors of the predictions and of the raw sums over a value of each network."""
     errors = [network.predicted_us / network.measured_us - 1 for network in evidence]
     raw_errors = [network.raw_us / network.measured_us - 1 for network in evidence]
-    plot = _Plot(box, _Span.over(values), _Span.over([*errors, *raw_errors, 0.06, -0.06]))
-    plot.frame(root, heading, ticks, label, _share_tick)
+    ends = [
+        (network.low_us / network.measured_us - 1, network.high_us / network.measured_us - 1) for network in evidence
+    ]
+    plot = _Plot(box, _Span.over(values), _Span.over([*errors, *raw_errors, 0.06, -0.06, *chain.from_iterable(ends)]))
+    plot.frame(root, heading, ticks, label, _share_tick, named)
     right = box.left + box.width
     add(root, "line", class_="rule", x1=box.left, x2=right, y1=plot.y(0), y2=plot.y(0))
     for edge in (plot.y(-WELL_PREDICTED), plot.y(WELL_PREDICTED)):
         add(root, "line", class_="rule", x1=box.left, x2=right, y1=edge, y2=edge, stroke_dasharray="3 4")
-    for network, value, error, raw_error in zip(evidence, values, errors, raw_errors, strict=True):
+    for network, value, error, raw_error, (low, high) in zip(evidence, values, errors, raw_errors, ends, strict=True):
         x = plot.x(value)
-        ends = [edge / network.measured_us - 1 for edge in (network.low_us, network.high_us)]
         _dot(root, x, plot.y(raw_error), "ambiguous", f"{network.network[:12]}, raw sum: {_signed(raw_error)}")
-        _whisker(root, x, *(plot.y(plot.across.within(end)) for end in ends))
+        _whisker(root, x, plot.y(low), plot.y(high))
         _dot(root, x, plot.y(error), "faster", f"{network.network[:12]}: {_signed(error)}")
 
 
@@ -136,9 +146,6 @@ class _Span(tuple[float, float]):
         low, high = min(values), max(values)
         beside = max((high - low) * 0.06, abs(high) * 0.02)
         return cls((low - beside, high + beside))
-
-    def within(self, value: float) -> float:
-        return min(max(value, self[0]), self[1])
 
 
 @dataclass(frozen=True)
@@ -164,11 +171,13 @@ class _Plot:
         ticks: int,
         along: Callable[[float], str],
         across: Callable[[float], str],
+        named: str,
     ) -> None:
-        """Heading, grid and labels of both axes."""
+        """Heading, which says what is upright, grid and labels of both axes; `named` is the lower one."""
         left, top = self.box.left, self.box.top
         right, bottom = left + self.box.width, top + self.box.height
         text(root, left, top - 10, heading, "strong")
+        text(root, right, bottom + 34, named, "quiet", anchor="end")
         for value in even_ticks(*self.along, ticks):
             x = self.x(value)
             add(root, "line", class_="grid", x1=x, x2=x, y1=top, y2=bottom)

@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from latency_tables.contract import ComparedTable, Comparison, LatencyTable, NetworkRecord, OperationSpec, Verdict
+from latency_tables.plain_text import moment
 from latency_tables.statistics import quantile
 from lut_server.analysis.comparison import geometric_mean_ratio
 from lut_server.pages.formatting import (
@@ -12,7 +13,6 @@ from lut_server.pages.formatting import (
     interval,
     latency,
     latency_tick,
-    moment,
     params,
     percent,
     ratio,
@@ -104,17 +104,22 @@ def table_chart(table: LatencyTable, *, phone: bool = False) -> str:
 
 
 def networks_chart(networks: Sequence[NetworkRecord], *, phone: bool = False) -> str | None:
-    """Calibrated prediction over measured latency of each network, by device; None before there is one."""
+    """Calibrated prediction over measured latency of each network, by device, and by space where there are several.
+
+    None before there is one.
+    """
     by_device: dict[str, list[Mark]] = {}
+    has_one_space = len({network.network.space for network in networks}) == 1
     for network in networks:
         for result in network.results:
             if result.predicted_us is not None and result.low_us is not None and result.high_us is not None:
                 measured_us = result.measured_us
                 value = result.predicted_us / measured_us
                 style: Verdict = "same" if result.quality.sound else "ambiguous"
-                tooltip = f"{network.id[:12]}, {result.runtime}: {percent(value - 1, signed=True)}"
+                tooltip = f"{network.name or network.id[:12]}, {result.runtime}: {percent(value - 1, signed=True)}"
                 low, high = max(result.low_us, 0.01 * result.predicted_us) / measured_us, result.high_us / measured_us
-                by_device.setdefault(result.device.name, []).append(Mark(value, low, high, style, tooltip))
+                name = result.device.name if has_one_space else f"{network.network.space}, {result.device.name}"
+                by_device.setdefault(name, []).append(Mark(value, low, high, style, tooltip))
     if not by_device:
         return None
     groups = [

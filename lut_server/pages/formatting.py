@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from latency_tables import plain_text
 from latency_tables.contract import DeviceSelector, OperationSpec, Ratio
 
 NARROW = "\u202f"  # a thin space that does not break
@@ -48,10 +49,7 @@ def percent(value: float, signed: bool = False) -> str:
 
 def age(seconds: float) -> str:
     """The largest unit that it fills: 40 s, 12 min, 5 h, 3 d."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)}{NARROW}{unit}"
-    return f"{max(int(seconds), 0)}{NARROW}s"
+    return plain_text.age(seconds).replace(" ", NARROW)
 
 
 def tick(value: float, unit: str = "×") -> str:
@@ -114,11 +112,6 @@ def doubt(warnings: Sequence[str], doubtful: int, rows: int) -> str:
     """Whether a table may be trusted, in the same words on every page; "" if nothing speaks against it."""
     row_doubt = f"{doubtful} of {rows} rows doubtful" if doubtful else ""
     return "; ".join(filter(None, (MACHINE_IN_DOUBT if warnings else "", row_doubt)))
-
-
-def moment(instant: datetime) -> str:
-    """A date and a time as people read them, with its zone."""
-    return f"{instant:%Y-%m-%d %H:%M} UTC"
 
 
 def _significant(value: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from latency_tables.plain_text import plain
+from latency_tables.plain_text import moment, plain
 from lut_server.pages import calibration_charts, charts, drawing, formatting
 from lut_server.pages.labels import labels
 
@@ -74,8 +74,9 @@ def _environment() -> Environment:
     )
     for name in ("age", "interval", "latency", "memory", "one_decimal", "params", "percent", "ratio"):
         environment.filters[name] = getattr(formatting, name)
-    for name in ("field", "moment", "selector", "shapes", "since", "size", "whole"):
+    for name in ("field", "selector", "shapes", "since", "size", "whole"):
         environment.filters[name] = getattr(formatting, name)
+    environment.filters["moment"] = moment
     environment.globals["doubt"] = formatting.doubt
     environment.globals["labels"] = labels
     environment.globals["comparison_chart"] = charts.comparison_chart

@@ -33,6 +33,7 @@ _OF_OPERATION: Mapping[str, Values] = {
     "get_calibration": {"format": "csv"},
     "get_transfer": {"format": "json"},
     "compare_tables": {"format": "html", "mode": ["pytorch"]},
+    "name_network": {"digest": "0" * 64},
     **{name: {"id": _NEVER_USED} for name in ("create_token", "revoke_token", "rotate_token")},
 }
 _BODIES: Values = {
@@ -40,6 +41,7 @@ _BODIES: Values = {
     "complete_lease": {"error": None},
     "create_token": {"name": "a laptop", "role": "read"},
     "set_device_visibility": {"hidden": False},
+    "name_network": {"name": "found for the TITAN"},
     "rotate_token": {"id": "01900000-0000-7000-8000-000000000001"},
 }
 
@@ -136,7 +138,7 @@ def _bodies(rows: Examples) -> dict[str, Any]:
         )
         bodies["claim_lease"] = _wire(request)
     if rows.job:
-        bodies["submit_job"] = json.loads(rows.job[1])
+        bodies["submit_job"] = bodies["forecast_job"] = json.loads(rows.job[1])
     if rows.measurement:
         bodies["put_measurement"] = json.loads(rows.measurement)
         bodies["put_measurements"] = [json.loads(rows.measurement)]

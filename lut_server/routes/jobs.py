@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, HTTPException, Query, Response
 
-from latency_tables.contract import Job, JobRequest, JobState, Page
+from latency_tables.contract import Forecast, Job, JobRequest, JobState, Page
 from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
 from lut_server.routes.state import DEFAULT_LIMIT, After, Caller, Limit, Parts, answer
@@ -38,8 +38,28 @@ def list_jobs(
 ) -> Response:
     """Where requests are large a page has fewer than `limit` jobs; `next` goes on."""
     with parts.database.read() as session:
-        page = jobs.page(session, "leased" if state == "running" else state, after, limit)
+        page = jobs.page(session, "leased" if state == "running" else state, after, limit, parts.clock())
     return Response(page, media_type="application/json")
+
+
+@router.post(
+    "/forecasts",
+    operation_id="forecast_job",
+    summary="What a job would measure, when and for how long; queues nothing",
+    responses=documented(404),
+)
+def forecast_job(parts: Parts, request: JobRequest) -> Forecast:
+    """Refused as the job would be: what no device that it names can do."""
+    with parts.database.read() as session:
+        return jobs.forecast(session, request, parts.clock())
+
+
+@router.get("/forecasts", include_in_schema=False)
+@router.put("/forecasts", include_in_schema=False)
+@router.delete("/forecasts", include_in_schema=False)
+def refuse_method() -> None:
+    """Refuse with 405: without these routes `forecasts` would be taken for an id that is no UUID (422)."""
+    raise HTTPException(405)
 
 
 @router.get(
@@ -51,7 +71,7 @@ def list_jobs(
 )
 def get_job(parts: Parts, id: UUID) -> Response:
     with parts.database.read() as session:
-        job = jobs.get(session, id)
+        job = jobs.get(session, id, parts.clock())
     return Response(job, media_type="application/json")
 
 

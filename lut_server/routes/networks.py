@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from latency_tables.contract import Digest, NetworkRecord, NetworkSpec, Page
+from latency_tables.contract import Digest, NetworkName, NetworkRecord, NetworkSpec, Page
 from lut_server.errors import Unprocessable
 from lut_server.nouns import MIB, Noun
 from lut_server.problems import documented
@@ -44,3 +44,10 @@ def put_network(parts: Parts, digest: NetworkDigest, network: NetworkSpec) -> Ne
         )
     with parts.database.write() as session:
         return networks.put(session, network, parts.clock())
+
+
+@router.put("/{digest}/name", operation_id="name_network", summary="Name a network", responses=documented(404))
+def name_network(parts: Parts, digest: NetworkDigest, name: NetworkName) -> NetworkRecord:
+    """For people: pages show it. Another name takes its place."""
+    with parts.database.write() as session:
+        return networks.set_name(session, digest, name.name)

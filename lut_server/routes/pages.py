@@ -67,7 +67,7 @@ def show_devices(parts: Parts, caller: Caller, part: Part = 0, hidden: bool = Fa
     now = parts.clock()
     with parts.database.read() as session:
         newest = overview.newest_devices(session, now, part, hidden=hidden)
-        queue = overview.queue(session, active=5, ended=0)
+        queue = overview.queue(session, now, active=5, ended=0)
         return page(
             "devices.html",
             TOP,
@@ -85,13 +85,14 @@ def show_devices(parts: Parts, caller: Caller, part: Part = 0, hidden: bool = Fa
 
 @router.get("/queue")
 def show_queue(parts: Parts, caller: Caller) -> Response:
+    now = parts.clock()
     with parts.database.read() as session:
-        queue = overview.queue(session)
+        queue = overview.queue(session, now)
         return page(
             "queue.html",
             TOP,
             here="queue",
-            now=parts.clock(),
+            now=now,
             names=_names(session, queue),
             queue=queue,
             may_cancel=caller.may_write(_JOBS),

@@ -48,9 +48,11 @@ class Database:
         with self._turn, Session(self._write_engine, info=self._info) as session, session.begin():
             yield session
 
-    def write_connection(self) -> Any:
-        """A context manager: a Connection in a transaction that may change the schema."""
-        return self._write_engine.begin()
+    @contextmanager
+    def write_connection(self) -> Iterator[Connection]:
+        """A Connection in a transaction that writes."""
+        with self._turn, self._write_engine.begin() as connection:
+            yield connection
 
     @contextmanager
     def schema_connection(self) -> Iterator[Connection]:

@@ -12,17 +12,20 @@ from latency_tables.contract import (
     Contract,
     Count,
     DeviceSelector,
+    Forecast,
     Job,
     JobRequest,
     JobState,
     Name,
+    Positive,
     Progress,
     Runtime,
     Shape,
     Waiting,
+    remaining_s,
 )
 from lut_server.errors import Conflict, NotFound, Unprocessable
-from lut_server.storage import devices, networks, operations, paging
+from lut_server.storage import devices, forecasts, measurements, networks, operations, paging
 from lut_server.storage.database import insert_missing
 from lut_server.storage.models import DeviceRow, JobKeyRow, JobRow, LeaseRow
 
@@ -38,6 +41,7 @@ class JobBrief(Contract):
     operations: Count
     networks: Count
     largest_input: Shape
+    budget_s: Positive | None
 
     @classmethod
     def of(cls, request: JobRequest) -> "JobBrief":
@@ -48,6 +52,7 @@ class JobBrief(Contract):
             operations=len(request.operations),
             networks=len(request.networks),
             largest_input=request.largest_input,
+            budget_s=request.effort.budget_s,
         )
 
     def __str__(self) -> str:
@@ -68,6 +73,14 @@ class ListedJob(NamedTuple):
     requested_by: str | None
     ran_on: str | None
     started_at: datetime | None
+    forecast: Forecast | None
+
+    def left_s(self, now: datetime) -> float | None:
+        """Seconds until the end of a leased job; None if nothing tells."""
+        if self.state != "leased" or self.started_at is None:
+            return None
+        takes_s = self.forecast.takes_s if self.forecast else None
+        return remaining_s(self.progress, (now - self.started_at).total_seconds(), takes_s)
 
 
 def submit(session: Session, id: UUID, request: JobRequest, now: datetime, requested_by: str | None = None) -> Job:
@@ -80,9 +93,10 @@ def submit(session: Session, id: UUID, request: JobRequest, now: datetime, reque
     """
     if not session.scalar(select(JobRow.sequence).where(JobRow.id == id)):
         _require_device(session, request)
+        missing = _missing(session, request, _only_device(session, request.device))
         networks.add(session, request.networks, now)
         operations.add(session, request.operations)
-        insert_missing(session, JobRow, [_new(id, request, now, requested_by)])
+        insert_missing(session, JobRow, [_new(id, request, missing, now, requested_by)])
         keys = [{"job_id": id, "key": key, "position": position} for position, key in enumerate(request.keys)]
         insert_missing(session, JobKeyRow, keys)
     row = load(session, id)
@@ -91,22 +105,36 @@ def submit(session: Session, id: UUID, request: JobRequest, now: datetime, reque
     return read(row, request)
 
 
-def get(session: Session, id: UUID) -> str:
+def forecast(session: Session, request: JobRequest, now: datetime) -> Forecast:
+    """What a job would do if it were queued now. Raises as `submit` does."""
+    _require_device(session, request)
+    device = _only_device(session, request.device)
+    brief = JobBrief.of(request).model_dump(mode="json")
+    task = forecasts.Task(
+        device.uuid if device else None, request.runtime.digest, brief, _missing(session, request, device)
+    )
+    return forecasts.of_new(session, task, now)
+
+
+def get(session: Session, id: UUID, now: datetime) -> str:
     """A Job as JSON; one that is queued says what it waits for."""
     row = load(session, id)
-    return _written(row, _waiting(session, row) if row.state == "queued" else None)
+    expected = forecasts.of_jobs(session, [row], now).get(row.sequence)
+    return _written(row, expected, _waiting(session, row) if row.state == "queued" else None)
 
 
-def page(session: Session, state: JobState | None, after: str | None, limit: int) -> str:
+def page(session: Session, state: JobState | None, after: str | None, limit: int, now: datetime) -> str:
     """A Page of jobs as JSON; fewer than `limit` where their requests are large."""
     query = select(JobRow).options(undefer(JobRow.body))
     if state is not None:
         query = query.where(JobRow.state == state)
     rows, next = paging.take(session, query, JobRow.sequence, after, limit, weigh=lambda row: len(row.body))
-    return f'{{"items":[{",".join(map(_written, rows))}],"next":{json.dumps(next)}}}'
+    expected = forecasts.of_jobs(session, rows, now)
+    items = ",".join(_written(row, expected.get(row.sequence)) for row in rows)
+    return f'{{"items":[{items}],"next":{json.dumps(next)}}}'
 
 
-def _written(row: JobRow, waiting: Waiting | None = None) -> str:
+def _written(row: JobRow, forecast: Forecast | None, waiting: Waiting | None = None) -> str:
     """A Job as JSON. Its request goes out as it was stored: to parse one of 10 000 operations takes half a second."""
     brief = JobBrief.model_validate_json(row.brief)
     rest = {
@@ -121,16 +149,18 @@ def _written(row: JobRow, waiting: Waiting | None = None) -> str:
         "requested_by": row.requested_by,
         "largest_input": brief.largest_input,
         "started_at": row.started_at and row.started_at.isoformat(),
+        "forecast": forecast and forecast.model_dump(mode="json"),
         "waiting": waiting and waiting.model_dump(mode="json"),
     }
     return f'{json.dumps(rest, separators=(",", ":"))[:-1]},"request":{row.body}}}'
 
 
-def listed(session: Session, query: Select[JobRow]) -> list[ListedJob]:
+def listed(session: Session, query: Select[JobRow], now: datetime) -> list[ListedJob]:
     """The jobs of a query, without their requests."""
     rows = session.scalars(query).all()
     ran_on = {row.ran_on for row in rows if row.ran_on is not None}
     names = dict(session.execute(select(DeviceRow.uuid, DeviceRow.name).where(DeviceRow.uuid.in_(ran_on))).all())
+    expected = forecasts.of_jobs(session, rows, now)
     return [
         ListedJob(
             id=row.id,
@@ -143,6 +173,7 @@ def listed(session: Session, query: Select[JobRow]) -> list[ListedJob]:
             requested_by=row.requested_by,
             ran_on=names.get(row.ran_on or ""),
             started_at=row.started_at,
+            forecast=expected.get(row.sequence),
         )
         for row in rows
     ]
@@ -191,7 +222,7 @@ def read(row: JobRow, request: JobRequest | None = None) -> Job:
     )
 
 
-def _new(id: UUID, request: JobRequest, now: datetime, requested_by: str | None) -> dict[str, object]:
+def _new(id: UUID, request: JobRequest, missing: int, now: datetime, requested_by: str | None) -> dict[str, object]:
     return {
         "id": id,
         "digest": request.digest,
@@ -205,6 +236,7 @@ def _new(id: UUID, request: JobRequest, now: datetime, requested_by: str | None)
         "state": "queued",
         "progress": Progress(done=0, total=len(request.keys)).model_dump_json(),
         "attempts": 0,
+        "missing": missing,
         "created_at": now,
         "updated_at": now,
     }
@@ -240,6 +272,23 @@ def _able(selector: DeviceSelector) -> Select[DeviceRow]:
     if selector.name is not None:
         query = query.where(DeviceRow.folded_name == selector.name.casefold())
     return query.where(DeviceRow.kind == selector.kind) if selector.kind is not None else query
+
+
+def _only_device(session: Session, selector: DeviceSelector) -> DeviceRow | None:
+    """The only visible device that may take a job; None if there are several, or none."""
+    able = session.scalars(_able(selector).where(DeviceRow.hidden.is_(False)).limit(2)).all()
+    return able[0] if len(able) == 1 else None
+
+
+def _missing(session: Session, request: JobRequest, device: DeviceRow | None) -> int:
+    """How many keys of a request are not measured yet on a device as its agent last registered it."""
+    if device is None:
+        return len(request.keys)
+    environment = devices.environment(session, device.environment).of_mode(request.runtime.mode)
+    conditions = (device.uuid, environment.digest, request.runtime.digest)
+    return len(
+        set(request.keys) - measurements.known(session, request.keys, *conditions, sound=request.repeat_doubtful)
+    )
 
 
 def _waiting(session: Session, job: JobRow) -> Waiting:

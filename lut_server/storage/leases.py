@@ -244,11 +244,13 @@ def _hand_out(session: Session, lease: LeaseRow, job: JobRow, request: JobReques
     token = secrets.token_urlsafe(32)
     lease.token_digest = sha256(token)
     leased = jobs.read(job, request)
+    remaining = tuple(measurements.remaining(session, job, lease, leased.request))
+    job.missing = len(remaining)
     return Lease(
         id=lease.id,
         token=token,
         job=leased,
-        remaining=tuple(measurements.remaining(session, job, lease, leased.request)),
+        remaining=remaining,
         expires_at=lease.expires_at,
         renew_every_s=RENEW_EVERY_S,
     )

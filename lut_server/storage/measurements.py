@@ -110,6 +110,20 @@ def remaining(session: Session, job: JobRow, lease: LeaseRow, request: JobReques
     return list(session.scalars(query))
 
 
+def known(
+    session: Session, keys: Sequence[str], device: str, environment: str, runtime: str, *, sound: bool
+) -> set[str]:
+    """Which of the keys are measured under these conditions, by any method; with `sound` without doubt."""
+    query = select(MeasurementRow.key).where(
+        MeasurementRow.device == device,
+        MeasurementRow.environment == environment,
+        MeasurementRow.runtime == runtime,
+    )
+    if sound:
+        query = query.where(MeasurementRow.sound)
+    return {key for (key,) in select_in(session, query.distinct(), MeasurementRow.key, keys)}
+
+
 def _receipts(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Receipt]]:
     """Digest and receipt of those measurements that are stored."""
     columns = (MeasurementRow.id, MeasurementRow.digest, MeasurementRow.late, MeasurementRow.received_at)

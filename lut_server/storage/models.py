@@ -106,6 +106,7 @@ class NetworkRow(Base):
     space_digest: Mapped[str] = mapped_column(Digest)
     body: Mapped[str]
     created_at: Mapped[datetime]
+    name: Mapped[str | None]
 
 
 class LatencyTableRow(Base):
@@ -213,11 +214,16 @@ class JobRow(Base):
     """`device_name` is folded as that of a device; `body` has it as it was given.
 
     `brief` is a JobBrief as JSON: lists read it instead of `body`, which may have megabytes. `ran_on` is the device
-    that leased it last, `started_at` when it did.
+    that leased it last, `started_at` when it did, and `missing` the keys that were to be measured then (until then:
+    when it was queued).
     """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index(None, "state", "sequence"), Index(None, "state", "updated_at"))
+    __table_args__ = (
+        Index(None, "state", "sequence"),
+        Index(None, "state", "updated_at"),
+        Index(None, "ran_on", "runtime", "sequence"),
+    )
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
     id: Mapped[UUID] = mapped_column(unique=True)
@@ -238,6 +244,7 @@ class JobRow(Base):
     requested_by: Mapped[str | None]
     ran_on: Mapped[str | None] = mapped_column(DeviceUuid)
     started_at: Mapped[datetime | None]
+    missing: Mapped[int]
 
 
 class JobKeyRow(Base):

@@ -52,7 +52,18 @@ def add(session: Session, networks: Iterable[NetworkSpec], now: datetime) -> Non
     insert_missing(session, NetworkRow, rows)
 
 
+def set_name(session: Session, digest: str, name: str) -> NetworkRecord:
+    row = _load(session, digest)
+    row.name = name
+    session.flush()
+    return read_all(session, [row])[0]
+
+
 def get(session: Session, digest: str) -> NetworkRecord:
+    return read_all(session, [_load(session, digest)])[0]
+
+
+def _load(session: Session, digest: str) -> NetworkRow:
     row = session.scalars(select(NetworkRow).where(NetworkRow.digest == digest)).one_or_none()
     if row is None:
         raise NotFound(
@@ -60,7 +71,7 @@ def get(session: Session, digest: str) -> NetworkRecord:
             field="digest",
             value=digest,
         )
-    return read_all(session, [row])[0]
+    return row
 
 
 def page(session: Session, after: str | None, limit: int) -> Page[NetworkRecord]:
@@ -114,6 +125,7 @@ class _Reader:
         network = NetworkSpec.model_validate_json(row.body)
         return NetworkRecord(
             id=row.digest,
+            name=row.name,
             network=network,
             created_at=row.created_at,
             results=tuple(self._result(network, one) for one in measured),

@@ -42,7 +42,7 @@ class Part(Generic[Item]):
     has_more: bool
 
 
-def queue(session: Session, active: int = ACTIVE_JOBS, ended: int = ENDED_JOBS) -> Queue:
+def queue(session: Session, now: datetime, active: int = ACTIVE_JOBS, ended: int = ENDED_JOBS) -> Queue:
     """Jobs; at most so many that run, that wait, and that ended."""
     counts = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all())
     running, queued = (
@@ -59,11 +59,12 @@ def queue(session: Session, active: int = ACTIVE_JOBS, ended: int = ENDED_JOBS) 
             .where(JobRow.state == state)
             .order_by(JobRow.updated_at.desc(), JobRow.sequence.desc())
             .limit(ended),
+            now,
         )
     ]
     return Queue(
-        running=jobs.listed(session, running),
-        queued=jobs.listed(session, queued),
+        running=jobs.listed(session, running, now),
+        queued=jobs.listed(session, queued, now),
         ended=sorted(last, key=lambda job: job.updated_at, reverse=True)[:ended],
         counts=counts,
     )

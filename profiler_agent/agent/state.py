@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from latency_tables.whole_files import write_whole
 from profiler_agent.errors import AgentMustStop
-from profiler_agent.machine.cpu import known_machine_id
+from profiler_agent.machine.cpu import checked_id, known_machine_id
 from profiler_agent.messages import Standard
 
 
@@ -46,11 +46,11 @@ def keep_device_id(state_dir: Path, given: str | None) -> str | None:
     """The identity of this machine's CPU as a device: the given one, else that of `state_dir`, else None.
 
     A given one is kept in `state_dir` for the next start. Where the system has nothing that tells it from others for
-    good, as most containers, one is made and kept. Raises OSError.
+    good, as most containers, one is made and kept. Raises OSError, and AgentMustStop for what is no identity.
     """
     path = state_dir / "device-id"
-    kept = path.read_text().strip() if path.is_file() else None
-    id = given or kept or (None if known_machine_id() else f"CPU-{uuid6.uuid7().hex}")
+    kept = path.read_text(errors="replace").strip() if path.is_file() else None
+    id = checked_id(given) or kept or (None if known_machine_id() else f"CPU-{uuid6.uuid7().hex}")
     if id is not None and id != kept:
         state_dir.mkdir(parents=True, exist_ok=True)
         write_whole(path, f"{id}\n".encode())

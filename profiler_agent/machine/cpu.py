@@ -71,6 +71,8 @@ CORES = {
 }
 
 _NOT_OF_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f<>\"'`;\\]+")
+_MACHINE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+"""machine-id(5); images of clones have an empty one, or "uninitialized"."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -142,8 +144,13 @@ def read_facts(proc: Path = Path("/proc")) -> CpuFacts:
 
 
 def given_id() -> str | None:
-    """The identity that was given for this device, or None. Raises AgentMustStop for one that is none."""
-    id = os.environ.get(DEVICE_ID, "").strip()
+    """The identity that was given for this device, or None. Raises as `checked_id` does."""
+    return checked_id(os.environ.get(DEVICE_ID))
+
+
+def checked_id(id: str | None) -> str | None:
+    """An identity without white space around it; None for none. Raises AgentMustStop for one that is none."""
+    id = (id or "").strip()
     if id and not _ID.fullmatch(id):
         raise AgentMustStop(
             f"device-id={id!r}: not an identity; give up to 100 letters, digits, dots, dashes and underscores, "
@@ -160,7 +167,7 @@ def known_machine_id() -> str | None:
     """What tells this machine from others and stays; None in most containers, whose host name is another each time."""
     for path in MACHINE_IDS:
         text = _text(path)
-        if text:
+        if text and _MACHINE_ID.fullmatch(text):
             return text
     return None
 

@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +54,36 @@ def _restore_environment(values: dict[str, str]) -> None:
     for name in os.environ.keys() - values.keys():
         del os.environ[name]
     os.environ.update(values)
+
+
+LIBRARIES = ("torch", "functorch", "triton", "onnxruntime", "onnx", "openvino", "tensorrt", "tensorrt_rtx", "pycuda")
+"""What the modes load. A library sets variables of its own when it is first used (torch: TORCHINDUCTOR_CACHE_DIR), and
+nobody who writes a space can do anything about it: they are put back without a word. It goes by whose code wrote them,
+not by their names, since a space may set the same ones."""
+
+
+@contextmanager
+def _environment_writers() -> Iterator[dict[str, str]]:
+    """Which package's code wrote each environment variable last, while this is open."""
+    kind: Any = type(os.environ)
+    before = kind.__setitem__, kind.__delitem__
+    writers: dict[str, str] = {}
+
+    def noting(write: Callable[..., None]) -> Callable[..., None]:
+        def note(environment: Any, name: str, *value: str) -> None:
+            frame = sys._getframe(1)
+            while frame.f_back and frame.f_globals.get("__name__") in ("os", "_collections_abc"):
+                frame = frame.f_back  # setdefault, update, pop
+            writers[name] = str(frame.f_globals.get("__name__")).partition(".")[0]
+            write(environment, name, *value)
+
+        return note
+
+    kind.__setitem__, kind.__delitem__ = map(noting, before)
+    try:
+        yield writers
+    finally:
+        kind.__setitem__, kind.__delitem__ = before
 
 
 def _read_signals() -> dict[int, Any]:
@@ -116,6 +146,18 @@ def _restore_autocast(enabled: tuple[bool, ...]) -> None:
         torch.set_autocast_enabled(kind, is_enabled)
 
 
+_ATTENTION = ("flash", "mem_efficient", "math", "cudnn")
+
+
+def _read_attention() -> tuple[bool, ...]:
+    return tuple(getattr(torch.backends.cuda, f"{name}_sdp_enabled")() for name in _ATTENTION)
+
+
+def _restore_attention(enabled: tuple[bool, ...]) -> None:
+    for name, is_enabled in zip(_ATTENTION, enabled, strict=True):
+        getattr(torch.backends.cuda, f"enable_{name}_sdp")(is_enabled)
+
+
 def _read_numpy_random() -> Any:
     state: Any = np.random.get_state()
     name, keys, *rest = state
@@ -169,6 +211,12 @@ SETTINGS: tuple[Setting, ...] = (
     _flag("cudnn.deterministic", torch.backends.cudnn, "deterministic"),
     _flag("cudnn.allow_tf32", torch.backends.cudnn, "allow_tf32"),
     _flag("cuda.matmul.allow_tf32", torch.backends.cuda.matmul, "allow_tf32"),
+    *(
+        _flag(f"cuda.matmul.{name}", torch.backends.cuda.matmul, name)
+        for name in ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
+    ),
+    Setting("attention kernels of torch", _read_attention, _restore_attention),
+    _flag("quantized engine of torch", torch.backends.quantized, "engine"),
     Setting("environment variables", _read_environment, _restore_environment, is_timed=False),
     Setting("working directory", os.getcwd, os.chdir, is_timed=False),
     Setting("handlers of signals", _read_signals, _restore_signals, is_timed=False),
@@ -196,22 +244,25 @@ class SettingsChanged(JobFailed):
 def settings_kept(doing: str, say: Say) -> Iterator[None]:
     """Around importing a space or building a module: what it changed is put back; `say` hears of it, once.
 
-    Random states are put back without a word: a module may draw its weights, and the next one draws the same.
+    Random states are put back without a word: a module may draw its weights, and the next one draws the same. So are
+    the environment variables that LIBRARIES set by themselves.
 
     Raises:
         SettingsChanged: something that cannot be put back was changed.
     """
     before = [setting.read() for setting in SETTINGS]
+    writers: dict[str, str] = {}
     try:
-        yield
+        with _environment_writers() as writers:
+            yield
     finally:
-        changes = _put_back(doing, before)
+        changes = _put_back(doing, before, {name for name, package in writers.items() if package in LIBRARIES})
         if changes:
             say(f"{doing} changed {'; '.join(changes)}: put back")
 
 
-def _put_back(doing: str, before: list[Any]) -> list[str]:
-    """What was changed and is as it was again, without random states. Raises SettingsChanged."""
+def _put_back(doing: str, before: list[Any], unsaid: Set[str]) -> list[str]:
+    """What was changed and is as it was again, without random states and `unsaid` variables. Raises SettingsChanged."""
     changes = []
     for setting, value in zip(SETTINGS, before, strict=True):
         now = setting.read()
@@ -226,9 +277,13 @@ def _put_back(doing: str, before: list[Any]) -> list[str]:
                 f"{doing} changed {change}, which cannot be put back: latencies of this process would not be what the "
                 "job asked for; leave that to whoever runs the space"
             )
-        if not setting.is_free:
-            changes.append(change)
+        if not setting.is_free and _without(value, unsaid) != _without(now, unsaid):
+            changes.append(_change(setting, _without(value, unsaid), _without(now, unsaid)))
     return changes
+
+
+def _without(value: Any, unsaid: Set[str]) -> Any:
+    return {key: held for key, held in value.items() if key not in unsaid} if isinstance(value, dict) else value
 
 
 def read_settings() -> list[Any]:

@@ -41,11 +41,12 @@ class RandomInputs:
         """
         shared = self(shapes)
         pristine = tuple(tensor.clone() for tensor in shared)
+        met = tuple(tensor.detach() for tensor in shared)  # unsqueeze_ and the like change the shape of these only
         try:
-            outputs = module(*shared)
-            if all(map(torch.equal, shared, pristine)):
+            outputs = module(*met)
+            if all(map(torch.equal, met, pristine)):
                 return outputs, shared
-            own = tuple(tensor.clone() for tensor in shared)
+            own = tuple(tensor.clone() for tensor in met)
         finally:
             for tensor, values in zip(shared, pristine, strict=True):
                 tensor.copy_(values)

@@ -193,3 +193,16 @@ def test_no_proxy_needs_no_socks(lut: Lut, monkeypatch: pytest.MonkeyPatch) -> N
     LutClient("http://lut.example.org").close()
     with LutClient(lut.url, retry_for_s=0, cache=False) as client:
         assert client.devices() == [], "loopback needs no proxy either"
+
+
+def test_a_token_may_lie_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(b"\xef\xbb\xbflut_abc\r\n")
+    assert connecting.token_of(None, path) == "lut_abc"
+    assert connecting.token_of("lut_x", None) == "lut_x"
+    for content, reason in ((b"\r\n", "the file is empty"), (b"\xff\xfe", "cannot be read")):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=reason):
+            connecting.token_of(None, path)
+    with pytest.raises(ValueError, match="give one of them"):
+        connecting.token_of("lut_x", path)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lut_server.credentials import KeySource
 from lut_server.settings import SettingsError, load_settings
 
 
@@ -36,6 +37,20 @@ def test_a_control_character_in_a_secret_is_named_without_showing_it(name: str, 
         with pytest.raises(SettingsError, match=rf"{name}.* control character as character \d+") as refused:
             load_settings({**without, **given})
         assert "HIDDEN" not in str(refused.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_setting(tmp_path: Path) -> None:
+    for name, content in (("password", "SECRET"), ("key", "k" * 64)):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.encode() + b"\r\n")
+    settings = load_settings(
+        {
+            "LUT_DATABASE_URL": "postgresql://lut@host/lut",
+            "LUT_DATABASE_PASSWORD_FILE": str(tmp_path / "password"),
+            "LUT_SECRET_KEY_FILE": str(tmp_path / "key"),
+        }
+    )
+    assert settings.database_url.password == "SECRET"
+    assert settings.key.load().id == KeySource(tmp_path / "none", text="k" * 64).load().id
 
 
 @pytest.mark.parametrize("path", ["/a/../b", "/a b", "http://host/lut", "/a?b"])

@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("space_digest", sa.String(length=64), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("created_at", instant, nullable=False),
+        sa.Column("name", sa.Text()),
         sa.PrimaryKeyConstraint("sequence", name="pk_networks"),
         sa.UniqueConstraint("digest", name="uq_networks_digest"),
     )
@@ -50,9 +51,13 @@ def upgrade() -> None:
         sa.Column("agent", sa.Text(), nullable=False),
         sa.Column("first_seen", instant, nullable=False),
         sa.Column("heartbeat_at", instant, nullable=False),
+        sa.Column("works", sa.Text()),
+        sa.Column("hidden", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("measurements", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["environment"], ["environments.digest"], name="fk_devices_environment_environments"),
         sa.PrimaryKeyConstraint("uuid", name="pk_devices"),
     )
+    op.create_index("ix_devices_hidden_heartbeat_at", "devices", ["hidden", "heartbeat_at"])
     op.create_table(
         "tables",
         sa.Column("sequence", sequence, nullable=False),
@@ -71,6 +76,15 @@ def upgrade() -> None:
         sa.Column("space", sa.String(length=64), nullable=False),
         sa.Column("space_digest", sa.String(length=64), nullable=False),
         sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("rank", sa.BigInteger(), nullable=False),
+        sa.Column("imported", sa.Boolean(), nullable=False),
+        sa.Column("converged", sa.Integer(), nullable=False),
+        sa.Column("noisy", sa.Integer(), nullable=False),
+        sa.Column("throttled", sa.Integer(), nullable=False),
+        sa.Column("doubtful", sa.Integer(), nullable=False),
+        sa.Column("largest_input", sa.Text(), nullable=False),
+        sa.Column("warnings", sa.Text(), nullable=False),
+        sa.Column("requested_by", sa.Text()),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["device"], ["devices.uuid"], name="fk_tables_device_devices"),
         sa.ForeignKeyConstraint(["environment"], ["environments.digest"], name="fk_tables_environment_environments"),
@@ -78,6 +92,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name="uq_tables_id"),
     )
     op.create_index("ix_tables_device_space_runtime", "tables", ["device", "space", "runtime"])
+    op.create_index("ix_tables_device_rank", "tables", ["device", "rank"])
+    op.create_index("ix_tables_rank", "tables", ["rank"])
+    op.create_index("ix_tables_space_space_digest_runtime", "tables", ["space", "space_digest", "runtime"])
     op.create_table(
         "calibrations",
         sa.Column("sequence", sequence, nullable=False),
@@ -86,6 +103,7 @@ def upgrade() -> None:
         sa.Column("content_digest", sa.String(length=64), nullable=False),
         sa.Column("evidence", sa.String(length=64), nullable=False),
         sa.Column("created_at", instant, nullable=False),
+        sa.Column("rank", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.String(length=64), nullable=False),
         sa.Column("card", sa.Text(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
@@ -93,7 +111,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sequence", name="pk_calibrations"),
         sa.UniqueConstraint("id", name="uq_calibrations_id"),
     )
-    op.create_index("ix_calibrations_table_id_created_at", "calibrations", ["table_id", "created_at"])
+    op.create_index("ix_calibrations_table_id_rank", "calibrations", ["table_id", "rank"])
     op.create_table(
         "publications",
         sa.Column("sequence", sequence, nullable=False),
@@ -135,6 +153,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("brief", sa.Text(), nullable=False),
         sa.Column("device_uuid", sa.String(length=100)),
         sa.Column("device_name", sa.Text()),
         sa.Column("device_kind", sa.String(length=64)),
@@ -146,11 +165,17 @@ def upgrade() -> None:
         sa.Column("table_id", sa.Uuid()),
         sa.Column("created_at", instant, nullable=False),
         sa.Column("updated_at", instant, nullable=False),
+        sa.Column("requested_by", sa.Text()),
+        sa.Column("ran_on", sa.String(length=100)),
+        sa.Column("started_at", instant),
+        sa.Column("missing", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["table_id"], ["tables.id"], name="fk_jobs_table_id_tables"),
         sa.PrimaryKeyConstraint("sequence", name="pk_jobs"),
         sa.UniqueConstraint("id", name="uq_jobs_id"),
     )
     op.create_index("ix_jobs_state_sequence", "jobs", ["state", "sequence"])
+    op.create_index("ix_jobs_state_updated_at", "jobs", ["state", "updated_at"])
+    op.create_index("ix_jobs_ran_on_runtime_sequence", "jobs", ["ran_on", "runtime", "sequence"])
     op.create_table(
         "job_keys",
         sa.Column("job_id", sa.Uuid(), nullable=False),
@@ -177,6 +202,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_leases"),
     )
     op.create_index("ix_leases_state_expires_at", "leases", ["state", "expires_at"])
+    op.create_index("ix_leases_job_id", "leases", ["job_id"])
     op.create_index(
         "uq_leases_active_device",
         "leases",
@@ -219,8 +245,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_measurements_conditions", "measurements", ["key", "device", "environment", "runtime", "method_version"]
     )
-    op.create_index("ix_measurements_device", "measurements", ["device"])
-    op.create_index("ix_measurements_job_id", "measurements", ["job_id"])
+    op.create_index("ix_measurements_device_sequence", "measurements", ["device", "sequence"])
+    op.create_index(
+        "ix_measurements_device_environment_runtime_method_version",
+        "measurements",
+        ["device", "environment", "runtime", "method_version"],
+    )
+    op.create_index("ix_measurements_job_id_sequence", "measurements", ["job_id", "sequence"])
     op.create_table(
         "tokens",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -23,6 +23,9 @@ def test_random_writes_a_genotype(
     assert run(monkeypatch, "random", "--seed", 3, "--typical", "--out", path) == 0
     assert Genotype.from_json(path.read_text()) == typical_genotype(Space(), 3)
     assert "M parameters" in capsys.readouterr().out
+    assert run(monkeypatch, "random", "--out", path) == 2
+    assert f"out: {path} is there already" in capsys.readouterr().err
+    assert Genotype.from_json(path.read_text()) == typical_genotype(Space(), 3), "nothing is lost"
     assert run(monkeypatch, "random", "--seed", 3, "--typical") == 0
     assert Genotype.from_json(capsys.readouterr().out) == typical_genotype(Space(), 3)
 

@@ -3,17 +3,14 @@
 import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from typer import rich_utils
 
-from latency_tables.contract import DeviceSelector, Job, Progress, Waiting
+from latency_tables.contract import DeviceSelector, Forecast, Job, Progress, Waiting
 from lgcnet_search import jobs
-from lgcnet_search.commands.access import access_token
-from lgcnet_search.commands.following import Interrupted, following, remaining_s, words
+from lgcnet_search.commands.following import Interrupted, following, left, words
 from lgcnet_search.commands.queue import selector, task
-from lgcnet_search.commands.usage import UsageError
 from tests.support import factories
 from tests.support.commands import AGENT, SIZE, SPACE, run
 from tests.support.lut import Lut
@@ -30,6 +27,10 @@ def job(state: str, **changes: object) -> Job:
 def waiting(**changes: object) -> Waiting:
     fields = {"position": 2, "device": "AMD EPYC", "seen_at": NOW - timedelta(seconds=5), **changes}
     return Waiting.model_validate(fields)
+
+
+def expected(starts_in_s: float) -> Forecast:
+    return Forecast(missing=2, takes_s=170, starts_in_s=starts_in_s)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,14 @@ def waiting(**changes: object) -> Waiting:
             ),
             "1 of 2 measured, round 12, 1 keys open, about 1 min left",
         ),
+        (
+            job("leased", started_at=NOW - timedelta(seconds=30), forecast=expected(starts_in_s=0)),
+            "0 of 2 measured, about 2 min left",
+        ),
+        (
+            job("queued", waiting=waiting(position=1), forecast=expected(starts_in_s=90)),
+            "next in the queue of AMD EPYC, which is free, starts in about 1 min, takes about 2 min",
+        ),
         (job("failed"), "failed"),
     ],
 )
@@ -70,7 +79,7 @@ def test_a_wait_says_what_it_waits_for_and_since_when(given: Job, text: str) -> 
 
 def test_a_job_that_has_just_begun_has_no_estimate() -> None:
     started = job("leased", progress=Progress(done=0, total=2, share=0.01), started_at=NOW - timedelta(seconds=9))
-    assert remaining_s(started, NOW) is None
+    assert left(started, NOW) is None
 
 
 def test_without_a_terminal_every_change_is_a_line_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,19 +119,6 @@ def test_a_job_is_described_with_its_input_size() -> None:
         assert selector(named.model_copy(update={"request": request})) == text
 
 
-def test_a_token_may_lie_in_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    path.write_bytes(b"\xef\xbb\xbflut_abc\r\n")
-    assert access_token(None, path) == "lut_abc"
-    assert access_token("lut_x", None) == "lut_x"
-    for content, reason in ((b"\r\n", "the file is empty"), (b"\xff\xfe", "cannot be read")):
-        path.write_bytes(content)
-        with pytest.raises(UsageError, match=reason):
-            access_token(None, path)
-    with pytest.raises(UsageError, match="give one of them"):
-        access_token("lut_x", path)
-
-
 Command = Callable[..., str]
 
 
@@ -160,16 +156,19 @@ def test_a_dry_run_says_what_is_known_and_why_a_near_table_is_not_used(lut: Lut,
     lut.client.register_device(AGENT)
     dry = ["profile", *SIZE, "--calibrate", 0, "--dry-run"]
     total = len(SPACE.operations)
-    assert f"{total} operations, 0 known, {total} to measure" in command(*dry)
+    first = command(*dry)
+    assert f"{total} operations, 0 known, {total} to measure" in first
+    assert "at most (no job of its kind was measured there before)" in first
     assert lut.client.jobs() == []
 
     def profile() -> None:
-        jobs.submit_profile(lut.client, SPACE.operations[:-1], AGENT.device, factories.CPU)
+        lut.client.submit_job(jobs.profile_request(SPACE.operations[:-1], AGENT.device, factories.CPU))
         lut.finish(lut.claim(AGENT), AGENT)
 
     profile()
     lines = command(*dry).splitlines()
     assert f"{total} operations, {total - 1} known, 1 to measure" in lines[0]
+    assert lines[1] == "  that takes about 0 s, as jobs like it did"
     assert "not used" not in "".join(lines)
     lut.client.register_device(
         AGENT.model_copy(update={"environment": AGENT.environment.model_copy(update={"torch": "9.9", "tensorrt": "1"})})

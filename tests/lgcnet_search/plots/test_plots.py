@@ -15,6 +15,7 @@ from PIL import Image
 
 from lgcnet_search.plots.charts import (
     AccuracyPoint,
+    HeatCell,
     PredictedPoint,
     accuracy_against_latency,
     heatmap_cells,
@@ -103,8 +104,11 @@ def test_a_cell_that_does_not_see_the_image_and_edges_that_are_undecided_are_mar
 def test_the_picture_of_a_search_has_what_it_is_compared_with(tmp_path: Path) -> None:
     course = {name: [2.0, 1.0] for name in ("cross_entropy", "latency_us", "temperature", "entropy")}
     levels = {"predicted": 8000.0, "measured": 8500.0}
-    words = texts(search_curves(tmp_path / "search.svg", **course, title="β 0.005", levels_us=levels, held=1))
+    words = texts(
+        search_curves(tmp_path / "search.svg", **course, title="β 0.005", levels_us=levels, held=1, most_entropy=2.0)
+    )
     assert {"predicted 8 ms", "measured 8.5 ms", "α held", "β 0.005"} <= set(words)
+    assert "0.5" not in words[: words.index("cross-entropy")], "steps are whole"
 
 
 def test_pictures_are_not_empty(tmp_path: Path) -> None:
@@ -145,9 +149,17 @@ def test_the_heat_map_shows_every_row_of_a_table(tmp_path: Path) -> None:
     table = make_table(space.operations)
     cells = heatmap_cells(table)
     assert len(cells) == len(table.rows)
-    assert sorted(cells.values()) == sorted(row.latency.median_us for row in table.rows)
+    assert sorted(cell.latency_us for cell in cells.values()) == sorted(row.latency.median_us for row in table.rows)
+    assert not any(cell.doubtful for cell in cells.values())
     words = texts(latency_heatmap(cells, tmp_path / "heat.svg"))
-    assert {"dil_conv_3x3 dilation 8", "64×97×193", "conv_3x3 /2"} <= set(words)
+    assert {"dil_conv_3x3 dilation 8", "64×97×193", "conv_3x3 /2", "µs where no unit stands"} <= set(words)
+
+
+def test_the_heat_map_writes_milliseconds_and_hatches_what_is_doubtful(tmp_path: Path) -> None:
+    cells = {("conv", "8×8"): HeatCell(5004.0), ("pool", "8×8"): HeatCell(31.5, doubtful=True)}
+    picture = latency_heatmap(cells, tmp_path / "heat.svg")
+    assert {"5.00 ms", "31.5", "µs where no unit stands; hatched: doubtful"} <= set(texts(picture))
+    assert picture.read_text().count("<pattern") == 1
 
 
 def test_operations_with_like_labels_are_two_cells() -> None:

@@ -152,6 +152,7 @@ class Target:
         yield Request("set_device_visibility", "PUT", "/v1/devices/gpu-1/visibility", {"hidden": False})
         yield Request("submit_job", "PUT", f"/v1/jobs/{uuid6.uuid7()}", selected)
         yield Request("submit_job", "PUT", f"/v1/jobs/{uuid6.uuid7()}", measured)
+        yield Request("forecast_job", "POST", "/v1/jobs/forecasts", selected)
         yield Request("claim_lease", "POST", "/v1/leases", json.loads(lease_request(REPORT).model_dump_json()))
         yield Request(
             "renew_lease",
@@ -171,6 +172,7 @@ class Target:
         yield Request("put_measurement", "PUT", f"/v1/measurements/{result['id']}", result)
         yield Request("put_measurements", "POST", "/v1/measurements", [result])
         yield Request("put_network", "PUT", "/v1/networks/{digest}", json.loads(spec.model_dump_json()))
+        yield Request("name_network", "PUT", f"/v1/networks/{spec.digest}/name", {"name": "found"})
         yield Request("predict", "POST", "/v1/predictions", predicted)
         conditions = {"device": "gpu-1", "runtime": predicted["runtime"]}
         definition = {"space": spec.space, "space_digest": spec.space_digest}

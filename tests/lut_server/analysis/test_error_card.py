@@ -55,6 +55,16 @@ def test_a_line_mends_what_lies_on_a_line_and_needs_four() -> None:
     assert error_card(raw[:3], held_out[:3], measured[:3], NOW).affine is None
 
 
+def test_errors_of_several_sizes_are_told_apart() -> None:
+    large, small = (3, 769, 1537), (3, 97, 193)
+    shapes, measured = [large, small, large, small], [1000.0, 10.0, 2000.0, 20.0]
+    held_out = [Estimate(value, 0.9 * value, 1.1 * value) for value in (1010.0, 15.0, 2020.0, 30.0)]
+    card = error_card(measured, held_out, measured, NOW, shapes)
+    assert [(of.input_shape, of.networks, of.raw_mape) for of in card.sizes] == [(small, 2, 0), (large, 2, 0)]
+    assert [of.calibrated_mape for of in card.sizes] == pytest.approx([0.5, 0.01])
+    assert error_card(measured, held_out, measured, NOW, [large] * 4).sizes == ()
+
+
 def test_a_line_never_sees_the_network_that_it_predicts() -> None:
     raw = [100.0, 200.0, 300.0, 400.0, 500.0]
     measured = [100.0, 200.0, 300.0, 400.0, 1000.0]

@@ -89,7 +89,7 @@ def test_every_example_works_on_a_database_as_the_quickstart_leaves_it(lut: Lut)
     cpu = report()
     table = truth.build_table(lut, cpu)
     truth.measure(lut, cpu, truth.draw_networks(4, seed=2))
-    _try_everything(lut, expected={"cancel_job": 409, "remove_device": 409, **NO_OTHER_DEVICE})
+    _try_everything(lut, expected={"cancel_job": 409, "remove_device": 409, "name_network": 404, **NO_OTHER_DEVICE})
     assert [job.state for job in lut.client.jobs()] == ["done", "done"], "trying out changes nothing"
     assert len(lut.client.measurements()) == len(table.rows) + 4
     assert len(lut.client.calibrations()) == 1
@@ -110,7 +110,13 @@ def test_every_example_works_on_the_database_of_a_team(lut: Lut) -> None:
         for parameter in described.get("parameters", ()):  # the newest table is of a CPU, which has threads
             assert "example" in parameter or "examples" in parameter, (path, method, parameter["name"])
     before = [(job.id, job.state) for job in lut.client.jobs()]
-    refused = {"claim_lease": None, "remove_device": 409, "propose_networks": 422, "get_publication": 404}
+    refused = {
+        "claim_lease": None,
+        "remove_device": 409,
+        "name_network": 404,
+        "propose_networks": 422,
+        "get_publication": 404,
+    }
     _try_everything(lut, expected=refused)
     assert [(job.id, job.state) for job in lut.client.jobs()] == before, "who only looks gets no work"
 

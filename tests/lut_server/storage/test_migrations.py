@@ -9,6 +9,7 @@ from typing import Any
 import uuid6
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from pydantic import TypeAdapter
 from sqlalchemy import Column, Integer, String, inspect
 
@@ -33,7 +34,7 @@ from lut_server.storage import publications as stored_publications
 from lut_server.storage.database import Database
 from lut_server.storage.models import Base
 from tests.support import truth
-from tests.support.factories import CPU, report
+from tests.support.factories import CPU, operation, profile, report
 from tests.support.lut import Lut, serving
 
 
@@ -74,6 +75,20 @@ def test_up_and_down_with_data(database_url: str, lut: Lut) -> None:
         assert not tokens.any_exist(session)
     with serving(create_app(database, lut.clock)) as url:
         truth.measure(Lut(url, lut.clock), by, specs)
+    database.close()
+
+
+def test_a_filled_table_that_others_refer_to_is_altered(database_url: str, lut: Lut) -> None:
+    """SQLite copies it and drops the old one."""
+    table = lut.build_table(profile(operation()), report())
+    database = Database(database_url)
+    with database.schema_connection() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        for was, becomes in (("agent", "program"), ("program", "agent")):
+            with operations.batch_alter_table("devices") as altered:
+                altered.alter_column(was, new_column_name=becomes)
+    assert lut.client.table(table.id) == table
+    assert lut.client.device("cpu-1").agent == report().agent
     database.close()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from latency_tables.client import NotFound, Rejected
 from latency_tables.contract import Capability, DeviceReport, DeviceSelector, Role, Runtime
-from tests.support.factories import CPU, operation, profile, report
+from tests.support.factories import CPU, end_to_end, network, operation, profile, report
 from tests.support.guarded import Guarded, guarded_server
 from tests.support.lut import Lut
 
@@ -136,6 +136,20 @@ def test_the_queue_has_a_cancel_button_for_whoever_may(database_url: str) -> Non
         assert running.json()["items"] == []
         admin.claim(report())
         assert len(admin.http.get("/v1/jobs", params={"state": "running"}).json()["items"]) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_network_has_the_name_that_it_was_given(lut: Lut, device: DeviceReport) -> None:
+    spec = network(operation(8))
+    with pytest.raises(NotFound, match="no such network"):
+        lut.client.name_network(spec.digest, "nobody")
+    lut.run_job(end_to_end(spec), device)
+    for name in ("draft", "found, 25 % ceiling"):
+        assert lut.client.name_network(spec.digest, name).name == name
+    assert lut.client.network(spec.digest).name == name
+    for path in ("/networks", f"/networks/{spec.digest}"):
+        assert name in lut.http.get(path).text
+    assert lut.http.put(f"/v1/networks/{spec.digest}/name", json={"name": "<b>"}).status_code == 422
 
 
 def _as(guarded: Guarded, role: Role) -> Lut:

@@ -152,8 +152,12 @@ def test_a_quota_bounds_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         assert requirements.available_cores() == threads
 
 
-def test_a_container_keeps_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "MACHINE_IDS", (tmp_path / "none",))
+@pytest.mark.parametrize("text", [None, "", "uninitialized\n", "0" * 32])
+def test_a_container_keeps_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+    """Clones share what their image has for one."""
+    monkeypatch.setattr(cpu, "MACHINE_IDS", (tmp_path / "machine-id",))
+    if text is not None:
+        write(tmp_path / "machine-id", text)
     monkeypatch.delenv(cpu.DEVICE_ID, raising=False)
     kept = keep_device_id(tmp_path / "state", None)
     assert kept is not None
@@ -167,8 +171,11 @@ def test_a_container_keeps_its_identity(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_an_identity_can_be_given_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "MACHINE_IDS", (tmp_path / "machine-id",))
-    write(tmp_path / "machine-id", "5d2c\n")
+    write(tmp_path / "machine-id", f"{'5d2c' * 8}\n")
     assert keep_device_id(tmp_path / "state", None) is None
+    with pytest.raises(AgentMustStop, match="device-id='no way': not an identity"):
+        keep_device_id(tmp_path / "state", "no way\r")
+    assert keep_device_id(tmp_path / "state", None) is None, "what is none is not kept"
     assert keep_device_id(tmp_path / "state", "rack-2.clone-7") == "rack-2.clone-7"
     assert keep_device_id(tmp_path / "state", None) == "rack-2.clone-7"
     monkeypatch.setenv(cpu.DEVICE_ID, "two words")

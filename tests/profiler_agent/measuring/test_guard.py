@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from latency_tables.contract import Runtime
 from profiler_agent.errors import JobFailed, Unmeasurable
@@ -32,6 +33,9 @@ def trace(*_: object) -> None:
     return None
 
 
+ENGINES = torch.backends.quantized
+OTHER_ENGINE = next(name for name in ENGINES.supported_engines if name != ENGINES.engine)
+
 CHANGES: dict[str, Callable[[], object]] = {
     "threads of torch": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
     "default dtype of torch": lambda: torch.set_default_dtype(torch.float64),
@@ -42,6 +46,11 @@ CHANGES: dict[str, Callable[[], object]] = {
     "flushing of denormal numbers": lambda: torch.set_flush_denormal(True),
     "deterministic algorithms of torch": lambda: torch._C._set_deterministic_algorithms(True),
     "mkldnn of torch": lambda: torch._C._set_mkldnn_enabled(False),
+    "quantized engine of torch": lambda: setattr(torch.backends.quantized, "engine", OTHER_ENGINE),
+    "attention kernels of torch": lambda: torch.backends.cuda.enable_flash_sdp(False),
+    "cuda.matmul.allow_fp16_reduced_precision_reduction": lambda: setattr(
+        torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", False
+    ),
     "cudnn.benchmark": lambda: setattr(torch.backends.cudnn, "benchmark", True),
     "environment variables": lambda: os.environ.update(OMP_NUM_THREADS="64"),
     "working directory": lambda: os.chdir("/"),
@@ -70,6 +79,25 @@ def test_what_an_import_changes_is_put_back_and_said(name: str) -> None:
         CHANGES[name]()
     assert [setting.read() for setting in guard.SETTINGS] == before
     assert [line.startswith(f"importing space 'x' changed {name}") for line in said] == [True]
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_a_library_sets_by_itself_is_put_back_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whoever writes it: a space that sets the same variable is named."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    said: list[str] = []
+    with settings_kept("building conv", said.append):
+        cache_dir()
+        assert "TORCHINDUCTOR_CACHE_DIR" in os.environ
+    assert not said
+    with settings_kept("building conv", said.append):
+        cache_dir()
+        os.environ.setdefault("OMP_SCHEDULE", "static")
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = "/elsewhere"
+    assert said == [
+        "building conv changed environment variables (OMP_SCHEDULE, TORCHINDUCTOR_CACHE_DIR): put back",
+    ]
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
 
 
 @pytest.mark.usefixtures("kept")
@@ -164,6 +192,8 @@ class Reads(nn.Module):
         lambda x: nn.functional.hardswish(x, inplace=True),
         lambda x: x.log_(),
         lambda x: x[:, :1].sub_(1),
+        lambda x: x.unsqueeze_(0),
+        lambda x: x.transpose_(1, 2),
     ],
 )
 def test_what_computes_in_place_on_its_input_is_refused(
