@@ -87,8 +87,8 @@ def _figures(world: World, count: int, devices: int) -> Figures:
         errors += [abs(one.latency_us / timed.measured_us - 1) for one, timed in zip(predicted, asked, strict=True)]
         expected.append(fitted.expected_error([timed.network for timed in asked]))
         parts.update(fitted.parts)
-    means = [float(np.mean(values)) for values in (inside, left_out, errors, expected)]
-    return Figures(*means, parts=parts)
+    covered, covered_left_out, mape, supposed = (float(np.mean(of)) for of in (inside, left_out, errors, expected))
+    return Figures(covered, covered_left_out, mape, supposed, parts)
 
 
 def _inside(predicted: Sequence[Estimate], measured: Sequence[TimedNetwork]) -> list[bool]:

@@ -120,6 +120,12 @@ def require_calibrating(networks: int) -> None:
         raise AgentError(f"networks: {networks} given, a calibration takes from {MIN_NETWORKS} to {CANDIDATES}")
 
 
+def require_target(mape: float) -> None:
+    """Raises AgentError for a mean error that nothing can reach or that everything has."""
+    if not 0 < mape < 1:
+        raise AgentError(f"target_mape: {mape:g} given, a mean error is a share between 0 and 1, such as 0.015")
+
+
 def calibrating_effort(networks: int, budget_s: float | None = None) -> Effort:
     """That of a job which measures so many networks, in seconds over all of them. Raises ValueError."""
     return Effort(min_blocks=NETWORK_BLOCKS, budget_s=NETWORK_S * networks if budget_s is None else budget_s)
@@ -173,9 +179,10 @@ def calibrate_until(
     table's evidence among it. The last calibration is the one that reaches `target_mape`, both on its own networks
     (each predicted from the others) and by what it expects of the space; or it has `most` networks, or `budget_s`
     seconds are over, or PATIENCE networks together took less than LEAST_GAIN of the expected error away. Raises
-    JobFailed, and AgentError as `require_calibrating` does.
+    JobFailed, and AgentError as `require_calibrating` and `require_target` do.
     """
     require_calibrating(most)
+    require_target(target_mape)
     until = time.monotonic() + budget_s
     candidates = _candidates(space)
     known = {network.digest: network for network in candidates}

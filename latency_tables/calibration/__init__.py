@@ -8,7 +8,7 @@ is averaged, each weighted by the likelihood of the measurements under it.
 
 Measuring errors are known from intervals: each row's is one more θ of that standard deviation, each network's is noise
 beside ε. Three further parts are kept where they predict held-out networks better: Student's t for ε, one scale for all
-rows, and what other devices' operations cost inside networks, as directions.
+rows, and what other devices' operations cost inside networks: their mean as what is expected, each as a direction.
 
 Numpy only. `rows` turns networks into directions, `posterior` fits one model, `calibrated` chooses among them and
 predicts, `design` picks what to measure.

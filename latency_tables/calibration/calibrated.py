@@ -21,7 +21,7 @@ MIN_NETWORKS = 3
 
 _PRIOR_NETWORKS = 8
 """Pseudo-observations of the prior on the interval's scale, which is 1."""
-_LEAST_GAIN = 1.0
+_LEAST_GAIN = 0.5
 """What a part must add to the sum of the held-out networks' log densities."""
 
 _CHUNK = 256

@@ -1,5 +1,6 @@
 """The posterior over relative latencies under one model: a grid of settings, each weighted by its evidence."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple, get_args
@@ -18,7 +19,7 @@ CONSTANT = 0.02
 """Prior standard deviation of the constant, as a share of the mean network's sum."""
 SCALE = 0.3
 _EXPECTED = {"name": 0.3, "stage": 0.1, "row": 0.03, "noise": 0.01}
-_DEVICE = {"device": 1.0}
+_DEVICE = {"device": 0.5}
 EXPECTED = Setting(constant=CONSTANT, error=1.0, **_EXPECTED)
 """What is taken for true while nothing was measured."""
 
@@ -39,7 +40,7 @@ def grid(parts: tuple[CalibrationPart, ...]) -> Grid:
         stage=(0.03, 0.1, 0.2),
         row=(0.01, 0.03, 0.1),
         noise=(0.002, 0.004, 0.007, 0.012, 0.02, 0.04),
-        device=(0.5, 1.5) if others else (0.0,),
+        device=(0.3, 1.0) if others else (0.0,),
         scale=(SCALE if "scale" in parts else 0.0,),
         constant=(CONSTANT,),
         error=(1.0,),
@@ -70,7 +71,8 @@ class Posterior:
         self, parts: Sequence[CalibrationPart], measured: Directions, excess: Floats, measuring: Floats
     ) -> None:
         self.parts = tuple(parts)
-        self._measured, self._excess, self._measuring = measured, excess, measuring
+        self._measured, self._measuring = measured, measuring
+        self._excess = excess = excess - self._expected(measured)
         self._nodes = STUDENT if "student_t" in parts else GAUSSIAN
         settings, grams = grid(self.parts), gram(measured, measured)
         if len(excess) > _MOST:
@@ -111,14 +113,14 @@ class Posterior:
         logs = np.log(self.probabilities)[:, None] - log_settings
         weights = np.exp(logs - logs.max(axis=0))
         weights /= weights.sum(axis=0)
-        predicted = self._noisy(means, variances, weights).predicted()
+        predicted = self._noisy(means + self._expected(self._measured), variances, weights).predicted()
         return HeldOut(predicted, -np.logaddexp.reduce(logs, axis=0))
 
     def of(self, asked: Directions, measuring: float | None = None) -> Mixture:
         """The excess of these sums; of a measurement of variance `measuring` with the model's noise, or of neither."""
         covariance = kernels(self._grid, gram(asked, self._measured))
         own = kernels(self._grid, {block: asked.own(block) for block in asked.blocks})
-        means = np.einsum("sij,sj->si", covariance, self._weights)
+        means = np.einsum("sij,sj->si", covariance, self._weights) + self._expected(asked)
         told = ((covariance @ self._inverse) * covariance).sum(axis=2)
         known = np.maximum(own - told, 0.0)
         if measuring is None:
@@ -139,6 +141,13 @@ class Posterior:
             total += probability * (kernel(setting, own) - covariance @ inverse @ covariance.T)
         apart = np.array(means) - self.probabilities @ np.array(means)
         return np.asarray(total + (apart * self.probabilities[:, None]).T @ apart)
+
+    def _expected(self, networks: Directions) -> Floats:
+        """Their excess before anything was measured: with other devices the mean of theirs."""
+        others = networks.blocks["device"]
+        if "devices" not in self.parts or not others.shape[1]:
+            return np.zeros(len(networks.mean))
+        return np.asarray(others.sum(axis=1) / math.sqrt(others.shape[1]))
 
     @property
     def noise(self) -> float:

@@ -60,7 +60,7 @@ class Rows:
             self._table.require(item.operation for item in network.operations)
             for item in network.operations:
                 counts[index, self._columns[item.operation.digest]] = item.count
-        return counts * self.us
+        return np.asarray(counts * self.us)
 
     def of_parts(self, parts: Floats, constants: Floats) -> Directions:
         """Sums of rows (sums × rows, microseconds), each beside so many constants."""

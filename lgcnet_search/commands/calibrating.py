@@ -22,9 +22,7 @@ def calibrate(
     budget: Annotated[float | None, typer.Option(help="Seconds for all networks; left out: 12 for each.")] = None,
     target_mape: Annotated[
         float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="Measure one after the other, until the mean error is within this share (0.015)."
-        ),
+        typer.Option(help="Measure one after the other, until the mean error is within this share, such as 0.015."),
     ] = None,
 ) -> None:
     """Have networks measured end to end: the device's newest table learns from them what operations cost inside one.
@@ -34,11 +32,12 @@ def calibrate(
     """
     jobs.require_calibrating(networks)
     searched = space.space()
-    if target_mape is not None:
-        _until(asked, searched, target_mape, networks, budget)
-        return
     with usage():
         effort = jobs.calibrating_effort(networks, budget)
+    if target_mape is not None:
+        jobs.require_target(target_mape)
+        _until(asked, searched, target_mape, networks, budget)
+        return
     with asked.connected() as client:
         table = asked.newest_table(client)
         with following_job(f"measuring {networks} networks on {table.device.name}") as on_job:

@@ -254,6 +254,9 @@ def test_other_devices_of_the_space_help_a_calibration(lut: Lut) -> None:
     assert (helping.name, helping.calibration_id) == ("EPYC, pytorch fp32, batch 1, 1 thread", theirs.id)
     by_key = {row.key: row.latency_us / row.isolated_us for row in theirs.rows}
     assert helping.coefficients == pytest.approx([by_key[row.key] for row in calibration.rows])
+    short = {**helping.model_dump(), "coefficients": [1.0]}
+    with pytest.raises(ValueError, match=r"EPYC.* has 1 coefficients for 16 rows; give one for each"):
+        Calibration.model_validate({**calibration.model_dump(), "others": [short]})
     unseen = truth.draw_networks(20, seed=99)
     off = [
         abs((prediction.predicted_us or 0) / truth.network_us(drawn) - 1)
