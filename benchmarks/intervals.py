@@ -25,9 +25,9 @@ WORLDS = {
     "poor measurements": World(noise=0.004, row_error=0.03, network_error=0.015),
     "heavy tails": World(tails=2.5),
     "another scale": World(scale=0.3),
-    "small differences": World(name=0.05, stage=0.02, row=0.01, noise=0.004),
-    "large differences": World(name=0.4, stage=0.2, row=0.1, noise=0.02),
-    "devices alike": World(name=0.1, stage=0.05, common=0.15),
+    "small differences": World(name=0.07, stage=0.03, row=0.013, noise=0.004, spread=1.0),
+    "large differences": World(name=0.6, stage=0.3, row=0.12, noise=0.03, spread=1.0),
+    "devices alike": World(name=0.1, stage=0.04, row=0.02, common=0.08, spread=1.5),
 }
 
 

@@ -18,7 +18,7 @@ PARTS: tuple[CalibrationPart, ...] = get_args(CalibrationPart)
 CONSTANT = 0.02
 """Prior standard deviation of the constant, as a share of the mean network's sum."""
 SCALE = 0.3
-_EXPECTED = {"name": 0.3, "stage": 0.1, "row": 0.03, "noise": 0.01}
+_EXPECTED = {"name": 0.2, "stage": 0.1, "row": 0.04, "noise": 0.01}
 _DEVICE = {"device": 0.5}
 EXPECTED = Setting(constant=CONSTANT, error=1.0, **_EXPECTED)
 """What is taken for true while nothing was measured."""
@@ -36,10 +36,10 @@ def grid(parts: tuple[CalibrationPart, ...]) -> Grid:
     others = "devices" in parts
     return Grid.of(
         _EXPECTED | (_DEVICE if others else {}),
-        name=(0.1, 0.2, 0.4),
-        stage=(0.03, 0.1, 0.2),
-        row=(0.01, 0.03, 0.1),
-        noise=(0.002, 0.004, 0.007, 0.012, 0.02, 0.04),
+        name=(0.06, 0.2, 0.6),
+        stage=(0.03, 0.1, 0.3),
+        row=(0.013, 0.045, 0.15),
+        noise=(0.002, 0.005, 0.012, 0.03, 0.07),
         device=(0.3, 1.0) if others else (0.0,),
         scale=(SCALE if "scale" in parts else 0.0,),
         constant=(CONSTANT,),

@@ -32,17 +32,17 @@ CHANNELS = (8, 32)
 class World:
     """How devices are drawn; all standard deviations are relative.
 
-    `name`, `stage`, `row` and `noise` are in the middle of what a device draws, by a factor of e^±`spread` (one
-    standard deviation). `row_error` and `network_error` are of measurements, and known. `tails`: degrees of freedom of
+    `name`, `stage`, `row` and `noise` are in the middle of what a device draws, each between a `spread`-th of it and
+    `spread` times of it. `row_error` and `network_error` are of measurements, and known. `tails`: degrees of freedom of
     Student's t that the noise follows. `scale`: of one factor for all operations. `common`: of what all devices of a
     world share in each operation.
     """
 
     name: float = 0.2
-    stage: float = 0.06
-    row: float = 0.03
-    noise: float = 0.008
-    spread: float = 0.5
+    stage: float = 0.1
+    row: float = 0.04
+    noise: float = 0.01
+    spread: float = 3.0
     row_error: float = 0.01
     network_error: float = 0.005
     tails: float | None = None
@@ -87,7 +87,7 @@ def draw_device(world: World, specs: Sequence[NetworkSpec], seed: int) -> Drawn:
     """A device of this world that measured these networks."""
     draw = np.random.default_rng(seed)
     name, stage, row, noise = (
-        float(draw.lognormal(math.log(middle), world.spread))
+        float(middle * world.spread ** draw.uniform(-1, 1))
         for middle in (world.name, world.stage, world.row, world.noise)
     )
     shared = np.random.default_rng(1)
