@@ -5,8 +5,9 @@ little. The λ are found by variational inference (Tipping and Lawrence, 2005), 
 the settings.
 """
 
+import itertools
 import math
-from statistics import NormalDist
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,16 +29,22 @@ class Nodes(NamedTuple):
     probabilities: Floats
 
 
-def _nodes(*probabilities: float) -> Nodes:
-    """1/λ in the middle of each part of the distribution of λ: χ²_ν over ν, by Wilson and Hilferty's quantiles."""
-    middles = np.cumsum(probabilities) - np.array(probabilities) / 2
-    deviates = np.array([NormalDist().inv_cdf(middle) for middle in middles])
-    spread = 2 / (9 * NU)
-    return Nodes((1 - spread + deviates * math.sqrt(spread)) ** -3, np.array(probabilities))
+def _nodes(edges: Sequence[float]) -> Nodes:
+    """Of the parts that these edges cut the distribution of λ into: its probability, and 1/λ in its middle."""
+    below = np.array([0.0, *map(_cdf, edges), 1.0])
+    middles = [edges[0] / 3, *(math.sqrt(low * high) for low, high in itertools.pairwise(edges)), 1.3 * edges[-1]]
+    return Nodes(1 / np.array(middles), np.diff(below))
+
+
+def _cdf(precision: float) -> float:
+    """The probability of a smaller λ, for ν = 3 (χ² with three degrees of freedom, over 3)."""
+    x = NU * precision
+    return math.erf(math.sqrt(x / 2)) - math.sqrt(2 * x / math.pi) * math.exp(-x / 2)
 
 
 GAUSSIAN = Nodes(np.ones(1), np.ones(1))
-STUDENT = _nodes(0.01, 0.04, 0.15, 0.3, 0.3, 0.2)
+STUDENT = _nodes((1e-4, 1e-3, 0.01, 0.1, 0.3, 0.7, 1.3, 2.5))
+"""Down to outliers of a hundred σ."""
 
 
 class Fits(NamedTuple):

@@ -15,7 +15,7 @@ from latency_tables.calibration.rows import Rows
 from latency_tables.contract import NetworkSpec
 from tests.support.synthetic import BASIS, Drawn, World, draw_device, networks, with_row_errors
 
-QUIET = World(row_error=0, network_error=0)
+QUIET = World(name=0.2, stage=0.03, row=0.01, noise=0.003, spread=1, row_error=0, network_error=0)
 SPECS = networks(60)
 
 
@@ -204,7 +204,7 @@ def test_intervals_cover_what_they_say(count: int) -> None:
     inside: list[bool] = []
     left_out: list[bool] = []
     expected, seen = [], []
-    for seed in range(40):
+    for seed in range(30):
         drawn = draw_device(World(tails=4 if seed % 2 else None), SPECS, seed=100 + seed)
         fitted = Calibrated(drawn.table, drawn.measured[:count], BASIS)
         inside += _covered(fitted.predict_all(SPECS[16:]), drawn.measured[16:])
