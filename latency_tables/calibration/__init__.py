@@ -10,8 +10,8 @@ Measuring errors are known from intervals: each row's is one more θ of that sta
 beside ε. Three further parts are kept where they predict held-out networks better: Student's t for ε, one scale for all
 rows, and what other devices' operations cost inside networks: their mean as what is expected, each as a direction.
 
-Numpy only. `rows` turns networks into directions, `posterior` fits one model, `calibrated` chooses among them and
-predicts, `design` picks what to measure.
+Numpy only. `rows` turns networks into directions, `posterior` fits one model, `models` chooses among them,
+`calibrated` predicts, `design` picks what to measure.
 """
 
 from latency_tables.calibration.calibrated import MIN_NETWORKS, VERSION, Calibrated, calibrated_by

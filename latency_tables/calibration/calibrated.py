@@ -3,14 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from latency_tables.calibration.directions import Directions
 from latency_tables.calibration.estimates import LEAST_SHARE, Estimate, Floats, Gaussian, TimedNetwork
 from latency_tables.calibration.mixture import Predicted
-from latency_tables.calibration.posterior import PARTS, HeldOut, Posterior
+from latency_tables.calibration.models import Models
 from latency_tables.calibration.rows import Rows
 from latency_tables.contract import Basis, Calibration, CalibrationPart, LatencyTable, NetworkSpec, OperationSpec
 from latency_tables.latencies import network_us
@@ -25,8 +23,6 @@ _PRIOR_NETWORKS = 8
 Held-out residuals make intervals wider, never narrower: from few networks, small ones are luck as often as not, and
 then 85 instead of 90 % are inside.
 """
-_LEAST_GAIN = 1.0
-"""What a part must add to the sum of the held-out networks' log densities."""
 
 _CHUNK = 256
 """Rows at a time: each of them is a sum over all."""
@@ -66,7 +62,7 @@ class Calibrated:
         self._excess = np.array([timed.measured_us for timed in observed]) / raw_us - 1
         stds = np.array([timed.std_rel or 0.0 for timed in observed])
         self._typical = float(np.median(stds)) ** 2
-        models = _Models(self._measured, self._excess, (stds * (1 + self._excess)) ** 2)
+        models = Models(self._measured, self._excess, (stds * (1 + self._excess)) ** 2)
         chosen = models.chosen(bool(len(others))) if parts is None else models.of(frozenset(parts))
         self._posterior = chosen.posterior
         self._networks = networks
@@ -167,52 +163,6 @@ def calibrated_by(table: LatencyTable, calibration: Calibration, networks: Seque
         for other in calibration.others
     ]
     return Calibrated(table, observed, calibration.basis, others, calibration.parts)
-
-
-class _Model(NamedTuple):
-    """A posterior with what it says of the networks that are held out."""
-
-    posterior: Posterior
-    held_out: HeldOut
-
-
-class _Models:
-    """Models of measured networks, by their parts; each is fitted once."""
-
-    def __init__(self, measured: Directions, excess: Floats, measuring: Floats) -> None:
-        self._given = (measured, excess, measuring)
-        self._fitted: dict[frozenset[CalibrationPart], _Model] = {}
-
-    def of(self, parts: frozenset[CalibrationPart]) -> _Model:
-        if parts not in self._fitted:
-            posterior = Posterior([part for part in PARTS if part in parts], *self._given)
-            self._fitted[parts] = _Model(posterior, posterior.held_out())
-        return self._fitted[parts]
-
-    def chosen(self, others: bool) -> _Model:
-        """From none on, the part is added that helps most on held-out networks, as long as one does."""
-        parts: frozenset[CalibrationPart] = frozenset()
-        left = {part for part in PARTS if others or part != "devices"}
-        while left:
-            best = max(sorted(left), key=lambda part: self._score(parts | {part}))
-            if self._score(parts | {best}) < self._score(parts) + _LEAST_GAIN:
-                break
-            parts, left = parts | {best}, left - {best}
-        return self.of(parts)
-
-    def held_out(self) -> Predicted:
-        """Each network by the model, of those fitted, that does best on the others."""
-        models = list(self._fitted.items())
-        densities = np.array([model.held_out.log_density for _, model in models])
-        gains = _LEAST_GAIN * np.array([len(parts) for parts, _ in models])
-        without = densities.sum(axis=1)[:, None] - densities - gains[:, None]
-        best = without.argmax(axis=0)
-        networks = np.arange(densities.shape[1])
-        values = np.array([model.held_out.predicted for _, model in models])
-        return Predicted(*values[best, :, networks].T)
-
-    def _score(self, parts: frozenset[CalibrationPart]) -> float:
-        return float(self.of(parts).held_out.log_density.sum())
 
 
 def _deviations(table: LatencyTable, others: Others) -> Floats:

@@ -254,6 +254,8 @@ def test_other_devices_of_the_space_help_a_calibration(lut: Lut) -> None:
     assert (helping.name, helping.calibration_id) == ("EPYC, pytorch fp32, batch 1, 1 thread", theirs.id)
     by_key = {row.key: row.latency_us / row.isolated_us for row in theirs.rows}
     assert helping.coefficients == pytest.approx([by_key[row.key] for row in calibration.rows])
+    page = lut.http.get(f"/tables/{table.id}").text
+    assert "what operations cost inside networks elsewhere (EPYC, pytorch fp32, batch 1, 1 thread)" in page
     short = {**helping.model_dump(), "coefficients": [1.0]}
     with pytest.raises(ValueError, match=r"EPYC.* has 1 coefficients for 16 rows; give one for each"):
         Calibration.model_validate({**calibration.model_dump(), "others": [short]})
