@@ -144,7 +144,8 @@ class Calibration(Contract):
         for other in self.others:
             if len(other.coefficients) != len(self.rows):
                 raise ValueError(
-                    f"others: {other.name} has {len(other.coefficients)} coefficients, rows {len(self.rows)}"
+                    f"others: {other.name} has {len(other.coefficients)} coefficients for {len(self.rows)} rows; give "
+                    "one for each"
                 )
         return self
 
