@@ -10,7 +10,7 @@ from latency_tables.calibration.mixture import Predicted
 from latency_tables.calibration.posterior import PARTS, HeldOut, Posterior
 from latency_tables.contract import CalibrationPart
 
-_LEAST_GAIN = 0.5
+_LEAST_GAIN = 1.0
 """What a part must add to the sum of the held-out networks' log densities."""
 
 
