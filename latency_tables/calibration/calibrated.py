@@ -60,9 +60,8 @@ class Calibrated:
         self._rows = Rows(table, basis, float(raw_us.mean()), _deviations(table, others))
         self._measured = self._rows.of(networks)
         self._excess = np.array([timed.measured_us for timed in observed]) / raw_us - 1
-        stds = np.array([timed.std_rel or 0.0 for timed in observed])
-        self._typical = float(np.median(stds)) ** 2
-        models = Models(self._measured, self._excess, (stds * (1 + self._excess)) ** 2)
+        self._typical, measuring = _measuring(observed)
+        models = Models(self._measured, self._excess, measuring * (1 + self._excess) ** 2)
         chosen = models.chosen(bool(len(others))) if parts is None else models.of(frozenset(parts))
         self._posterior = chosen.posterior
         self._networks = networks
@@ -163,6 +162,17 @@ def calibrated_by(table: LatencyTable, calibration: Calibration, networks: Seque
         for other in calibration.others
     ]
     return Calibrated(table, observed, calibration.basis, others, calibration.parts)
+
+
+def _measuring(observed: Sequence[TimedNetwork]) -> tuple[float, Floats]:
+    """The relative variance of a measurement that is typical, and each network's: half its own, half the typical one.
+
+    A network's interval rests on few processes, so that its width is a guess, too: weights by that alone predict worse.
+    """
+    known = [timed.std_rel**2 for timed in observed if timed.std_rel is not None]
+    typical = float(np.median(known)) if known else 0.0
+    own = [typical if timed.std_rel is None else timed.std_rel**2 for timed in observed]
+    return typical, (np.array(own) + typical) / 2
 
 
 def _deviations(table: LatencyTable, others: Others) -> Floats:
