@@ -18,7 +18,6 @@ from benchmarks._common import finish, show
 from benchmarks.prediction import BASIS, Measurements
 from latency_tables.calibration import Calibrated, Estimate, TimedNetwork, choose
 from latency_tables.contract import Effort, LatencyTable, NetworkSpec, OperationSpec, PredictionFigures, Runtime, Work
-from latency_tables.latencies import latency_us
 from latency_tables.transfer.learned import CalibratedSource, Learned
 from latency_tables.transfer.new_device import Components, NewDevice
 from lgcnet_search.space import REQUIREMENT, SPACE
@@ -112,7 +111,7 @@ def _measured(
         part = left[start : start + NETWORKS_PER_JOB]
         effort = Effort(budget_s=options.network_s * len(part), min_blocks=options.blocks)
         measurements.add(agent.measure(networks=part, effort=effort))
-    timed = [TimedNetwork(network, latency_us(measurements.by_key[network.digest], BASIS)) for network in networks]
+    timed = [TimedNetwork.of(network, measurements.by_key[network.digest], BASIS) for network in networks]
     return Measured(agent.table(operations, measurements.by_key), timed)
 
 

@@ -27,7 +27,7 @@ from examples.mobile_space.digest import space_digest as mobile_digest
 from examples.mobile_space.genotype import random_genotype as mobile_genotype
 from examples.mobile_space.network import network_spec as mobile_spec
 from examples.mobile_space.space import Space as MobileSpace
-from latency_tables.calibration import Calibrated, TimedNetwork, choose
+from latency_tables.calibration import MEAN_ERROR, Calibrated, TimedNetwork, choose
 from latency_tables.contract import (
     Basis,
     Effort,
@@ -41,7 +41,7 @@ from latency_tables.contract import (
     Runtime,
 )
 from latency_tables.kendall import kendall_tau
-from latency_tables.latencies import latency_us, network_us
+from latency_tables.latencies import network_us
 from lgcnet_search.data.sources import generated_scenes, search_batches
 from lgcnet_search.search.search import SearchSettings, search
 from lgcnet_search.space import REQUIREMENT as LGCNET_REQUIREMENT
@@ -89,6 +89,12 @@ class Networks:
     @property
     def held_out(self) -> list[TimedNetwork]:
         return self.random + self.found
+
+    @property
+    def measuring(self) -> float | None:
+        """The mean error of a held-out network's measurement, relative, by the intervals; None without one of each."""
+        stds = [timed.std_rel for timed in self.held_out if timed.std_rel is not None]
+        return MEAN_ERROR * sum(stds) / len(stds) if stds and len(stds) == len(self.held_out) else None
 
     @property
     def disagreement(self) -> float | None:
@@ -177,7 +183,7 @@ def _measured(subject: Subject, mode: Mode, options: argparse.Namespace, folder:
             measurements.add(agent.measure(networks=part, effort=Effort(budget_s=options.network_s * len(part))))
             print(f"{mode}: {min(start + NETWORKS_PER_JOB, len(todo))} of {len(todo)} networks", flush=True)
         pairs = ((network, measurements.by_key[network.digest]) for network in networks)
-        return [TimedNetwork(network, latency_us(taken, BASIS)) for network, taken in pairs]
+        return [TimedNetwork.of(network, taken, BASIS) for network, taken in pairs]
 
     timed = observed([*calibration, *spread, *found], measurements)
     held_out = len(calibration), len(calibration) + len(spread)
@@ -229,6 +235,8 @@ def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> d
     )
     if disagreement is not None:
         print(f"measured twice, in jobs apart, the held-out networks disagree by {disagreement:.2%} in the mean")
+    if networks.measuring is not None:
+        print(f"by their intervals, their measurements are off by {networks.measuring:.2%} in the mean")
     by_name = {name: (errors, inside) for name, errors, inside in rows}
     calibrated, coverage = by_name[f"calibrated by {count}"]
     return {
@@ -239,6 +247,7 @@ def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> d
             for number in COUNTS
             if (name := f"calibrated by {number}") in by_name
         },
+        "measuring": None if networks.measuring is None else round(networks.measuring, 5),
         "disagreement": None if disagreement is None else round(disagreement, 5),
         "span": round(span, 3),
         "raw": _short(by_name["raw sum"][0]),

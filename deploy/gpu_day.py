@@ -161,9 +161,11 @@ def section(day: Mapping[str, Any]) -> str:
             lines.append(f"- {name}: **failed**: {part['error']}")
         elif name.startswith("networks "):
             card = part["card"]
+            measuring = card.get("measuring")
+            ceiling = "" if measuring is None else f" (measuring: {measuring:.2%})"
             lines.append(
                 f"- {name}: {card['networks']} measured; each predicted by the others with a mean error of "
-                f"{card['calibrated']['mape']:.2%}, by the rows alone of {card['raw']['mape']:.2%}"
+                f"{card['calibrated']['mape']:.2%}{ceiling}, by the rows alone of {card['raw']['mape']:.2%}"
             )
         elif name.startswith("repeat "):
             lines.append(f"- {name}: rows of two tables are {part['median']:.2%} apart, 95 % of them {part['p95']:.2%}")

@@ -147,7 +147,7 @@ def calibrate(day: Day, mode: Mode, precision: Precision) -> Mapping[str, Any]:
     pool = [network_spec(varied_genotype(day.space, seed)) for seed in range(20 if day.small else POOL)]
     networks = choose(table, pool, day.networks, BASIS)
     measurements = day.agent(mode, precision).measure(networks=networks, effort=day.effort(1.5 * len(networks)))
-    timed = [TimedNetwork(network, latency_us(measurements[network.digest], BASIS)) for network in networks]
+    timed = [TimedNetwork.of(network, measurements[network.digest], BASIS) for network in networks]
     held_out = [
         Calibrated(table, [other for other in timed if other is not network], BASIS).predict(network.network)
         for network in timed
@@ -155,7 +155,7 @@ def calibrate(day: Day, mode: Mode, precision: Precision) -> Mapping[str, Any]:
     card = error_card(
         [network_us(table, network, BASIS) for network in networks],
         held_out,
-        [network.measured_us for network in timed],
+        timed,
         max(measurement.measured_at for measurement in measurements.values()),
     )
     kernels = [len(measurement.kernels) for measurement in measurements.values() if measurement.kernels]

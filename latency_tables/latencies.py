@@ -1,8 +1,12 @@
 """Which latency of a row or a measurement counts, and their sum over a network: the same in server and search."""
 
+import math
 from collections.abc import Iterable
 
 from latency_tables.contract import Basis, LatencyTable, Measurement, NetworkSpec, TableRow
+
+Z95 = 1.96
+"""Standard deviations from the middle of a Gaussian to either end of its 95 % interval."""
 
 
 def basis_of(table: LatencyTable, measurements: Iterable[Measurement] = ()) -> Basis:
@@ -15,6 +19,17 @@ def latency_us(measured: TableRow | Measurement, basis: Basis) -> float:
     """Of an operation alone or of a network, in microseconds; the median where it has no other."""
     normalized_us = measured.normalized_us if basis == "normalized_us" else None
     return measured.latency.median_us if normalized_us is None else normalized_us
+
+
+def std_rel(measured: TableRow | Measurement, basis: Basis) -> float | None:
+    """The standard deviation of such a latency, relative, by the interval that holds it at 95 %; None without one.
+
+    At the machine's standard state only: how far the median is off from one process to the next is not known.
+    """
+    low_us, high_us = measured.normalized_low_us, measured.normalized_high_us
+    if basis != "normalized_us" or not low_us or not high_us:
+        return None
+    return math.log(max(high_us / low_us, 1.0)) / (2 * Z95)
 
 
 def network_us(table: LatencyTable, network: NetworkSpec, basis: Basis) -> float:

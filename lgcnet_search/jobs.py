@@ -1,15 +1,19 @@
 """Jobs for agents, through the server: profile a space, measure networks, calibrate a table."""
 
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from latency_tables.calibration import MIN_NETWORKS, choose
+from latency_tables.calibration import MIN_NETWORKS, calibrated_by, choose, choose_next
 from latency_tables.client import LutClient, NotFound
 from latency_tables.contract import (
     Calibration,
     Device,
     DeviceSelector,
     Effort,
+    ErrorCard,
     Job,
     JobRequest,
     Kernel,
@@ -41,9 +45,17 @@ CANDIDATES = 200
 """Networks of which a calibration measures some."""
 LEAST_LEARNED = 3
 """The least number of networks that a device is learned from."""
+FIRST_NETWORKS = 4
+"""Measured at once where networks follow one after the other."""
+PATIENCE = 4
+LEAST_GAIN = 0.05
+"""Networks are measured on while PATIENCE of them take this share of the expected error away."""
 NETWORK_S = 12.0
 NETWORK_BLOCKS = 18
 """Seconds for each network of a calibrating job, and the least blocks of it, where no other effort is asked for."""
+
+
+_NOT_CALIBRATED = "table {} was not calibrated by its networks; is a newer table of this device there?"
 
 
 class AgentError(RuntimeError):
@@ -106,6 +118,12 @@ def require_calibrating(networks: int) -> None:
         raise AgentError(f"networks: {networks} given, a calibration takes from {MIN_NETWORKS} to {CANDIDATES}")
 
 
+def require_target(mape: float) -> None:
+    """Raises AgentError for a mean error that nothing can reach or that everything has."""
+    if not 0 < mape < 1:
+        raise AgentError(f"target_mape: {mape:g} given, a mean error is a share between 0 and 1, such as 0.015")
+
+
 def calibrating_effort(networks: int, budget_s: float | None = None) -> Effort:
     """That of a job which measures so many networks, in seconds over all of them. Raises ValueError."""
     return Effort(min_blocks=NETWORK_BLOCKS, budget_s=NETWORK_S * networks if budget_s is None else budget_s)
@@ -126,22 +144,92 @@ def calibrate(
     AgentError as `require_calibrating` does.
     """
     require_calibrating(count)
-    candidates = [network_spec(varied_genotype(space, seed)) for seed in range(CANDIDATES)]
-    networks = tuple(choose(table, candidates, count, basis_of(table)))
-    request = _request(
-        table.device,
-        table.runtime,
-        effort or calibrating_effort(count),
-        networks=networks,
-    )
-    client.wait_for_job(client.submit_job(request).id, on_job)
+    networks = choose(table, _candidates(space), count, basis_of(table))
+    _measure(client, table, networks, effort or calibrating_effort(count), on_job)
     for summary in client.calibrations(table.id):
         if summary.card.networks >= count:
             calibration = client.stored_calibration(summary.id)
-            evidence = {evidence.network for evidence in calibration.evidence}
-            if evidence.issuperset(network.digest for network in networks):
+            if _has(calibration, networks):
                 return calibration
-    raise AgentError(f"table {table.id} was not calibrated by its networks; is a newer table of this device there?")
+    raise AgentError(_NOT_CALIBRATED.format(table.id))
+
+
+class Progress(NamedTuple):
+    """A calibration, the mean error that is expected of its predictions of the space, and why no more is measured."""
+
+    calibration: Calibration
+    expected_error: float
+    end: str | None
+
+
+def calibrate_until(
+    client: LutClient,
+    space: Space,
+    table: LatencyTable,
+    target_mape: float,
+    most: int = CANDIDATES,
+    budget_s: float = math.inf,
+    on_job: OnJob | None = None,
+) -> Iterator[Progress]:
+    """Calibrations of a table, the first by FIRST_NETWORKS and each by a network more than the one before.
+
+    Each network is the one of CANDIDATES that tells most of all of them, given what was measured, earlier ones of the
+    table's evidence among it. The last calibration is the one that reaches `target_mape`, both on its own networks
+    (each predicted from the others) and by what it expects of the space; or it has `most` networks, or `budget_s`
+    seconds are over, or PATIENCE networks together took less than LEAST_GAIN of the expected error away. Raises
+    JobFailed, and AgentError as `require_calibrating` and `require_target` do.
+    """
+    require_calibrating(most)
+    require_target(target_mape)
+    until = time.monotonic() + budget_s
+    candidates = _candidates(space)
+    known = {network.digest: network for network in candidates}
+    networks = choose(table, candidates, min(FIRST_NETWORKS, most), basis_of(table))
+    errors: list[float] = []
+    end: str | None = None
+    while end is None:
+        _measure(client, table, networks, calibrating_effort(len(networks)), on_job)
+        calibration = client.calibration(table.id)
+        if not _has(calibration, networks):
+            raise AgentError(_NOT_CALIBRATED.format(table.id))
+        evidence = [entry.network for entry in calibration.evidence]
+        specs = [known.get(digest) or client.network(digest).network for digest in evidence]
+        fitted = calibrated_by(table, calibration, specs)
+        errors.append(fitted.expected_error(candidates))
+        left = [network for network in candidates if network.digest not in evidence]
+        end = _end(calibration.card, errors, target_mape, min(most, len(evidence) + len(left)), until)
+        networks = [] if end else choose_next(table, left, 1, calibration.basis, fitted)
+        yield Progress(calibration, errors[-1], end)
+
+
+def _end(card: ErrorCard, errors: Sequence[float], target_mape: float, most: int, until: float) -> str | None:
+    """Why no more networks are measured, None where one more is."""
+    if max(card.calibrated.mape, errors[-1]) <= target_mape:
+        return f"the target of {target_mape:.2%} is reached"
+    if card.networks >= most:
+        return f"{card.networks} networks are measured"
+    if time.monotonic() >= until:
+        return "the time is over"
+    if len(errors) > PATIENCE and errors[-1] > (1 - LEAST_GAIN) * errors[-1 - PATIENCE]:
+        return f"the last {PATIENCE} networks hardly changed what is expected of others"
+    return None
+
+
+def _candidates(space: Space) -> list[NetworkSpec]:
+    return [network_spec(varied_genotype(space, seed)) for seed in range(CANDIDATES)]
+
+
+def _measure(
+    client: LutClient, table: LatencyTable, networks: Sequence[NetworkSpec], effort: Effort, on_job: OnJob | None
+) -> None:
+    """Have networks measured on the table's device, those that were not before. Raises JobFailed."""
+    request = _request(table.device, table.runtime, effort, networks=tuple(networks))
+    client.wait_for_job(client.submit_job(request).id, on_job)
+
+
+def _has(calibration: Calibration, networks: Sequence[NetworkSpec]) -> bool:
+    evidence = {entry.network for entry in calibration.evidence}
+    return evidence.issuperset(network.digest for network in networks)
 
 
 def submit_measurement(
@@ -269,7 +357,7 @@ def introduce(
     """
     if not LEAST_LEARNED <= count <= CANDIDATES:
         raise AgentError(f"networks: {count} given, a device is learned from {LEAST_LEARNED} to {CANDIDATES}")
-    candidates = {spec.digest: spec for spec in (network_spec(varied_genotype(space, n)) for n in range(CANDIDATES))}
+    candidates = {spec.digest: spec for spec in _candidates(space)}
     request = TransferRequest(device=device.uuid, runtime=runtime, space=SPACE, space_digest=space_digest())
     transfer: Transfer | None = None
     measured = 0

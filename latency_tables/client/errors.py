@@ -73,7 +73,7 @@ class NotAccurate(LutError):
             )
         else:
             reason = (
-                f"its calibrated predictions are {card.calibrated.mape:.1%} off in the mean and "
+                f"its calibrated predictions have a {card.error}, "
                 f"{card.calibrated.max_rel:.1%} at most (the raw sums {card.raw.mape:.1%} in the mean), over "
                 f"{card.networks} networks, the last of them measured {card.measured_at:%Y-%m-%d}. Have its device "
                 "measure more networks, or its doubtful operations again on a quieter machine (lgcnet-search profile "

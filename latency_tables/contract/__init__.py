@@ -32,14 +32,17 @@ from latency_tables.contract.base import (
     sha256,
 )
 from latency_tables.contract.calibrations import (
+    MAX_OTHERS,
     Basis,
     Calibration,
     CalibrationFile,
+    CalibrationPart,
     CalibrationSummary,
     Coefficient,
     ErrorCard,
     Evidence,
     InNetworkRow,
+    OtherDevice,
     PredictionFigures,
     SizeErrors,
 )
@@ -107,6 +110,7 @@ from latency_tables.contract.transfers import (
 __all__ = [
     "MAX_NETWORKS",
     "MAX_OPERATIONS",
+    "MAX_OTHERS",
     "MAX_PUBLISHED",
     "MAX_SAMPLES",
     "MAX_SOURCES",
@@ -115,6 +119,7 @@ __all__ = [
     "Basis",
     "Calibration",
     "CalibrationFile",
+    "CalibrationPart",
     "CalibrationSummary",
     "Capability",
     "CardState",
@@ -168,6 +173,7 @@ __all__ = [
     "OperationCount",
     "OperationSpec",
     "OperationWork",
+    "OtherDevice",
     "Page",
     "Params",
     "Positive",

@@ -50,8 +50,10 @@ class ErrorCard(Contract):
     """How well a table predicts whole networks, each of them from the others (leave-one-out).
 
     `raw` is of the sums of rows, `affine` of a straight line through them (None under 4 networks), `calibrated` of
-    calibrated predictions. `coverage90`: the share of networks inside their 90 % interval. `measured_at`: when the last
-    of the networks was measured. `sizes`: the same errors of each input shape, where the networks have several.
+    calibrated predictions. `coverage90`: the share of networks inside their 90 % interval. `measuring`: the mean error
+    of the networks' own measurements, by their intervals (None where one has none): no prediction has less against
+    them. `measured_at`: when the last of the networks was measured. `sizes`: the same errors of each input shape, where
+    the networks have several.
     """
 
     networks: Size
@@ -59,20 +61,29 @@ class ErrorCard(Contract):
     affine: PredictionFigures | None
     calibrated: PredictionFigures
     coverage90: Share
+    measuring: NonNegative | None = None
     measured_at: AwareDatetime
     sizes: Annotated[tuple[SizeErrors, ...], Field(max_length=MAX_NETWORKS)] = ()
+
+    @property
+    def error(self) -> str:
+        """The mean error of calibrated predictions and how much of it is measuring, in words."""
+        measuring = "" if self.measuring is None else f", of which measuring {self.measuring:.1%}"
+        return f"mean error {self.calibrated.mape:.1%}{measuring}"
 
 
 class Evidence(Contract):
     """A network that was measured end to end, and what was predicted for it from the others.
 
-    `operations`: how many operations it executes.
+    `operations`: how many operations it executes. `std_rel`: standard deviation of its measurement, relative, by the
+    interval; None without one.
     """
 
     network: Digest
     measurement_id: UUID
     operations: Size
     measured_us: Positive
+    std_rel: NonNegative | None = None
     raw_us: Positive
     predicted_us: Positive
     low_us: NonNegative
@@ -95,6 +106,22 @@ class Coefficient(Contract):
     std: NonNegative
 
 
+class OtherDevice(Contract):
+    """Another device or runtime of the space, by its newest calibration then.
+
+    `coefficients`: what each row of the calibration costs inside a network there, over alone; in the order of `rows`.
+    """
+
+    name: Text
+    calibration_id: UUID
+    coefficients: Annotated[tuple[Positive, ...], Field(max_length=MAX_OPERATIONS)]
+
+
+MAX_OTHERS = 8
+CalibrationPart = Literal["student_t", "scale", "devices"]
+"""What a calibration may have beside its table's own groups of operations and Gaussian noise: noise with heavier tails,
+one factor for all rows, and what other devices' operations cost inside networks."""
+
 Basis = Literal["normalized_us", "median_us"]
 """Which latency of rows and networks counts: at the machine's standard state if all have that, else the median."""
 
@@ -103,8 +130,9 @@ class Calibration(Contract):
     """A table's calibration by networks that were measured end to end; immutable, new evidence makes a new one.
 
     Latencies inside a network are `rows`: a row of the table times the coefficient of its kind. A network costs their
-    sum and `constant_us`. `version` names the procedure, `basis` the latencies that it compared. `digest` (of all
-    fields but `id` and `created_at`) is its content.
+    sum and `constant_us`. `version` names the procedure, `basis` the latencies that it compared. `parts` are kept where
+    they predict held-out networks better, `others` with the part `devices`. `digest` (of all fields but `id` and
+    `created_at`) is its content.
     """
 
     not_content: ClassVar = frozenset({"id", "created_at"})
@@ -115,11 +143,23 @@ class Calibration(Contract):
     table_digest: Digest
     version: Name
     basis: Basis
+    parts: tuple[CalibrationPart, ...] = ()
+    others: Annotated[tuple[OtherDevice, ...], Field(max_length=MAX_OTHERS)] = ()
     coefficients: Annotated[tuple[Coefficient, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
     constant_us: Coefficient
     rows: Annotated[tuple[InNetworkRow, ...], Field(min_length=1, max_length=MAX_OPERATIONS)]
     evidence: Annotated[tuple[Evidence, ...], Field(min_length=1, max_length=MAX_NETWORKS)]
     card: ErrorCard
+
+    @model_validator(mode="after")
+    def _check(self) -> "Calibration":
+        for other in self.others:
+            if len(other.coefficients) != len(self.rows):
+                raise ValueError(
+                    f"others: {other.name} has {len(other.coefficients)} coefficients for {len(self.rows)} rows; give "
+                    "one for each"
+                )
+        return self
 
 
 class CalibrationFile(Contract):

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from latency_tables.calibration.estimates import Floats
+from latency_tables.calibration.rows import label
 from latency_tables.contract import NetworkSpec, OperationSpec, Work
-
-Floats = npt.NDArray[np.float64]
 
 LEVELS = ("name", "place", "stage", "row")
 """Groups of operations that may cost more or less together: a kind, a resolution, a kind there, a single one."""
@@ -94,7 +93,7 @@ class Features:
         varied = (np.ptp(self.seen, axis=0) > 0) | (self.seen.max(axis=0) == 0)
         groups = {}
         for level in LEVELS:
-            labels = ["", *(_label(level, operation) for operation in self.operations)]
+            labels = ["", *(label(level, operation) for operation in self.operations)]
             names = sorted({label for label, varies in zip(labels, varied, strict=True) if varies and label})
             member = [
                 [float(varies and label == name) for name in names]
@@ -124,13 +123,3 @@ class Features:
 
     def _unused(self, operation: OperationSpec) -> bool:
         return self.counted and self._works[operation.digest].unused
-
-
-def _label(level: str, operation: OperationSpec) -> str:
-    resolution = "×".join(map(str, operation.input_shapes[0][1:]))
-    return {
-        "name": operation.name,
-        "place": resolution,
-        "stage": f"{operation.name} at {resolution}",
-        "row": operation.digest,
-    }[level]

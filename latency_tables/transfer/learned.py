@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latency_tables.calibration import TimedNetwork
+from latency_tables.calibration.estimates import Floats, TimedNetwork
 from latency_tables.contract import NetworkSpec, OperationSpec, Work
 from latency_tables.transfer import design
-from latency_tables.transfer.features import Features, Floats
+from latency_tables.transfer.features import Features
 from latency_tables.transfer.new_device import Components, NewDevice
 from latency_tables.transfer.sources import TimedCounts, inferred
 

@@ -10,10 +10,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from latency_tables.calibration import LEAST_SHARE, Z90, Estimate
-from latency_tables.transfer.features import Features, Floats
-from latency_tables.transfer.prior import ALL, BLOCKS, ONE_DEVICE, PHYSICS, Directions, Grid, Prior, gram, kernels
-from latency_tables.transfer.student import Fits, fit
+from latency_tables.calibration.directions import Directions, Grid, gram, kernels
+from latency_tables.calibration.estimates import LEAST_SHARE, Z90, Estimate, Floats
+from latency_tables.calibration.student import Fits, fit
+from latency_tables.transfer.features import Features
+from latency_tables.transfer.prior import ALL, BLOCKS, ONE_DEVICE, PHYSICS, Prior
 
 MIN_NETWORKS = 3
 """The least number of measured networks that anything is predicted from."""

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latency_tables.transfer.features import Features, Floats
-from latency_tables.transfer.prior import Prior, Setting
+from latency_tables.calibration.directions import Setting
+from latency_tables.calibration.estimates import Floats
+from latency_tables.transfer.features import Features
+from latency_tables.transfer.prior import Prior
 
 _RIDGE = 1e-3
 _FLOOR = 0.3

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 from types import TracebackType
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING
 
 from lgcnet_search.search.architecture import Architecture
 from lgcnet_search.search.search import StepRecord
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class SearchLog:
@@ -28,7 +30,7 @@ class SearchLog:
             self._writer.close()
 
     def step(self, record: StepRecord) -> None:
-        writer = self._writer = self._writer or SummaryWriter(self._folder, purge_step=record.step)
+        writer = self._writer = self._writer or self._opened(record.step)
         writer.add_scalar("loss/cross_entropy", record.cross_entropy, record.step)
         writer.add_scalar("loss/latency", record.latency_loss, record.step)
         writer.add_scalar("loss/total", record.cross_entropy + record.latency_loss, record.step)
@@ -43,3 +45,8 @@ class SearchLog:
             self._writer.add_scalar(f"entropy/{edge}", entropy, step)
         self._writer.add_text("genotype", f"```\n{architecture.genotype().to_json()}\n```", step)
         self._writer.flush()
+
+    def _opened(self, step: int) -> "SummaryWriter":
+        from torch.utils.tensorboard import SummaryWriter  # takes a while to import
+
+        return SummaryWriter(self._folder, purge_step=step)

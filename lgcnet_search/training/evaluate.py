@@ -7,7 +7,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from lgcnet_search.computing.batches import IGNORE
 from lgcnet_search.computing.how import ALONE, Computing
@@ -67,6 +66,9 @@ class Confusion:
     """Pixels by true and predicted class, added up over batches and processes."""
 
     def __init__(self, labels: LabelTable, computing: Computing = ALONE) -> None:
+        # It imports what it has for texts and sounds too, for seconds: only commands that evaluate wait for that.
+        from torchmetrics.classification import MulticlassConfusionMatrix
+
         self._names = labels.names
         self._matrix = MulticlassConfusionMatrix(
             labels.classes, ignore_index=IGNORE, validate_args=False, sync_on_compute=computing.processes.count > 1
@@ -109,6 +111,8 @@ def top1(
 
     `on_images` is told how many more images have been seen.
     """
+    from torchmetrics.classification import MulticlassAccuracy
+
     metric = MulticlassAccuracy(
         len(dataset.classes), average="micro", validate_args=False, sync_on_compute=computing.processes.count > 1
     ).to(computing.device)

@@ -7,7 +7,7 @@ from statistics import mean
 
 import numpy as np
 
-from latency_tables.calibration import Estimate
+from latency_tables.calibration import MEAN_ERROR, Estimate, TimedNetwork
 from latency_tables.contract import CardState, ErrorCard, PredictionFigures, SizeErrors
 from latency_tables.kendall import kendall_tau
 from lut_server.analysis.ranking import spearman_rho
@@ -19,19 +19,18 @@ MIN_AFFINE = 4
 
 
 def error_card(
-    raw_us: Sequence[float],
-    held_out: Sequence[Estimate],
-    measured_us: Sequence[float],
-    measured_at: datetime,
-    input_shapes: Sequence[tuple[int, ...]] = (),
+    raw_us: Sequence[float], held_out: Sequence[Estimate], measured: Sequence[TimedNetwork], measured_at: datetime
 ) -> ErrorCard:
     """The card of networks; `held_out` are their predictions from the other networks. Latencies in microseconds.
 
-    With their `input_shapes` it has the errors of each shape, if there are several.
+    It has the errors of each input shape, where the networks have several.
     """
+    measured_us = [timed.measured_us for timed in measured]
+    input_shapes = [timed.network.input_shape for timed in measured]
     inside = [
         estimate.low_us <= latency <= estimate.high_us for estimate, latency in zip(held_out, measured_us, strict=True)
     ]
+    stds = [timed.std_rel for timed in measured if timed.std_rel is not None]
     affine = figures(_affine(raw_us, measured_us), measured_us) if len(raw_us) >= MIN_AFFINE else None
     return ErrorCard(
         networks=len(measured_us),
@@ -39,6 +38,7 @@ def error_card(
         affine=affine,
         calibrated=figures([estimate.latency_us for estimate in held_out], measured_us),
         coverage90=sum(inside) / len(inside),
+        measuring=MEAN_ERROR * sum(stds) / len(stds) if len(stds) == len(measured) else None,
         measured_at=measured_at,
         sizes=_of_sizes(raw_us, held_out, measured_us, input_shapes) if len(set(input_shapes)) > 1 else (),
     )

@@ -1,6 +1,6 @@
 """Predictions of networks from a table, raw and calibrated, by the operations that they execute."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from latency_tables import calibration as posterior
 from latency_tables.calibration import LEAST_SHARE, Calibrated, Estimate, TimedNetwork
 from latency_tables.contract import (
+    MAX_OTHERS,
     Basis,
     Calibration,
     Coefficient,
@@ -21,6 +22,7 @@ from latency_tables.contract import (
     LatencyTable,
     Measurement,
     NetworkSpec,
+    OtherDevice,
     Prediction,
     TableRow,
 )
@@ -37,6 +39,14 @@ class MeasuredNetwork(NamedTuple):
 
     network: NetworkSpec
     measurement: Measurement
+
+
+class OtherCalibration(NamedTuple):
+    """That of another device or runtime: what each operation costs inside a network over alone, by its digest."""
+
+    name: str
+    id: UUID
+    coefficients: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -84,23 +94,41 @@ class Predictor:
         return self.fitted.predict(network) if self.fitted else None
 
 
-def calibrated(table: LatencyTable, measured: Sequence[MeasuredNetwork], id: UUID, now: datetime) -> Calibration:
+def calibrated(
+    table: LatencyTable,
+    measured: Sequence[MeasuredNetwork],
+    id: UUID,
+    now: datetime,
+    others: Sequence[OtherCalibration] = (),
+) -> Calibration:
     """The calibration of a table by measured networks (three at least, whose operations it has).
+
+    `others` are calibrations of other devices and runtimes of the space; those without all rows of the table are left
+    out.
 
     Raises:
         Uncalibratable: their latencies are too far apart to compute with.
     """
     try:
-        return _calibrated(table, measured, id, now)
+        return _calibrated(table, measured, id, now, others)
     except (LinAlgError, ValidationError, OverflowError) as error:
         raise Uncalibratable(f"table {table.id} with {len(measured)} networks: {error}") from error
 
 
-def _calibrated(table: LatencyTable, measured: Sequence[MeasuredNetwork], id: UUID, now: datetime) -> Calibration:
+def _calibrated(
+    table: LatencyTable,
+    measured: Sequence[MeasuredNetwork],
+    id: UUID,
+    now: datetime,
+    others: Sequence[OtherCalibration],
+) -> Calibration:
     measurements = [network.measurement for network in measured]
     basis = basis_of(table, measurements)
-    observed = [TimedNetwork(network, latency_us(measurement, basis)) for network, measurement in measured]
-    fitted = Calibrated(table, observed, basis)
+    observed = [TimedNetwork.of(network, measurement, basis) for network, measurement in measured]
+    keys = [row.operation.digest for row in table.rows]
+    others = [other for other in others if other.coefficients.keys() >= set(keys)][:MAX_OTHERS]
+    deviations = [{key: other.coefficients[key] - 1 for key in keys} for other in others]
+    fitted = Calibrated(table, observed, basis, deviations)
     held_out = fitted.leave_one_out()
     raw_us = [network_us(table, network, basis) for network, _ in measured]
     return Calibration(
@@ -110,6 +138,16 @@ def _calibrated(table: LatencyTable, measured: Sequence[MeasuredNetwork], id: UU
         table_digest=table.digest,
         version=posterior.VERSION,
         basis=basis,
+        parts=fitted.parts,
+        others=tuple(
+            OtherDevice(
+                name=other.name,
+                calibration_id=other.id,
+                coefficients=tuple(other.coefficients[key] for key in keys),
+            )
+            for other in others
+            if "devices" in fitted.parts
+        ),
         coefficients=tuple(Coefficient(kind=kind, mean=c.mean, std=c.std) for kind, c in fitted.kinds.items()),
         constant_us=Coefficient(kind="constant", mean=fitted.constant_us.mean, std=fitted.constant_us.std),
         rows=tuple(_in_network(row, fitted, basis) for row in table.rows),
@@ -119,6 +157,7 @@ def _calibrated(table: LatencyTable, measured: Sequence[MeasuredNetwork], id: UU
                 measurement_id=measurement.id,
                 operations=sum(item.count for item in network.operations),
                 measured_us=timed.measured_us,
+                std_rel=timed.std_rel,
                 raw_us=sum_us,
                 predicted_us=estimate.latency_us,
                 low_us=estimate.low_us,
@@ -131,7 +170,7 @@ def _calibrated(table: LatencyTable, measured: Sequence[MeasuredNetwork], id: UU
         card=error_card(
             raw_us,
             held_out,
-            [timed.measured_us for timed in observed],
+            observed,
             max(measurement.measured_at for measurement in measurements),
             [network.input_shape for network, _ in measured],
         ),

@@ -24,7 +24,6 @@ from latency_tables.contract import (
     TransferRow,
     TransferSource,
 )
-from latency_tables.latencies import latency_us
 from latency_tables.transfer.learned import Learned, Source
 from latency_tables.transfer.new_device import MIN_NETWORKS, NewDevice
 from lut_server.analysis.error_card import figures
@@ -72,7 +71,7 @@ def observed_of(measured: Sequence[MeasuredNetwork]) -> tuple[Basis, list[TimedN
     """Which latency counts, and that of each network."""
     normalized = all(measurement.normalized_us is not None for _, measurement in measured)
     basis: Basis = "normalized_us" if normalized else "median_us"
-    return basis, [TimedNetwork(network, latency_us(measurement, basis)) for network, measurement in measured]
+    return basis, [TimedNetwork.of(network, measurement, basis) for network, measurement in measured]
 
 
 def transferred(

@@ -49,8 +49,9 @@ def calibration_chart(calibration: Calibration, phone: bool = False) -> str:
         f"{card.networks} networks, each predicted from the others with its 90{NARROW}% interval; hollow: the raw sum; "
         f"band: within {WELL_PREDICTED:.0%}"
     )
+    measuring = "" if card.measuring is None else f" (measuring: {percent(card.measuring)})"
     described = (
-        f"Calibrated predictions are off by {percent(card.calibrated.mape)} in the mean, raw sums by "
+        f"Calibrated predictions are off by {percent(card.calibrated.mape)} in the mean{measuring}, raw sums by "
         f"{percent(card.raw.mape)}"
     )
     lines = [*wrap(subtitle, layout.characters), *wrap(described, layout.characters)]

@@ -69,7 +69,8 @@ def _calibrate(database: Database, id: UUID, token: str, completion: Completion,
             due = calibrations.due(session, *finishing, now)
         if due is None:
             return None
-        return _Calibrated(due.table, calibrated(due.table, due.measured, uuid6.uuid7(), now), due.evidence)
+        calibration = calibrated(due.table, due.measured, uuid6.uuid7(), now, due.others)
+        return _Calibrated(due.table, calibration, due.evidence)
     except Uncalibratable as error:
         log.warning("not calibrated: %s", error)
     except Exception as error:

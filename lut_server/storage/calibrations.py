@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from latency_tables.calibration import MIN_NETWORKS, VERSION
 from latency_tables.contract import (
     MAX_NETWORKS,
+    MAX_OTHERS,
     Basis,
     Calibration,
     CalibrationSummary,
@@ -25,20 +27,27 @@ from latency_tables.contract import (
     canonical_json,
     sha256,
 )
-from lut_server.analysis.prediction import MeasuredNetwork
+from lut_server.analysis.prediction import MeasuredNetwork, OtherCalibration
 from lut_server.errors import NotFound
 from lut_server.storage import measurements, paging, tables
 from lut_server.storage.database import select_in
+from lut_server.storage.memory import remembered
 from lut_server.storage.models import CalibrationRow, LatencyTableRow, LeaseRow, MeasurementRow, NetworkRow
+
+MAX_REMEMBERED = 64
 
 
 @dataclass(frozen=True)
 class Due:
-    """A table and networks that were measured under its conditions; `evidence` is the digest of what was measured."""
+    """A table and networks that were measured under its conditions; `evidence` is the digest of what was measured.
+
+    `others`: the newest calibrations of the space on other devices and runtimes.
+    """
 
     table: LatencyTable
     measured: Sequence[MeasuredNetwork]
     evidence: str
+    others: Sequence[OtherCalibration] = ()
 
 
 def due(session: Session, lease: LeaseRow, request: JobRequest, now: datetime) -> Due | None:
@@ -69,7 +78,15 @@ def due(session: Session, lease: LeaseRow, request: JobRequest, now: datetime) -
         if keys >= {counted.operation.digest for counted in network.network.operations}
     ]
     least = ErrorCard.model_validate_json(newest.card).networks if newest else MIN_NETWORKS
-    return Due(table, measured, evidence) if len(measured) >= least else None
+    if len(measured) < least:
+        return None
+    ids = newest_of_others(session, table.space, table.space_digest, table.device.uuid, table.runtime.digest)
+    return Due(
+        table,
+        measured,
+        evidence,
+        [remembered(session, "others", MAX_REMEMBERED, id, partial(_other, session, id)) for id in ids[-MAX_OTHERS:]],
+    )
 
 
 def add(session: Session, calibration: Calibration, evidence: str) -> bool:
@@ -118,6 +135,29 @@ def newest(session: Session, table_id: UUID) -> UUID | None:
     """The id of a table's newest calibration; None before there is one."""
     row = _newest(session, table_id)
     return row.id if row else None
+
+
+def newest_of_others(session: Session, space: str, space_digest: str, device: str, runtime: str) -> list[UUID]:
+    """The newest calibration of every other device and runtime (by digest) of a space, the oldest first."""
+    query = (
+        select(LatencyTableRow.device, LatencyTableRow.runtime, CalibrationRow.id)
+        .join(CalibrationRow, CalibrationRow.table_id == LatencyTableRow.id)
+        .where(LatencyTableRow.space == space, LatencyTableRow.space_digest == space_digest)
+        .order_by(CalibrationRow.created_at, CalibrationRow.sequence)
+    )
+    newest: dict[tuple[str, str], UUID] = {}
+    for of_device, of_runtime, id in session.execute(query):
+        newest.pop((of_device, of_runtime), None)
+        newest[of_device, of_runtime] = id
+    newest.pop((device, runtime), None)
+    return list(newest.values())
+
+
+def _other(session: Session, id: UUID) -> OtherCalibration:
+    calibration = get(session, id)
+    table = tables.find(session, calibration.table_id)
+    coefficients = {row.key: row.latency_us / row.isolated_us for row in calibration.rows}
+    return OtherCalibration(f"{table.device_name}, {table.runtime}", id, coefficients)
 
 
 def newest_cards(session: Session, table_ids: Sequence[UUID]) -> dict[UUID, ErrorCard]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from latency_tables.calibration import Calibrated, TimedNetwork
+from latency_tables.calibration import calibrated_by
 from latency_tables.contract import Prediction, PredictionRequest
 from latency_tables.latencies import basis_of
 from lut_server.analysis.prediction import Predictor
@@ -66,11 +66,7 @@ def _fit(session: Session, table_id: UUID, calibration_id: UUID | None) -> Predi
         return Predictor(table, basis_of(table))
     calibration = calibrations.get(session, calibration_id)
     networks = calibrations.networks_of(session, calibration)
-    observed = [
-        TimedNetwork(network, evidence.measured_us)
-        for network, evidence in zip(networks, calibration.evidence, strict=True)
-    ]
-    return Predictor(table, calibration.basis, calibration, Calibrated(table, observed, calibration.basis))
+    return Predictor(table, calibration.basis, calibration, calibrated_by(table, calibration, networks))
 
 
 def _newest_of_each_device(session: Session, request: PredictionRequest) -> Iterable[UUID]:

@@ -32,7 +32,7 @@ from lut_server.analysis.transfer import VERSION, NamedSource, Target, TransferP
 from lut_server.errors import Conflict, NotFound, Unprocessable
 from lut_server.storage import calibrations, devices, paging, publications, tables
 from lut_server.storage.memory import remembered
-from lut_server.storage.models import CalibrationRow, LatencyTableRow, MeasurementRow, NetworkRow, TransferRow
+from lut_server.storage.models import MeasurementRow, NetworkRow, TransferRow
 
 MAX_REMEMBERED = 32
 """Fitted transfers; sources are remembered as many as one transfer may have."""
@@ -217,15 +217,8 @@ def _measured(session: Session, request: TransferRequest) -> tuple[Target | None
 
 def _known(session: Session, request: TransferRequest, uuid: str) -> tuple[Known, list[str]]:
     """The sources of a space: the newest calibration of every other device and runtime, and publications; their ids."""
-    query = (
-        select(LatencyTableRow.device, LatencyTableRow.runtime, CalibrationRow.id)
-        .join(CalibrationRow, CalibrationRow.table_id == LatencyTableRow.id)
-        .where(LatencyTableRow.space == request.space, LatencyTableRow.space_digest == request.space_digest)
-        .order_by(CalibrationRow.created_at, CalibrationRow.sequence)
-    )
-    calibrated = {(device, runtime): id for device, runtime, id in session.execute(query)}
-    calibrated.pop((uuid, request.runtime.digest), None)
-    calibration_ids = list(calibrated.values())
+    conditions = (request.space, request.space_digest, uuid, request.runtime.digest)
+    calibration_ids = calibrations.newest_of_others(session, *conditions)
     publication_ids = publications.ids_of(session, request.space, request.space_digest)
     named = [TransferSource(name="-", calibration_id=id) for id in calibration_ids]
     named += [TransferSource(name="-", publication_id=id) for id in publication_ids]

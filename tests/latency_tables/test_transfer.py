@@ -6,14 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from latency_tables.calibration import TimedNetwork
+from latency_tables.calibration import TimedNetwork, student
+from latency_tables.calibration.directions import Grid, Setting, gram, kernel, kernels
+from latency_tables.calibration.estimates import Floats
 from latency_tables.contract import NetworkSpec, Work
-from latency_tables.transfer import student
 from latency_tables.transfer.design import choose
-from latency_tables.transfer.features import Features, Floats, UnknownOperations
+from latency_tables.transfer.features import Features, UnknownOperations
 from latency_tables.transfer.learned import CalibratedSource, Learned, NoSources, PublishedSource, Source
 from latency_tables.transfer.new_device import Components, NewDevice
-from latency_tables.transfer.prior import ALL, BLOCKS, DESIGN, Grid, Setting, gram, kernel, kernels
+from latency_tables.transfer.prior import ALL, BLOCKS, DESIGN
 from latency_tables.transfer.sources import TimedCounts, inferred
 from tests.support.factories import network, operation
 

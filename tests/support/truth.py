@@ -1,5 +1,6 @@
 """A device whose truth is known: what operations cost alone, what they cost inside a network, and how noisy it is."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,7 @@ from latency_tables.contract import (
     NetworkSpec,
     OperationSpec,
 )
+from latency_tables.latencies import Z95
 from tests.support.factories import SPACE_DIGEST, end_to_end, measurement, operation, profile
 from tests.support.lut import Lut
 
@@ -61,13 +63,17 @@ def run(
     request: JobRequest,
     latencies_us: Mapping[str, float],
     standard: float | None = None,
+    std_rel: float | None = None,
 ) -> Job:
-    """Do a job as an agent does: `latencies_us` by key; `standard` times that is the latency at the standard state."""
+    """Do a job as an agent does: `latencies_us` by key; `standard` times that is the latency at the standard state.
+
+    `std_rel` is the relative standard deviation of that, by its interval.
+    """
     lut.client.register_device(by)
     lut.client.submit_job(request)
     lease = lut.claim(by)
     lut.client.put_measurements(
-        [_taken(lut, measurement(lease, key, by), latencies_us[key], standard) for key in lease.remaining]
+        [_taken(lut, measurement(lease, key, by), latencies_us[key], standard, std_rel) for key in lease.remaining]
     )
     return lut.client.complete(lease.id, lease.token, Completion())
 
@@ -82,17 +88,28 @@ def build_table(
 
 
 def measure(
-    lut: Lut, by: DeviceReport, networks: Sequence[NetworkSpec], factor: float = 1, standard: float | None = None
+    lut: Lut,
+    by: DeviceReport,
+    networks: Sequence[NetworkSpec],
+    factor: float = 1,
+    standard: float | None = None,
+    std_rel: float | None = None,
 ) -> Job:
     latencies_us = {one.digest: factor * network_us(one) for one in networks}
-    return run(lut, by, end_to_end(*networks), latencies_us, standard)
+    return run(lut, by, end_to_end(*networks), latencies_us, standard, std_rel)
 
 
-def _taken(lut: Lut, taken: Measurement, latency_us: float, standard: float | None) -> Measurement:
+def _taken(
+    lut: Lut, taken: Measurement, latency_us: float, standard: float | None, std_rel: float | None
+) -> Measurement:
     """A measurement of just now, whose samples are a thousandth apart."""
+    half = math.exp(Z95 * std_rel) if std_rel else None
+    normalized_us = standard and standard * latency_us
     changed = {
         "measured_at": lut.clock.now,
         "samples_us": (latency_us * 0.999, latency_us, latency_us * 1.001),
-        "normalized_us": standard and standard * latency_us,
+        "normalized_us": normalized_us,
+        "normalized_low_us": normalized_us and half and normalized_us / half,
+        "normalized_high_us": normalized_us and half and normalized_us * half,
     }
     return Measurement.model_validate({**taken.model_dump(), **changed})

@@ -76,6 +76,9 @@ def test_space_lists_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["profile", "--calibrate", "201"], "networks: 201 given"),
         (["calibrate", "--networks", "2"], "networks: 2 given"),
         (["calibrate", "--networks", "201"], "networks: 201 given"),
+        (["calibrate", "--target-mape", "0"], "target_mape: 0 given, a mean error is a share between 0 and 1"),
+        (["calibrate", "--target-mape", "1.5"], "target_mape: 1.5 given"),
+        (["calibrate", "--target-mape", "nan"], "target_mape: nan given"),
         (["measure", "nowhere.json"], "nowhere.json"),
     ],
 )

@@ -1,6 +1,7 @@
 """profile, calibrate, measure and draw against a real server."""
 
 import json
+import re
 from pathlib import Path
 from uuid import UUID
 
@@ -28,6 +29,15 @@ def test_a_table_is_calibrated_afterwards_and_by_more_networks(
     for networks in (4, 12):
         assert run(monkeypatch, "calibrate", "--server", server, *size, "--networks", networks) == 0
         assert f"table {table}: calibrated by" in capsys.readouterr().out
+    until = ["--target-mape", 0.00001, "--networks", 14]
+    assert run(monkeypatch, "calibrate", "--server", server, *size, *until) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"1[23] networks: mean error [\d.]+%.*; expected of others [\d.]+%$", lines[0])
+    assert lines[-2].startswith("14 networks: ")
+    assert f"table {table}: calibrated by 14 networks" in lines[-1]
+    assert lines[-1].endswith("; 14 networks are measured")
+    assert run(monkeypatch, "calibrate", "--server", server, *size, "--target-mape", 0.5) == 0
+    assert capsys.readouterr().out.endswith("the target of 50.00% is reached\n")
     with LutClient(server) as client:
         calibration = client.calibration(UUID(table))
         assert calibration.card.networks >= 12
