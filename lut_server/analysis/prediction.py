@@ -172,7 +172,6 @@ def _calibrated(
             held_out,
             observed,
             max(measurement.measured_at for measurement in measurements),
-            [network.input_shape for network, _ in measured],
         ),
     )
 
