@@ -29,20 +29,23 @@ def test_a_table_is_calibrated_afterwards_and_by_more_networks(
     for networks in (4, 12):
         assert run(monkeypatch, "calibrate", "--server", server, *size, "--networks", networks) == 0
         assert f"table {table}: calibrated by" in capsys.readouterr().out
-    until = ["--target-mape", 0.00001, "--networks", 14]
-    assert run(monkeypatch, "calibrate", "--server", server, *size, *until) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert re.match(r"1[23] networks: mean error [\d.]+%.*; expected of others [\d.]+%$", lines[0])
-    assert lines[-2].startswith("14 networks: ")
-    assert f"table {table}: calibrated by 14 networks" in lines[-1]
-    assert lines[-1].endswith("; 14 networks are measured")
-    assert run(monkeypatch, "calibrate", "--server", server, *size, "--target-mape", 0.5) == 0
-    assert capsys.readouterr().out.endswith("the target of 50.00% is reached\n")
     with LutClient(server) as client:
         calibration = client.calibration(UUID(table))
         assert calibration.card.networks >= 12
         assert calibration.card.calibrated.mape < 0.01 < calibration.card.raw.mape
         assert calibration == client.stored_calibration(calibration.id)
+        known = calibration.card.networks
+
+    until = ["--target-mape", 0.00001, "--networks", known + 2]
+    assert run(monkeypatch, "calibrate", "--server", server, *size, *until) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4, "what is known, two networks more, and the card"
+    for more, line in enumerate(lines[:3]):
+        assert re.match(rf"{known + more} networks: mean error [\d.]+%.*; expected of others [\d.]+%$", line)
+    assert f"table {table}: calibrated by {known + 2} networks" in lines[-1]
+    assert lines[-1].endswith(f"; {known + 2} networks are measured")
+    assert run(monkeypatch, "calibrate", "--server", server, *size, "--target-mape", 0.5, "--networks", 40) == 0
+    assert capsys.readouterr().out.endswith("the target of 50.00% is reached\n")
 
 
 def test_a_runtime_without_a_table_is_introduced_and_searched_for(
