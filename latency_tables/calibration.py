@@ -118,6 +118,19 @@ class Calibrated:
         excess = self._posterior(_shares(self._table, network, self._unit_us, self._basis), noisy=True)
         return _estimate(raw_us, excess, self._scale)
 
+    def expect(self, paths: Sequence[tuple[NetworkSpec, float]]) -> Estimate:
+        """What networks take together, each counted with its rate: Σ rate · latency, as one network of real counts.
+
+        The shares of a sum are the networks' shares weighted by rate · r, so what paths have in common is uncertain
+        once. Its noise is that of one measured network: more than that of a mean. Raises MissingRows.
+        """
+        raw_us = [rate * network_us(self._table, network, self._basis) for network, rate in paths]
+        shares: _Shares = {}
+        for (network, _), weight_us in zip(paths, raw_us, strict=True):
+            for group, share in _shares(self._table, network, self._unit_us, self._basis).items():
+                shares[group] = shares.get(group, 0.0) + share * weight_us / sum(raw_us)
+        return _estimate(sum(raw_us), self._posterior(shares, noisy=True), self._scale)
+
     def leave_one_out(self) -> list[Estimate]:
         """Every observed network as the others predict it.
 

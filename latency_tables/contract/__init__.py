@@ -51,6 +51,7 @@ from latency_tables.contract.comparisons import (
     VerdictCounts,
 )
 from latency_tables.contract.devices import Capability, Device, DeviceReport, Environment, Mode, Precision, Runtime
+from latency_tables.contract.expectations import Expectation, ExpectationRequest, Path, share_in_time
 from latency_tables.contract.health import CardState, DeviceRecord, DeviceVisibility, TableHealth
 from latency_tables.contract.jobs import (
     Completion,
@@ -136,6 +137,8 @@ __all__ = [
     "ErrorCard",
     "Evidence",
     "Exact",
+    "Expectation",
+    "ExpectationRequest",
     "Figures",
     "InNetworkRow",
     "Item",
@@ -165,6 +168,7 @@ __all__ = [
     "OperationWork",
     "Page",
     "Params",
+    "Path",
     "Positive",
     "Precision",
     "Prediction",
@@ -212,4 +216,5 @@ __all__ = [
     "canonical_json",
     "largest_shape",
     "sha256",
+    "share_in_time",
 ]

@@ -77,6 +77,7 @@ def _environment() -> Environment:
     for name in ("field", "moment", "selector", "shapes", "since", "size", "whole"):
         environment.filters[name] = getattr(formatting, name)
     environment.globals["doubt"] = formatting.doubt
+    environment.globals["zip"] = zip
     environment.globals["labels"] = labels
     environment.globals["comparison_chart"] = charts.comparison_chart
     environment.globals["calibration_chart"] = calibration_charts.calibration_chart
