@@ -160,7 +160,7 @@ def expectation_chart(
 
     Paths that do not stay within the deadline, the upper end of their interval included, are marked as slower.
     """
-    columns = [[("expected", expectation), *_paths_of(paths, expectation)] for expectation in expectations]
+    columns = [_expected_and_paths(paths, expectation) for expectation in expectations]
     groups = [
         Group(
             name,
@@ -184,11 +184,9 @@ def expectation_chart(
     )
 
 
-def _paths_of(paths: Sequence[Path], expectation: Expectation) -> list[tuple[str, Prediction]]:
-    return [
-        (f"{path.label}, {path.rate:.3g}", prediction)
-        for path, prediction in zip(paths, expectation.paths, strict=True)
-    ]
+def _expected_and_paths(paths: Sequence[Path], expectation: Expectation) -> list[tuple[str, Expectation | Prediction]]:
+    named = [f"{path.label}, {path.rate:.3g}" for path in paths]
+    return [("expected", expectation), *zip(named, expectation.paths, strict=True)]
 
 
 def _latency_mark(name: str, of: Expectation | Prediction, deadline_us: float | None) -> Mark:

@@ -173,7 +173,7 @@ class Target:
         yield Request("put_network", "PUT", "/v1/networks/{digest}", json.loads(spec.model_dump_json()))
         yield Request("predict", "POST", "/v1/predictions", predicted)
         conditions = {"device": "gpu-1", "runtime": predicted["runtime"]}
-        path = {"label": "exit 1", "network": predicted["networks"][0], "rate": 0.5}
+        path = {"label": "exit 1", "network": json.loads(spec.model_dump_json()), "rate": 0.5}
         yield Request("expect", "POST", "/v1/expectations", {**conditions, "paths": [path]})
         definition = {"space": spec.space, "space_digest": spec.space_digest}
         yield Request("make_transfer", "PUT", f"/v1/transfers/{uuid6.uuid7()}", {**conditions, **definition})

@@ -8,7 +8,7 @@ import pytest
 from latency_tables.client import LutClient, NotFound, Rejected
 from latency_tables.contract import Expectation, LatencyTable, NetworkSpec, OperationSpec, Prediction, share_in_time
 from tests.support import truth
-from tests.support.factories import CPU, network, operation, report
+from tests.support.factories import CPU, SPACE_DIGEST, network, operation, report
 from tests.support.lut import Lut
 
 RATES = (0.5, 0.3, 0.2)
@@ -20,7 +20,7 @@ def nested(seed: int = 7, stages: int = 3) -> Paths:
     parts = [Counter(dict.fromkeys(_operations(drawn), 1)) for drawn in truth.draw_networks(stages, seed)]
     paths = accumulate(parts, lambda before, more: before + more)
     specs = [
-        NetworkSpec.of("small", truth.SPACE_DIGEST, ["exit", seed, number], (3, 32, 32), dict(path))
+        NetworkSpec.of("small", SPACE_DIGEST, ["exit", seed, number], (3, 32, 32), dict(path))
         for number, path in enumerate(paths)
     ]
     return [(f"exit {number}", spec, rate) for number, (spec, rate) in enumerate(zip(specs, RATES, strict=True))]
