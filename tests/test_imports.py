@@ -6,7 +6,15 @@ import sys
 
 import pytest
 
-PACKAGES = ["latency_tables", "lut_server", "profiler_agent", "street_scenes", "published_networks", "lgcnet_search"]
+PACKAGES = [
+    "latency_tables",
+    "lut_server",
+    "profiler_agent",
+    "street_scenes",
+    "published_networks",
+    "lgcnet_search",
+    "adaptive_networks",
+]
 
 
 def _modules(package: str) -> list[str]:

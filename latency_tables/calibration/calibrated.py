@@ -86,6 +86,18 @@ class Calibrated:
         predicted = self._posterior.of(asked, self._typical).predicted()
         return _estimates(asked.mean, predicted, np.full(len(networks), self._scale))
 
+    def expect(self, paths: Sequence[tuple[NetworkSpec, float]]) -> Estimate:
+        """What networks take together, each counted with its rate: Σ rate · latency, as one network of real counts.
+
+        What paths have in common is uncertain once. Its noise is that of one measured network: more than that of a
+        mean. Raises MissingRows.
+        """
+        rates = np.array([rate for _, rate in paths])
+        parts = rates @ self._rows.parts([network for network, _ in paths])
+        asked = self._rows.of_parts(parts[None], rates.sum(keepdims=True))
+        predicted = self._posterior.of(asked, self._typical).predicted()
+        return _estimates(asked.mean, predicted, np.full(1, self._scale))[0]
+
     def leave_one_out(self) -> list[Estimate]:
         """Every observed network as the others predict it.
 

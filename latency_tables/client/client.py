@@ -26,6 +26,8 @@ from latency_tables.contract import (
     Contract,
     DeviceRecord,
     DeviceReport,
+    Expectation,
+    ExpectationRequest,
     Forecast,
     Job,
     JobRequest,
@@ -66,6 +68,7 @@ _LEASE: TypeAdapter[Lease | None] = TypeAdapter(Lease | None)
 _NOTHING: TypeAdapter[None] = TypeAdapter(None)
 _RECEIPTS = TypeAdapter(list[Receipt])
 _PREDICTIONS = TypeAdapter(list[Prediction])
+_EXPECTATIONS = TypeAdapter(list[Expectation])
 
 
 class LutClient:
@@ -296,6 +299,26 @@ class LutClient:
         """
         request = PredictionRequest(networks=tuple(networks), device=device, runtime=runtime, by=by)
         return self._call(_PREDICTIONS, "POST", "/v1/predictions", request)
+
+    def expect(
+        self,
+        paths: Iterable[tuple[str, NetworkSpec, float]],
+        device: str | None = None,
+        runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
+    ) -> list[Expectation]:
+        """What an input costs in the mean where its cost depends on it: on one device, or on every one with all rows.
+
+        `paths`: label, network and rate (how often per input) of each, at most 256 of one space; those of rate 0 are
+        left out, of the answers too.
+
+        Raises:
+            ValueError: a rate is negative or not finite, none is above 0, or the paths are of several spaces.
+            NotFound: no such device or table.
+            Rejected: the table lacks operations; `problem` lists them as `missing`.
+        """
+        taken = tuple({"label": label, "network": network, "rate": rate} for label, network, rate in paths if rate != 0)
+        request = ExpectationRequest.model_validate({"paths": taken, "device": device, "runtime": runtime})
+        return self._call(_EXPECTATIONS, "POST", "/v1/expectations", request)
 
     def propose(
         self,

@@ -55,6 +55,7 @@ from latency_tables.contract.comparisons import (
     VerdictCounts,
 )
 from latency_tables.contract.devices import Capability, Device, DeviceReport, Environment, Mode, Precision, Runtime
+from latency_tables.contract.expectations import Expectation, ExpectationRequest, Path, share_in_time
 from latency_tables.contract.health import CardState, DeviceRecord, DeviceVisibility, TableHealth
 from latency_tables.contract.jobs import (
     Completion,
@@ -144,6 +145,8 @@ __all__ = [
     "ErrorCard",
     "Evidence",
     "Exact",
+    "Expectation",
+    "ExpectationRequest",
     "Figures",
     "Forecast",
     "InNetworkRow",
@@ -176,6 +179,7 @@ __all__ = [
     "OtherDevice",
     "Page",
     "Params",
+    "Path",
     "Positive",
     "Precision",
     "Prediction",
@@ -225,4 +229,5 @@ __all__ = [
     "largest_shape",
     "remaining_s",
     "sha256",
+    "share_in_time",
 ]

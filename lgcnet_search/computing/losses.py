@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,12 @@ from lgcnet_search.computing.batches import IGNORE
 
 
 class Loss(Protocol):
-    """Logits N×classes or N×classes×H×W and targets without the classes to a sum and a number of targets."""
+    """What a network gives in training, and targets without the classes, to a sum and a number of targets.
 
-    def __call__(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]: ...
+    That are logits N×classes or N×classes×H×W, or several tensors of a network with several exits.
+    """
+
+    def __call__(self, outputs: Any, targets: Tensor, /) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)

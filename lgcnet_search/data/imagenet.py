@@ -1,4 +1,4 @@
-"""ImageNet as class folders: <root>/{train,val}/<class>/<name>.JPEG, for pretraining the backbone."""
+"""Images in class folders, as ImageNet's: <root>/{train,val or test}/<class>/<name>.JPEG."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,25 +11,29 @@ from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.segmentation import Key, folder, is_visible, open_rgb, pictures_in
 from lgcnet_search.data.views import ViewRule, normalized
 
+Split = Literal["train", "val", "test"]
+
 
 class ImageNet(Dataset[tuple[Tensor, int]]):
     """Images as normalized float32 (3, h, w) with the index of their class folder, in sorted order.
 
     Chance is seeded by (seed, epoch, index). Hidden folders are no classes, nor those with files but no pictures (of
-    checkpoints, say). Raises DataError when a folder is missing, has no classes or images, or train and val differ.
+    checkpoints, say). Raises DataError when a folder is missing, has no classes or images, or the splits differ.
     """
 
-    def __init__(self, root: Path, split: Literal["train", "val"], views: ViewRule, *, seed: int = 0) -> None:
+    def __init__(self, root: Path, split: Split, views: ViewRule, *, seed: int = 0) -> None:
         expected = f"{root}/{split}/<class>/<name>.JPEG (sort val into class folders too)"
         base = folder(root / split, root, expected)
         self.classes = _classes(base)
-        other = root / ("val" if split == "train" else "train")
-        differing = set(self.classes) ^ set(_classes(other)) if other.is_dir() else set()
-        if differing:
+        for other in {"train": ("val", "test")}.get(split, ("train",)):
+            names = _classes(root / other) if (root / other).is_dir() else self.classes
+            differing = set(self.classes) ^ set(names)
+            if not differing or (other == "test" and not names):  # ImageNet's own test images have no classes
+                continue
             shown = ", ".join(sorted(differing)[:5])
             raise DataError(
-                f"train and val under {root} have different class folders, so their numbers would differ: {shown} "
-                f"is only in one of them. Expected layout: {expected}"
+                f"{split} and {other} under {root} have different class folders, so their numbers would differ: "
+                f"{shown} is only in one of them. Expected layout: {expected}"
             )
         self.files = tuple(
             (path, target) for target, name in enumerate(self.classes) for path in pictures_in(base / name)

@@ -1,20 +1,12 @@
-"""Evolution of networks under a latency ceiling: NSGA-II by accuracy and predicted latency (Deb et al. 2002).
-
-Optuna's rather than pymoo's: an edge's candidates are categories to it, its ask-and-tell leaves the evaluations to us,
-and it repeats itself for a seed, so that the state to keep is what the evaluations gave. pymoo codes categories as
-integers or mixed variables and keeps its state as a pickle of its objects.
-"""
+"""Evolution of networks under a latency ceiling: NSGA-II by accuracy and predicted latency (Deb et al. 2002)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import optuna
-from optuna.distributions import CategoricalDistribution
-from optuna.trial import TrialState
-
 from lgcnet_search.computing.checkpoint import Checkpoints
 from lgcnet_search.computing.processes import Processes
+from lgcnet_search.evolution.population import Population
 from lgcnet_search.search.ceiling import Ceiling
 from lgcnet_search.search.random_search import RandomSearch
 from lgcnet_search.space.digest import space_digest
@@ -22,9 +14,6 @@ from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
-
-TRIES = 50
-"""Children that are too slow before a random network takes the place."""
 
 ENOUGH = 0.9
 """Being faster than this share of the ceiling earns nothing: there the evaluations would be spent for nobody."""
@@ -101,20 +90,28 @@ def evolve(
     }
     state = checkpoints.load(made_from, processes) if checkpoints else None
     known: dict[str, float] = dict(state["miou"]) if state else {}
-    population = _Population(space, latencies, drawing, at_most_us, settings)
+    population = Population(
+        {edge.name: edge.names for edge in space.graph.edges},
+        lambda choices: latencies.network_us(network_spec(Genotype.of(space, choices))),
+        lambda number: drawing.draw(_seed_of(settings.seed, number), at_most_us).choices,
+        at_most_us,
+        settings.population,
+        settings.seed,
+    )
     evolved: list[Evolved] = []
     for generation in range(settings.generations):
-        trials = [population.ask() for _ in range(settings.population)]
-        genotypes = {genotype.to_json(): genotype for _, genotype, _ in trials}
+        asked_for = [population.ask() for _ in range(settings.population)]
+        trials = [(asked, Genotype.of(space, asked.choices)) for asked in asked_for]
+        genotypes = {genotype.to_json(): genotype for _, genotype in trials}
         new = {text: genotype for text, genotype in genotypes.items() if text not in known}
         if new:
             known.update(zip(new, evaluate(list(new.values())), strict=True))
             if checkpoints and processes.first:
                 checkpoints.save(made_from, {"miou": known})
-        for trial, genotype, predicted_us in trials:
+        for asked, genotype in trials:
             miou = known[genotype.to_json()]
-            population.study.tell(trial, (miou, predicted_us if ceiling is None else max(predicted_us, enough_us)))
-            evolved.append(Evolved(generation, genotype, miou, predicted_us))
+            population.tell(asked, miou, asked.cost_us if ceiling is None else max(asked.cost_us, enough_us))
+            evolved.append(Evolved(generation, genotype, miou, asked.cost_us))
     return evolved
 
 
@@ -130,48 +127,6 @@ def front_of(evolved: Sequence[Evolved]) -> list[Evolved]:
         if not front or network.miou > front[-1].miou:
             front.append(network)
     return front
-
-
-class _Population:
-    """Networks under the ceiling as NSGA-II asks for them: the same ones again for a seed and the same accuracies."""
-
-    def __init__(
-        self,
-        space: Space,
-        latencies: Latencies,
-        drawing: RandomSearch,
-        at_most_us: float,
-        settings: EvolutionSettings,
-    ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = optuna.samplers.NSGAIISampler(population_size=settings.population, seed=settings.seed)
-        self.study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-        self._space = space
-        self._latencies = latencies
-        self._drawing = drawing
-        self._at_most_us = at_most_us
-        self._seed = settings.seed
-        self._drawn = 0
-        self._distributions = {edge.name: CategoricalDistribution(edge.names) for edge in space.graph.edges}
-        for _ in range(settings.population):
-            self._enqueue_random()
-
-    def ask(self) -> tuple[optuna.Trial, Genotype, float]:
-        """The next network, and its predicted latency."""
-        for _ in range(TRIES):
-            trial = self.study.ask(self._distributions)  # type: ignore[arg-type]
-            genotype = Genotype.of(self._space, trial.params)
-            predicted_us = self._latencies.network_us(network_spec(genotype))
-            if predicted_us <= self._at_most_us * (1 + 1e-9):
-                return trial, genotype, predicted_us
-            self.study.tell(trial, state=TrialState.FAIL)
-        self._enqueue_random()
-        return self.ask()
-
-    def _enqueue_random(self) -> None:
-        genotype = self._drawing.draw(_seed_of(self._seed, self._drawn), self._at_most_us)
-        self._drawn += 1
-        self.study.enqueue_trial(genotype.choices)
 
 
 def _seed_of(seed: int, number: int) -> int:

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD
+from torch.utils._pytree import tree_map
 
 from lgcnet_search.computing.batches import Batch, Batches
 from lgcnet_search.computing.checkpoint import Checkpoints
@@ -26,7 +27,8 @@ class TrainingError(Refused):
 class Schedule:
     """SGD whose learning rate falls as (1 - step / steps)^power: the paper's finetuning.
 
-    Decided where the paper is silent: power, momentum and weight decay.
+    With `milestones` it is a tenth of it from each of these shares of the steps on, and power does not count. Decided
+    where the paper is silent: power, momentum and weight decay.
     """
 
     steps: int
@@ -34,6 +36,7 @@ class Schedule:
     power: float = 0.9
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    milestones: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -44,9 +47,13 @@ class Schedule:
         for name in ("momentum", "weight_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is not a number from 0 to below 1")
+        if list(self.milestones) != sorted(self.milestones) or not all(0 < share < 1 for share in self.milestones):
+            raise ValueError(f"milestones: {self.milestones} are not rising shares of the steps between 0 and 1")
 
     def at(self, step: int) -> float:
         """The learning rate of a step."""
+        if self.milestones:
+            return float(self.learning_rate * 0.1 ** sum(step >= share * self.steps for share in self.milestones))
         return float(self.learning_rate * (1 - step / self.steps) ** self.power)
 
 
@@ -136,7 +143,7 @@ class TrainRun(Run[TrainRecord]):
             images, targets = self.computing.on_device(batch)
             with self.computing.autocast():
                 logits = self.network(images)
-            loss, count = self.loss(logits.float(), targets)
+            loss, count = self.loss(tree_map(Tensor.float, logits), targets)
             torch.autograd.backward(self.scaler.scale(loss / expected))
             total += loss.detach()
             counted += count

@@ -18,11 +18,13 @@ from latency_tables.contract import (
     Calibration,
     Coefficient,
     Evidence,
+    Expectation,
     InNetworkRow,
     LatencyTable,
     Measurement,
     NetworkSpec,
     OtherDevice,
+    Path,
     Prediction,
     TableRow,
 )
@@ -85,6 +87,28 @@ class Predictor:
             predicted_us=estimate and estimate.latency_us,
             low_us=estimate and estimate.low_us,
             high_us=estimate and estimate.high_us,
+        )
+
+    def expect(self, paths: Sequence[Path]) -> Expectation:
+        """What an input costs in the mean, by all measured networks; each path by itself as `predict` has it.
+
+        Raises:
+            MissingRows: the table lacks operations of a path.
+        """
+        calibration = self.calibration
+        estimate = self.fitted.expect([(path.network, path.rate) for path in paths]) if self.fitted else None
+        predictions = tuple(self.predict(path.network) for path in paths)
+        return Expectation(
+            device=self.table.device,
+            environment=self.table.environment.digest,
+            runtime=self.table.runtime,
+            table_id=self.table.id,
+            raw_us=sum(path.rate * network_us(self.table, path.network, self.basis) for path in paths),
+            calibration_id=calibration and calibration.id,
+            predicted_us=estimate and estimate.latency_us,
+            low_us=estimate and estimate.low_us,
+            high_us=estimate and estimate.high_us,
+            paths=predictions,
         )
 
     def _estimate(self, network: NetworkSpec) -> Estimate | None:

@@ -4,7 +4,17 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TypeVar
 
-from latency_tables.contract import ComparedTable, Comparison, LatencyTable, NetworkRecord, OperationSpec, Verdict
+from latency_tables.contract import (
+    ComparedTable,
+    Comparison,
+    Expectation,
+    LatencyTable,
+    NetworkRecord,
+    OperationSpec,
+    Path,
+    Prediction,
+    Verdict,
+)
 from latency_tables.plain_text import moment
 from latency_tables.statistics import quantile
 from lut_server.analysis.comparison import geometric_mean_ratio
@@ -142,6 +152,53 @@ def networks_chart(networks: Sequence[NetworkRecord], *, phone: bool = False) ->
         note="median",
         phone=phone,
     )
+
+
+def expectation_chart(
+    paths: Sequence[Path],
+    expectations: Sequence[Expectation],
+    deadline_us: float | None = None,
+    *,
+    phone: bool = False,
+) -> str:
+    """What an input takes in the mean and on each path, with intervals; one panel per device.
+
+    Paths that do not stay within the deadline, the upper end of their interval included, are marked as slower.
+    """
+    columns = [_expected_and_paths(paths, expectation) for expectation in expectations]
+    groups = [
+        Group(
+            name,
+            [[_latency_mark(name, column[row][1], None if row == 0 else deadline_us) for column in columns]],
+            [latency(column[row][1].predicted_us or column[row][1].raw_us or 0) for column in columns],
+        )
+        for row, (name, _) in enumerate(columns[0])
+    ]
+    lowest = min(mark.low for group in groups for mark in group.rows[0])
+    return draw(
+        title="Expected latency",
+        subtitle=f"each path and the mean over inputs, predicted with 90{NARROW}% interval"
+        + (f"; band: within {latency(deadline_us)}" if deadline_us else ""),
+        described="; ".join(f"{group.name}: {', '.join(group.notes)}" for group in groups),
+        groups=groups,
+        panels=[Panel(heading=f"{of.device.name} · {of.runtime}") for of in expectations],
+        band=(min(lowest, deadline_us), deadline_us) if deadline_us else None,
+        label=latency_tick,
+        note="mean",
+        phone=phone,
+    )
+
+
+def _expected_and_paths(paths: Sequence[Path], expectation: Expectation) -> list[tuple[str, Expectation | Prediction]]:
+    named = [f"{path.label}, {path.rate:.3g}" for path in paths]
+    return [("expected", expectation), *zip(named, expectation.paths, strict=True)]
+
+
+def _latency_mark(name: str, of: Expectation | Prediction, deadline_us: float | None) -> Mark:
+    value = of.predicted_us or of.raw_us or 0
+    low_us, high_us = max(of.low_us or value, 0.01 * value), of.high_us or value
+    style: Verdict = "same" if deadline_us is None else "faster" if high_us <= deadline_us else "slower"
+    return Mark(value, low_us, high_us, style, f"{name}: {latency(value)}")
 
 
 def _panel(name: str, compared: ComparedTable) -> Panel:

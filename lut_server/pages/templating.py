@@ -78,6 +78,7 @@ def _environment() -> Environment:
         environment.filters[name] = getattr(formatting, name)
     environment.filters["moment"] = moment
     environment.globals["doubt"] = formatting.doubt
+    environment.globals["zip"] = zip
     environment.globals["labels"] = labels
     environment.globals["comparison_chart"] = charts.comparison_chart
     environment.globals["calibration_chart"] = calibration_charts.calibration_chart

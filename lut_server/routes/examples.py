@@ -5,7 +5,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from latency_tables.contract import DeviceReport, LeaseRequest, PredictionRequest, TransferRequest, canonical_json
+from latency_tables.contract import (
+    DeviceReport,
+    ExpectationRequest,
+    LeaseRequest,
+    PredictionRequest,
+    TransferRequest,
+    canonical_json,
+)
 from lut_server.storage.examples import Examples
 
 Values = Mapping[str, Any]
@@ -148,6 +155,12 @@ def _bodies(rows: Examples) -> dict[str, Any]:
         device, runtime = rows.prediction or (record.device.uuid, table.runtime)
         prediction = PredictionRequest.model_validate({"networks": [network], "device": device, "runtime": runtime})
         bodies["predict"] = _wire(prediction)
+        paths = [
+            {"label": "exit 1", "network": network, "rate": 0.75},
+            {"label": "exit 2", "network": network, "rate": 0.25},
+        ]
+        expectation = ExpectationRequest.model_validate({"paths": paths, "device": device, "runtime": runtime})
+        bodies["expect"] = _wire(expectation)
         bodies["propose_networks"] = {"networks": [network], "device": device, "runtime": runtime.model_dump()}
         definition = {"space": network["space"], "space_digest": network["space_digest"]}
         bodies["make_transfer"] = _wire(TransferRequest(device=device, runtime=runtime, **definition))

@@ -1,34 +1,49 @@
 """The web pages, in HTML for people: devices and their tables, the queue, networks, comparisons."""
 
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import Comparison, TableSummary
+from latency_tables.contract import (
+    MAX_NETWORKS,
+    Comparison,
+    Expectation,
+    ExpectationRequest,
+    MissingRows,
+    Runtime,
+    TableSummary,
+    Text,
+    share_in_time,
+)
+from latency_tables.validation import first_error
 from lut_server.analysis.comparison import compare
 from lut_server.analysis.error_card import card_state
 from lut_server.analysis.likeness import differences
-from lut_server.errors import NotFound, ServiceError
+from lut_server.errors import NotFound, ServiceError, Unprocessable
 from lut_server.nouns import Noun
 from lut_server.pages.calibration_charts import calibration_chart
-from lut_server.pages.charts import comparison_chart, networks_chart, table_chart
+from lut_server.pages.charts import comparison_chart, expectation_chart, networks_chart, table_chart
 from lut_server.pages.formatting import size
 from lut_server.pages.problem import problem_page
 from lut_server.pages.shown_table import ShownTable
 from lut_server.pages.templating import BELOW, TOP, page, picture
-from lut_server.routes.state import Caller, Parts, State
-from lut_server.storage import calibrations, devices, health, networks, overview, tables, transfers
+from lut_server.routes.state import Caller, Parts, RuntimeQuery, State
+from lut_server.storage import calibrations, devices, health, networks, overview, predictions, tables, transfers
 from lut_server.storage.comparisons import MAX_TABLES, load_sides
 from lut_server.storage.memory import remembered
 
 TABLES_OF_A_DEVICE = 50
 MAX_SHOWN = 16  # tables that are remembered as shown: one of 10 000 rows takes about 5 MB
 MAX_COMPARED = 8
+MAX_DEVICES = 4  # beside each other in a picture
 ROWS = 200
 Part = Annotated[int, Query(ge=0, le=100_000, description="Which part of a list, from 0.")]
 
@@ -120,6 +135,89 @@ def show_network(parts: Parts, digest: str) -> Response:
     with parts.database.read() as session:
         record = networks.get(session, digest)
     return page("network.html", BELOW, here="networks", record=record)
+
+
+PathsQuery = Annotated[
+    Sequence[str],
+    Query(max_length=MAX_NETWORKS, description="RATE:NETWORK:LABEL; the digest of a network that is stored."),
+]
+DeadlineQuery = Annotated[str, Query(max_length=30, description="Milliseconds; empty: none.")]
+
+
+@router.get("/expectation")
+def show_expectation(
+    parts: Parts,
+    request: Request,
+    runtime: RuntimeQuery,
+    path: PathsQuery = (),
+    device: Text | None = None,
+    deadline_ms: DeadlineQuery = "",
+) -> Response:
+    """A network whose cost depends on the input: its paths, their rates and latencies, and the mean."""
+    deadline = _deadline(deadline_ms)
+    asked, expectations = _expect(parts, path, device, runtime) if path else (None, ())
+    rates = [each.rate for each in asked.paths] if asked else []
+    items = request.query_params.multi_items()
+    return page(
+        "expectation.html",
+        TOP,
+        here="networks",
+        paths=asked.paths if asked else (),
+        expectations=expectations,
+        deadline_ms=deadline,
+        in_time=[share_in_time(rates, each.paths, 1000 * deadline) for each in expectations] if deadline else [],
+        kept=[(name, value) for name, value in items if name != "deadline_ms"],
+        query=urlencode(items),
+    )
+
+
+@router.get("/expectation/picture.svg")
+def draw_expectation(
+    parts: Parts,
+    runtime: RuntimeQuery,
+    path: PathsQuery,
+    device: Text | None = None,
+    deadline_ms: DeadlineQuery = "",
+    phone: bool = False,
+) -> Response:
+    deadline = _deadline(deadline_ms)
+    asked, expectations = _expect(parts, path, device, runtime)
+    shown = expectations[:MAX_DEVICES]
+    return picture(expectation_chart(asked.paths, shown, deadline and 1000 * deadline, phone=phone))
+
+
+def _deadline(deadline_ms: str) -> float | None:
+    """Milliseconds; an empty field of the form is none. Raises Unprocessable."""
+    if not deadline_ms:
+        return None
+    try:
+        deadline = float(deadline_ms)
+    except ValueError:
+        deadline = math.nan
+    if not 0 < deadline < 1e9:
+        raise Unprocessable(f"deadline_ms={deadline_ms!r}: give milliseconds above 0", field="deadline_ms")
+    return deadline
+
+
+def _expect(
+    parts: State, given: Sequence[str], device: str | None, runtime: Runtime
+) -> tuple[ExpectationRequest, Sequence[Expectation]]:
+    """Raises NotFound for a network, device or table, Unprocessable for a path that is none or has no rows."""
+    with parts.database.read() as session:
+        paths = []
+        for text in given:
+            parts_of = text.split(":", 2)
+            if len(parts_of) < 3:
+                raise Unprocessable(f"path={text!r}: give RATE:NETWORK:LABEL, as 0.5:DIGEST:exit 1", field="path")
+            rate, digest, label = parts_of
+            paths.append({"label": label, "network": networks.get(session, digest).network, "rate": rate})
+        try:
+            asked = ExpectationRequest.model_validate({"paths": paths, "device": device, "runtime": runtime})
+            return asked, predictions.expect(session, asked)
+        except ValidationError as error:
+            raise Unprocessable(first_error(error, "path"), field="path") from error
+        except MissingRows as error:
+            raise Unprocessable(str(error), field="path") from error
 
 
 @router.get("/devices/{uuid}")

@@ -1,5 +1,6 @@
 """The folder loaders on the published layouts, and what they say when a folder is wrong."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +149,19 @@ def test_folders_of_checkpoints_are_no_classes(tmp_path: Path) -> None:
     for split in ("train", "val"):
         with pytest.raises(DataError, match=r"have different class folders, .*: n00 is only in one"):
             ImageNet(tmp_path, split, CenterCrop((24, 24)))  # type: ignore[arg-type]
+
+
+def test_test_images_may_have_classes_or_none(tmp_path: Path) -> None:
+    """CIFAR's have, and they are those of train; ImageNet's lie in one folder and are nobody's to see."""
+    for split, name in (("train", "cat"), ("train", "dog"), ("test", "cat"), ("test", "dog")):
+        save(tmp_path / split / name / "1.png", Image.new("RGB", (32, 32)))
+    assert len(ImageNet(tmp_path, "test", CenterCrop((32, 32)))) == 2
+    save(tmp_path / "test" / "cow" / "1.png", Image.new("RGB", (32, 32)))
+    with pytest.raises(DataError, match=r"have different class folders, .*: cow is only in one"):
+        ImageNet(tmp_path, "train", CenterCrop((32, 32)))
+    shutil.rmtree(tmp_path / "test")
+    save(tmp_path / "test" / "1.png", Image.new("RGB", (32, 32)))
+    assert len(ImageNet(tmp_path, "train", CenterCrop((32, 32)))) == 2
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I"])

@@ -101,6 +101,34 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: py
         train(network(), batches(SMALL), schedule, checkpoints=checkpoints_at)
 
 
+def test_milestones_take_the_learning_rate_to_a_tenth() -> None:
+    schedule = Schedule(8, 0.1, milestones=(0.5, 0.75))
+    assert [schedule.at(step) for step in range(8)] == pytest.approx([0.1] * 4 + [0.01] * 2 + [0.001] * 2)
+    with pytest.raises(ValueError, match="milestones: "):
+        Schedule(8, milestones=(0.75, 0.5))
+
+
+def test_a_network_may_give_several_tensors() -> None:
+    """Its loss takes them apart; equal parts of one loss are the loss."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            logits: Tensor = self.inner(images)
+            return logits, logits
+
+    def halved(outputs: tuple[Tensor, Tensor], targets: Tensor, /) -> tuple[Tensor, Tensor]:
+        losses = [CrossEntropy()(logits, targets) for logits in outputs]
+        return losses[0][0] / 2 + losses[1][0] / 2, losses[0][1]
+
+    twice = train(Twice(), batches(SMALL), Schedule(3), halved)
+    once = train(network(), batches(SMALL), Schedule(3), CrossEntropy())
+    assert [record.loss for record in twice] == pytest.approx([record.loss for record in once])
+
+
 def test_parts_of_a_batch_give_the_update_of_the_whole() -> None:
     assert_near(trained(accumulate=2), trained(), atol=1e-6)
 

@@ -58,6 +58,7 @@ LEAST: dict[str, Role | None] = {
     "get_calibration": "read",
     "get_table_calibration": "read",
     "predict": "read",
+    "expect": "read",
     "list_transfers": "read",
     "get_newest_transfer": "read",
     "get_transfer": "read",

@@ -175,6 +175,8 @@ class Target:
         yield Request("name_network", "PUT", f"/v1/networks/{spec.digest}/name", {"name": "found"})
         yield Request("predict", "POST", "/v1/predictions", predicted)
         conditions = {"device": "gpu-1", "runtime": predicted["runtime"]}
+        path = {"label": "exit 1", "network": json.loads(spec.model_dump_json()), "rate": 0.5}
+        yield Request("expect", "POST", "/v1/expectations", {**conditions, "paths": [path]})
         definition = {"space": spec.space, "space_digest": spec.space_digest}
         yield Request("make_transfer", "PUT", f"/v1/transfers/{uuid6.uuid7()}", {**conditions, **definition})
         proposed = {**conditions, "networks": predicted["networks"], "count": 1}

@@ -132,10 +132,13 @@ def scene(lut: Lut) -> Scene:
 
 def _pages(scene: Scene) -> list[str]:
     pair = f"table={scene.slow.id}&table={scene.fast.id}"
+    paths = "&".join(f"path=0.5:{scene.network.digest}:exit%20{number}" for number in (1, 2))
     return [
         "/",
         "/queue",
         "/networks",
+        "/expectation",
+        f"/expectation?{paths}&deadline_ms=1",
         "/published",
         f"/devices/{scene.slow.device.uuid}",
         f"/tables/{scene.slow.id}",

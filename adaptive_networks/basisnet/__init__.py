@@ -1,0 +1,1 @@
+"""BasisNet: two-stage model synthesis for efficient inference (arXiv 2105.03014)."""

@@ -1,0 +1,71 @@
+"""Accuracy against expected latency, and the images that leave early or late."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from adaptive_networks.core.record import Point
+from lgcnet_search.plots.figures import COLORS, plain, saved, written
+
+
+class Curve(NamedTuple):
+    """Points of one device and runtime: expected latency of each, microseconds; the point chosen under each ceiling."""
+
+    name: str
+    points: Sequence[Point]
+    expected_us: Sequence[float]
+    chosen: Sequence[tuple[float, Point]]
+
+
+def trade_off(curves: Sequence[Curve], path: Path, title: str) -> Path:
+    """A panel for each device and runtime: a line for a series of many points, dots for the others; ceilings dashed."""
+    figure = Figure(figsize=(6.2 * len(curves), 4.6), dpi=110)
+    for number, curve in enumerate(curves):
+        axes = figure.add_subplot(1, len(curves), number + 1)
+        for color, series in zip(COLORS, dict.fromkeys(point.series for point in curve.points), strict=False):
+            pairs = sorted(
+                (mean_us / 1000, 100 * point.test_accuracy)
+                for point, mean_us in zip(curve.points, curve.expected_us, strict=True)
+                if point.series == series
+            )
+            line, marker = ("-", ".") if len(pairs) > 8 else ("", "o")
+            us, accuracies = zip(*pairs, strict=True)
+            axes.plot(us, accuracies, color=color, label=series, linewidth=1.6, linestyle=line, marker=marker)
+        for ceiling_us, chosen in curve.chosen:
+            mean_us = next(us for point, us in zip(curve.points, curve.expected_us, strict=True) if point is chosen)
+            axes.axvline(ceiling_us / 1000, color="#7a7a7a", linestyle="--", linewidth=1.0)
+            at = (mean_us / 1000, 100 * chosen.test_accuracy)
+            axes.plot(*at, marker="o", markersize=10, fillstyle="none", color="#1b1f24", linestyle="")
+            axes.annotate(chosen.label, at, xytext=(6, -12), textcoords="offset points", fontsize=8)
+        axes.set_title(curve.name, loc="left", fontsize=10)
+        axes.set_xlabel("expected latency, ms", fontsize=9)
+        axes.set_ylabel("top-1 of test images, %", fontsize=9)
+        axes.legend(fontsize=8, edgecolor="none", loc="lower right")
+        plain(axes)
+    return saved(figure, path, title)
+
+
+def leaving(rows: Sequence[tuple[str, Sequence[npt.NDArray[np.uint8]]]], path: Path, title: str) -> Path:
+    """A row of images (H×W×3) for each exit, with its name."""
+    columns = max(len(images) for _, images in rows)
+    figure = Figure(figsize=(0.75 * columns + 1.4, 0.85 * len(rows) + 0.5), dpi=110)
+    for row, (name, images) in enumerate(rows):
+        for column, image in enumerate(images):
+            axes = figure.add_axes(
+                (
+                    (1.3 + 0.75 * column) / (0.75 * columns + 1.4),
+                    1 - (0.85 * (row + 1) + 0.4) / (0.85 * len(rows) + 0.5),
+                    0.7 / (0.75 * columns + 1.4),
+                    0.78 / (0.85 * len(rows) + 0.5),
+                )
+            )
+            axes.imshow(image, interpolation="nearest")
+            axes.set_axis_off()
+        middle = 1 - (0.85 * (row + 0.55) + 0.4) / (0.85 * len(rows) + 0.5)
+        figure.text(0.1 / (0.75 * columns + 1.4), middle, name, fontsize=9, va="center")
+    figure.text(0.1 / (0.75 * columns + 1.4), 0.985, title, fontsize=10, va="top")
+    return written(figure, path)

@@ -1,0 +1,1 @@
+"""What all systems share: a network as a list of steps with exits, its paths, thresholds and rates."""

@@ -1,0 +1,30 @@
+"""The adaptive systems at their demonstrations' sizes, for what must hold for all of them."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from adaptive_networks.basisnet.plugin import space as basisnet
+from adaptive_networks.basisnet.space import SETTINGS as BASISNET
+from adaptive_networks.core.plugin import Choice, Plugin
+from adaptive_networks.ddnn.plugin import space as ddnn
+from adaptive_networks.ddnn.space import SETTINGS as DDNN
+from adaptive_networks.enas4d.plugin import space as enas4d
+from adaptive_networks.enas4d.space import SETTINGS as ENAS4D
+from adaptive_networks.ranet.plugin import space as ranet
+from adaptive_networks.ranet.space import SETTINGS as RANET
+
+
+class System(NamedTuple):
+    """A plugin, a small space of it and a network in that."""
+
+    plugin: Plugin[Any]
+    space: Any
+    choice: Choice = ()
+
+
+SYSTEMS: Mapping[str, System] = {
+    "ranet": System(ranet, RANET["demo"]),
+    "ddnn": System(ddnn, DDNN["demo"].space, (2, 1, 2)),
+    "basisnet": System(basisnet, BASISNET["demo"]),
+    "enas4d": System(enas4d, ENAS4D["demo"], (0, 1, 0, 1, 1, 1, 0, *[1, 0] * 12)),
+}
