@@ -102,6 +102,9 @@ def test_a_client_reads_every_answer_of_a_newer_server(
     assert [prediction.network for prediction in ask(old.predict, networks, None, CPU)] == [
         spec.digest for spec in networks
     ]
+    assert ask(old.expect, [("all", networks[0], 1.0)], None, CPU)[0].raw_us > 0
+    assert ask(old.forecast, profile(operation(12))).missing == 1
+    assert ask(old.name_network, networks[0].digest, "the first").name == "the first"
     assert ask(old.network, networks[0].digest).network == networks[0]
     assert {record.id for record in ask(old.networks)} == {spec.digest for spec in networks}
     truth.measure(lut, report("cpu-2", "EPYC"), networks)

@@ -24,10 +24,11 @@ class OneBatch(CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
-def quantize(exported: Exported) -> bytes:
+def quantize(exported: Exported, *, for_cpu: bool = False) -> bytes:
     """The fp32 model with symmetric int8 Q/DQ nodes, weights per channel, activations calibrated by min-max.
 
-    Symmetric, because TensorRT takes zero points of zero only.
+    Symmetric, because TensorRT takes zero points of zero only. `for_cpu`: weights have 7 bits, because CPUs without
+    VNNI add pairs of products in 16 bits, where those of 8 saturate; what they take is the same.
 
     Raises:
         RuntimeError: ONNX Runtime cannot calibrate it.
@@ -47,6 +48,7 @@ def quantize(exported: Exported) -> bytes:
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=QUANTIZED,
                 per_channel=True,
+                reduce_range=for_cpu,
                 activation_type=QuantType.QInt8,
                 weight_type=QuantType.QInt8,
                 extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},

@@ -67,7 +67,11 @@ class OpenVinoMode:
             "inference_precision": INFERENCE_PRECISIONS[runtime.precision],
             "streams": STREAMS,
             "threads": threads,
-            **({"calibration": "min-max on the timed random inputs"} if runtime.precision == "int8" else {}),
+            **(
+                {"calibration": "min-max on the timed random inputs", "weight_bits": 7}
+                if runtime.precision == "int8"
+                else {}
+            ),
         }
         self.clock = HostClock()
 
@@ -79,7 +83,7 @@ class OpenVinoMode:
             RuntimeError: it cannot be exported or compiled.
         """
         exported = self._export(subject, self._random(subject.input_shapes), torch.float32)
-        model = self._quantize(exported) if self._precision == "int8" else exported.model
+        model = self._quantize(exported, for_cpu=True) if self._precision == "int8" else exported.model
         compiled = self._core.compile_model(self._core.read_model(model, b""), "CPU", self._options)
         request = compiled.create_infer_request()
         for number, value in enumerate(exported.inputs):

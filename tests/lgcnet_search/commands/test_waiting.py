@@ -100,6 +100,7 @@ def test_without_a_terminal_every_change_is_a_line_and_nothing_else(capsys: pyte
 def test_who_stops_waiting_is_told_what_stays_and_how_to_end_it(how: signal.Signals) -> None:
     queued = job("queued")
     before = signal.getsignal(signal.SIGTERM)
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell ignores it
 
     def wait() -> None:
         with following("1 table", [queued]):
@@ -108,6 +109,7 @@ def test_who_stops_waiting_is_told_what_stays_and_how_to_end_it(how: signal.Sign
 
     with pytest.raises(Interrupted, match=f"job {queued.id} stays queued: `lgcnet-search jobs cancel {queued.id}`"):
         wait()
+    signal.signal(signal.SIGINT, ours)
     assert signal.getsignal(signal.SIGTERM) == before
 
 
