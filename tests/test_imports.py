@@ -50,3 +50,21 @@ def test_contract_and_client_need_only_the_base_install(module: str) -> None:
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_commands_and_processes_load_without_what_only_some_modes_need() -> None:
+    """`make run` installs the extras agent, search and server only."""
+    names = [
+        "adaptive_networks.__main__",
+        "deploy.loop",
+        "lgcnet_search.__main__",
+        "lut_server.__main__",
+        "profiler_agent.__main__",
+        "profiler_agent.measuring.remote_worker",
+        "profiler_agent.measuring.tasks",
+    ]
+    extras = (
+        "{'onnx', 'onnxruntime', 'onnxscript', 'openvino', 'tensorrt_rtx', 'distributed', 'pyarrow', 'transformers'}"
+    )
+    code = f"import sys\nsys.modules |= dict.fromkeys({extras})\nimport {', '.join(names)}\n"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,6 @@ from latency_tables.plain_text import plain
 from profiler_agent.errors import AgentMustStop, JobFailed
 from profiler_agent.machine.cores import CORES, keep_to
 from profiler_agent.machine.environment import Machine, inspect
-from profiler_agent.measuring.building import build_engines
 from profiler_agent.measuring.measure import measure
 from profiler_agent.measuring.noise import watch_references
 from profiler_agent.measuring.pipe import Send
@@ -59,6 +58,9 @@ def _do(task: Task, send: Send) -> None:
         measure(task, machine, send)
         return
     if isinstance(task, BuildTask):
+        # It needs ONNX, which the modes of a CPU do not: agents without that extra measure all the same.
+        from profiler_agent.measuring.building import build_engines
+
         build_engines(task, machine.torch_device, send)
         return
     send(
