@@ -59,14 +59,26 @@ def measure_paths(
     networks = tuple(dict.fromkeys(path.network for path in record.paths))
     operations = list(dict.fromkeys(item.operation for network in networks for item in network.operations))
     table = measure_operations(client, record.requirement, operations, device, runtime)
-    with usage():
-        effort = jobs.calibrating_effort(len(networks), budget_s)
-    with following_job(f"measuring {len(networks)} paths end to end") as on_job:
-        job = client.submit_job(_request(record.requirement, device, runtime, networks=networks, effort=effort))
-        client.wait_for_job(job.id, on_job)
+    measure_networks(client, record.requirement, networks, device, runtime, budget_s)
     if len(networks) < MIN_NETWORKS:
         say(f"{len(networks)} paths calibrate no table ({MIN_NETWORKS} networks do): latencies are raw sums")
     return table
+
+
+def measure_networks(
+    client: LutClient,
+    requirement: str,
+    networks: Sequence[NetworkSpec],
+    device: Device,
+    runtime: Runtime,
+    budget_s: float | None = None,
+) -> None:
+    """End to end; their table is calibrated by them. Raises JobFailed."""
+    with usage():
+        effort = jobs.calibrating_effort(len(networks), budget_s)
+    with following_job(f"measuring {len(networks)} paths end to end") as on_job:
+        job = client.submit_job(_request(requirement, device, runtime, networks=tuple(networks), effort=effort))
+        client.wait_for_job(job.id, on_job)
 
 
 def results(client: LutClient, record: Record, device: Device, runtime: Runtime) -> list[NetworkResult | None]:

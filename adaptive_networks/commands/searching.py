@@ -1,6 +1,7 @@
 """Members of a space and their thresholds searched under ceilings: by a device's table, and by MACs beside it."""
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,15 +10,25 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from adaptive_networks.commands.measuring import measure_networks, measure_operations
 from adaptive_networks.core.evolve import Found, PathCosts, Searchable, search
 from adaptive_networks.core.exits import CeilingTooLow, Operating
 from adaptive_networks.core.images import Judged
 from adaptive_networks.core.plugin import Choice, Plugin
+from latency_tables.calibration import choose
+from latency_tables.client import LutClient
+from latency_tables.contract import Device, OperationSpec, Runtime
+from latency_tables.latencies import basis_of
+from lgcnet_search import jobs
 from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.space.latencies import Latencies
 
 SHARES = (0.4, 0.6, 0.8)
 """Ceilings, where none are given: of the largest member's last path."""
+
+
+CANDIDATES = 100
+"""Random members, of whose paths some calibrate the table that is searched with."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,26 @@ class Member(NamedTuple):
     choice: Choice
     operating: Operating | None = None
     ceiling_us: float | None = None
+
+
+def calibrated_latencies(
+    client: LutClient,
+    plugin: Plugin[Any],
+    space: Searchable,
+    operations: Sequence[OperationSpec],
+    device: Device,
+    runtime: Runtime,
+) -> Latencies:
+    """Of a space's operations inside its members: measured, and then some paths, since sums alone are far off.
+
+    Raises JobFailed.
+    """
+    table = measure_operations(client, plugin.requirement, operations, device, runtime)
+    members = [space.random(random.Random(seed)) for seed in range(CANDIDATES)]
+    candidates = list(dict.fromkeys(path for member in members for path in plugin.paths(space, member)))
+    networks = choose(table, candidates, jobs.CALIBRATION_NETWORKS, basis_of(table))
+    measure_networks(client, plugin.requirement, networks, device, runtime)
+    return jobs.latencies_of(client, table)
 
 
 def search_members(
@@ -57,19 +88,19 @@ def search_members(
             except CeilingTooLow as error:
                 typer.echo(error)
                 continue
-            best, label = ranked[0], f"{series}, {ceiling_us:.0f} µs"
+            best, label = ranked[0], f"{ceiling_us:.0f} µs"
             members.append(Member(series, label, best.choice, best.operating, ceiling_us))
             fitting = [found.choice for found in ranked if by_table(found.choice)[-1] <= ceiling_us]
             if series == "by table" and fitting:
                 static = max(fitting, key=lambda choice: by_macs(choice)[-1])
-                members.append(Member("static", f"static, {ceiling_us:.0f} µs", static))
+                members.append(Member("static", label, static))
     return members
 
 
 def write_members(space: Searchable, members: Sequence[Member], out: Path) -> None:
     """members.json: the genes of each."""
     genes = {
-        member.label: {
+        f"{member.series}, {member.label}": {
             name: values[index] for index, (name, values) in zip(member.choice, space.genes.items(), strict=True)
         }
         for member in members

@@ -8,8 +8,13 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaptive_networks.commands.measuring import measure_operations
-from adaptive_networks.commands.searching import Member, SearchOptions, search_members, write_members
+from adaptive_networks.commands.searching import (
+    Member,
+    SearchOptions,
+    calibrated_latencies,
+    search_members,
+    write_members,
+)
 from adaptive_networks.commands.training import ScheduleOptions, Training, commands
 from adaptive_networks.core.distill import divergence
 from adaptive_networks.core.exits import all_to, operate
@@ -19,7 +24,6 @@ from adaptive_networks.core.record import Point, RatedPath, Record, moved, opera
 from adaptive_networks.enas4d.plugin import space as plugin
 from adaptive_networks.enas4d.space import SETTINGS, Space
 from adaptive_networks.enas4d.supernet import Supernet
-from lgcnet_search import jobs
 from lgcnet_search.space.network import seeded
 
 Outputs = tuple[tuple[Tensor, ...], ...]
@@ -56,19 +60,19 @@ def trained(training: Training[SearchOptions]) -> Record:
             return judge_both(member, images, computing)
 
         members = _searched(training, space, judge) if training.asked else []
-        members = members or [Member(name, name, choice) for name, choice in _ends(space).items()]
+        members = members or [Member("static", name, choice) for name, choice in _ends(space).items()]
         write_members(space, members, training.out)
         ceilings_us = list(dict.fromkeys(member.ceiling_us for member in members if member.ceiling_us))
         return training.save(plugin, supernet.largest, images, *_rated(space, members, judge), ceilings_us)
 
 
 def _searched(training: Training[SearchOptions], space: Space, judge: JudgeBoth) -> list[Member]:
-    """On the first device and mode that were asked for, whose table gets all rows of the space."""
+    """On the first device and mode that were asked for, whose table gets all rows of the space and is calibrated."""
     asked = training.asked
     assert asked is not None
     with asked.connected() as client:
         target = asked.targets(client)[0]
-        latencies = jobs.latencies_of(client, measure_operations(client, plugin.requirement, space.operations, *target))
+        latencies = calibrated_latencies(client, plugin, space, space.operations, *target)
     return search_members(
         plugin,
         space,
@@ -92,7 +96,7 @@ def _rated(space: Space, members: Sequence[Member], judge: JudgeBoth) -> tuple[l
     for number, member in enumerate(members):
         held_out, test = judge(member.choice)
         whole = operate(held_out.confidence, held_out.correct, all_to(exits - 1, exits))
-        labels = [f"{member.label}, exit {exit + 1}" for exit in range(exits)]
+        labels = [f"{member.series}, {member.label}, exit {exit + 1}" for exit in range(exits)]
         paths += rated_paths(plugin, space, labels, member.choice)
         point = operated(member.series, member.label, member.operating or whole, test)
         points += moved([point], number * exits, len(members) * exits)
