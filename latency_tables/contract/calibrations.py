@@ -68,8 +68,11 @@ class ErrorCard(Contract):
     @property
     def error(self) -> str:
         """The mean error of calibrated predictions and how much of it is measuring, in words."""
-        measuring = "" if self.measuring is None else f", of which measuring {self.measuring:.1%}"
-        return f"mean error {self.calibrated.mape:.1%}{measuring}"
+        error, measuring = self.calibrated.mape, self.measuring
+        if measuring is None:
+            return f"mean error {error:.1%}"
+        share = "of which measuring" if measuring <= error else "no more than measuring's own"
+        return f"mean error {error:.1%}, {share} {measuring:.1%}"
 
 
 class Evidence(Contract):

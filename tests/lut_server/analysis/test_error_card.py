@@ -112,7 +112,9 @@ def test_the_card_says_how_much_of_the_error_is_measuring() -> None:
     held_out = [Estimate(value, value, value) for value in truth]
     card = error_card(truth, held_out, _timed(measured, 0.01), NOW)
     assert card.measuring == pytest.approx(card.calibrated.mape, rel=0.05)
-    assert card.error == f"mean error {card.calibrated.mape:.1%}, of which measuring 0.8%"
+    less, more = (card.model_copy(update={"measuring": share}) for share in (0.001, 0.02))
+    assert less.error == f"mean error {card.calibrated.mape:.1%}, of which measuring 0.1%"
+    assert more.error == f"mean error {card.calibrated.mape:.1%}, no more than measuring's own 2.0%"
     half = [*_timed(measured[:3], 0.01), *_timed(measured[3:6])]
     card = error_card(truth[:6], held_out[:6], half, NOW)
     assert card.measuring is None, "not known of each"
