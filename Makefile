@@ -23,7 +23,7 @@ help:  ## what can be made
 test: lint  ## everything that must hold; types are checked while tests wait for processes
 	$(MAKE) --jobs 2 types imports pytest
 
-quick: lint  ## what starts no processes: under two minutes
+quick: lint  ## what starts no processes
 	$(BIN)/$(PYTEST) -m "not process and not slow" $(ARGS)
 
 lowest: pyproject.toml  ## the quick tests with the lowest versions that pyproject.toml promises

@@ -23,6 +23,7 @@ from latency_tables.contract import (
     Scalar,
     sha256,
 )
+from latency_tables.spaces import require_definition
 
 Shape = tuple[int, ...]
 
@@ -131,11 +132,7 @@ class ModuleSpace:
         return client.table(job.table_id)
 
     def _check(self, spec: OperationSpec | NetworkSpec) -> None:
-        if (spec.space, spec.space_digest) != (self.name, self.digest):
-            raise ValueError(
-                f"space {spec.space!r} with definition {spec.space_digest[:12]}… is not the one installed here "
-                f"({self.name!r}, {self.digest[:12]}…): install the same version of {self.requirement} on both machines"
-            )
+        require_definition(spec, self.name, self.digest, self.requirement)
 
 
 def fold(module: nn.Module) -> nn.Module:

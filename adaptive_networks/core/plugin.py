@@ -12,6 +12,7 @@ from adaptive_networks.core.definition import Definition
 from adaptive_networks.core.plan import Plan
 from adaptive_networks.core.staged import PathNetwork, StagedNetwork, deploy
 from latency_tables.contract import NetworkSpec, OperationSpec
+from latency_tables.spaces import require_definition, require_equal
 from lgcnet_search.space.network import seeded
 
 Choice = tuple[int, ...]
@@ -88,25 +89,12 @@ class Plugin(Generic[S]):
             expected = self.network(space, exit, choice)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"genotype: none of {self.name} ({type(error).__name__}: {error})") from error
-        if expected.input_shape != spec.input_shape:
-            raise ValueError(f"input_shape: {spec.input_shape} is not the genotype's, {expected.input_shape}")
-        if expected.operations != spec.operations:
-            ours = {counted.operation: counted.count for counted in expected.operations}
-            theirs = {counted.operation: counted.count for counted in spec.operations}
-            wrong = next(operation for operation in (*ours, *theirs) if ours.get(operation) != theirs.get(operation))
-            raise ValueError(
-                f"operations: {theirs.get(wrong, 0)} × {wrong} listed, path {exit} executes it {ours.get(wrong, 0)} "
-                "times"
-            )
+        require_equal(spec, expected, f"path {exit}")
         with seeded(0):
             return deploy(PathNetwork(space.plan(choice).cut(exit), self.definition.build))
 
     def _check(self, spec: OperationSpec | NetworkSpec) -> None:
-        if (spec.space, spec.space_digest) != (self.name, self.digest):
-            raise ValueError(
-                f"space {spec.space!r} with definition {spec.space_digest[:12]}… is not the one installed here "
-                f"({self.name!r}, {self.digest[:12]}…): install the same version of {self.requirement} on both machines"
-            )
+        require_definition(spec, self.name, self.digest, self.requirement)
 
 
 def _tuples(value: object) -> object:

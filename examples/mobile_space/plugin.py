@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from latency_tables.contract import NetworkSpec, OperationSpec
+from latency_tables.spaces import require_definition
 
 from .blocks import Operation, build, deploy
 from .digest import REQUIREMENT, SPACE, space_digest
@@ -19,14 +20,14 @@ requirement: str = REQUIREMENT
 
 def build_operation(spec: OperationSpec) -> nn.Module:
     """A deployed operation, equal weights for equal specs. Raises ValueError for a spec that is not of this space."""
-    _check(spec)
+    require_definition(spec, name, digest, requirement)
     (operation,) = _deployed([spec])
     return operation
 
 
 def build_network(spec: NetworkSpec) -> nn.Module:
     """A deployed network. ValueError if it would execute other operations than `spec.operations` lists."""
-    _check(spec)
+    require_definition(spec, name, digest, requirement)
     genotype = Genotype.model_validate_json(spec.genotype)
     expected = network_spec(genotype)
     for field in ("input_shape", "operations"):
@@ -44,11 +45,3 @@ def _deployed(specs: Iterable[OperationSpec]) -> list[Operation]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         return [deploy(build(spec)) for spec in specs]
-
-
-def _check(spec: OperationSpec | NetworkSpec) -> None:
-    if (spec.space, spec.space_digest) != (name, digest):
-        raise ValueError(
-            f"space {spec.space!r} with definition {spec.space_digest[:12]}… is not the one installed here "
-            f"({name!r}, {digest[:12]}…): install the same version of {requirement} on both machines"
-        )

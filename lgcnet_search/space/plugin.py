@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from latency_tables.contract import NetworkSpec, OperationSpec
+from latency_tables.spaces import require_definition, require_equal
 from lgcnet_search.space import REQUIREMENT, SPACE
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.fold import deploy
@@ -20,25 +21,17 @@ def build_operation(spec: OperationSpec) -> nn.Module:
 
     Raises ValueError for a spec that this definition of the space does not know.
     """
-    _check(spec)
+    require_definition(spec, name, digest, requirement)
     with seeded(0):
         return deploy(build(spec))
 
 
 def build_network(spec: NetworkSpec) -> nn.Module:
     """A deployed network that executes what `spec.operations` lists; ValueError if its genotype has others."""
-    _check(spec)
+    require_definition(spec, name, digest, requirement)
     genotype = Genotype.from_json(spec.genotype)
     expected = network_spec(genotype)
-    if expected.input_shape != spec.input_shape:
-        raise ValueError(f"input_shape: {spec.input_shape} is not the genotype's, {expected.input_shape}")
-    if expected.operations != spec.operations:
-        ours = {counted.operation: counted.count for counted in expected.operations}
-        theirs = {counted.operation: counted.count for counted in spec.operations}
-        wrong = next(operation for operation in (*ours, *theirs) if ours.get(operation) != theirs.get(operation))
-        raise ValueError(
-            f"operations: {theirs.get(wrong, 0)} × {wrong} listed, the genotype executes it {ours.get(wrong, 0)} times"
-        )
+    require_equal(spec, expected)
     with seeded(0):
         return Whole(deploy(DerivedNetwork(genotype)))
 
@@ -57,11 +50,3 @@ class Whole(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         return self.network.execute(images)
-
-
-def _check(spec: OperationSpec | NetworkSpec) -> None:
-    if (spec.space, spec.space_digest) != (name, digest):
-        raise ValueError(
-            f"space {spec.space!r} with definition {spec.space_digest[:12]}… is not the one installed here "
-            f"({name!r}, {digest[:12]}…): install the same version of {requirement} on both machines"
-        )

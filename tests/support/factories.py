@@ -77,6 +77,20 @@ def table(
     *operations: OperationSpec, samples_us: Sequence[float] = (100.0,), device: DeviceReport | None = None
 ) -> LatencyTable:
     """A table without a server; its rows all have the same latency."""
+    rows = (
+        TableRow(
+            operation=operation,
+            latency=Latency.of(samples_us),
+            quality=SOUND,
+            measurement_id=UUID("01890000-0000-7000-8000-000000000001"),
+        )
+        for operation in operations
+    )
+    return table_of(tuple(rows), device)
+
+
+def table_of(rows: tuple[TableRow, ...], device: DeviceReport | None = None) -> LatencyTable:
+    """A table of these rows without a server."""
     by = device or report()
     return LatencyTable(
         id=uuid6.uuid7(),
@@ -86,16 +100,8 @@ def table(
         runtime=CPU,
         method_version=METHOD.version,
         space="small",
-        space_digest=operations[0].space_digest,
-        rows=tuple(
-            TableRow(
-                operation=operation,
-                latency=Latency.of(samples_us),
-                quality=SOUND,
-                measurement_id=UUID("01890000-0000-7000-8000-000000000001"),
-            )
-            for operation in operations
-        ),
+        space_digest=rows[0].operation.space_digest,
+        rows=rows,
     )
 
 

@@ -4,7 +4,6 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +19,7 @@ from latency_tables.contract import (
     TableRow,
 )
 from latency_tables.latencies import Z95
-from tests.support.factories import CPU, METHOD, SOUND, SPACE_DIGEST, report
+from tests.support.factories import SOUND, SPACE_DIGEST, table_of
 
 BASIS: Basis = "normalized_us"
 KINDS = ("conv", "depthwise", "pool", "skip", "upsample", "dilated")
@@ -110,7 +109,7 @@ def draw_device(world: World, specs: Sequence[NetworkSpec], seed: int) -> Drawn:
         measured_us = true_us * max(1 + noise * off, 0.1) * math.exp(draw.normal(0, world.network_error))
         timed.append(TimedNetwork(network, float(measured_us), world.network_error or None))
     rows = tuple(_row(spec, measured_alone[spec.digest], world.row_error) for spec in operations())
-    return Drawn(_table(rows), timed, inside)
+    return Drawn(table_of(rows), timed, inside)
 
 
 def with_row_errors(table: LatencyTable, std_rel: float) -> LatencyTable:
@@ -129,19 +128,4 @@ def _row(spec: OperationSpec, latency_us: float, std_rel: float) -> TableRow:
         normalized_us=latency_us,
         normalized_low_us=latency_us / half if std_rel else None,
         normalized_high_us=latency_us * half if std_rel else None,
-    )
-
-
-def _table(rows: tuple[TableRow, ...]) -> LatencyTable:
-    by = report()
-    return LatencyTable(
-        id=uuid6.uuid7(),
-        created_at=datetime(2025, 1, 1, tzinfo=timezone.utc),
-        device=by.device,
-        environment=by.environment,
-        runtime=CPU,
-        method_version=METHOD.version,
-        space="small",
-        space_digest=SPACE_DIGEST,
-        rows=rows,
     )

@@ -63,11 +63,11 @@ def test_a_seed_gives_the_same_search_again() -> None:
 
 
 def test_a_heavy_latency_loss_finds_the_fastest_network() -> None:
-    settings = SearchSettings(steps=30, seed=0, beta=1000.0, alpha_lr=0.5)
+    settings = SearchSettings(steps=40, seed=0, beta=1000.0, alpha_lr=0.5)
     free = search(TINY, PROXY, Latencies(TABLE), [batch()], replace(settings, beta=0.0))
     fast = search(TINY, PROXY, Latencies(TABLE), [batch()], settings)
     assert fast.predicted_us < 0.7 * free.predicted_us
-    assert sum(fast.genotype.choices[edge.name] not in (ZERO, SKIP) for edge in TINY.cell_edges) < 20
+    assert sum(fast.genotype.choices[edge.name] not in (ZERO, SKIP) for edge in TINY.cell_edges) < 14
     for edge in TINY.up_edges:
         costs = {name: TABLE[spec].latency.median_us for name, spec in edge.candidates.items() if spec}
         assert fast.genotype.choices[edge.name] == min(costs, key=lambda name: costs[name])
