@@ -1,14 +1,10 @@
 """Processes to measure in on a CPU: forked from one that has imported torch and done nothing else.
 
-So a job imports torch once for all of its workers. Where the kernel is Linux, memory is laid out alike in all of them,
-and none outlives its parent: a worker that is still building reads no orders, and would not notice that nobody is there
-any more.
+So a job imports torch once for all of its workers. Where the kernel is Linux, memory is laid out alike in all of them.
 """
 
 import ctypes
 import multiprocessing
-import os
-import signal
 import sys
 from collections.abc import Callable
 from multiprocessing import context, forkserver
@@ -17,7 +13,6 @@ from multiprocessing.process import BaseProcess
 
 _IMPORTED_ONCE = "profiler_agent.measuring.remote_worker"
 _ADDR_NO_RANDOMIZE = 0x0040000
-_PR_SET_PDEATHSIG = 1
 
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 _CONTEXT: "context.ForkServerContext | context.SpawnContext" = (
@@ -44,11 +39,3 @@ def start(serve: Callable[[str, Connection], None], task: str) -> tuple[BaseProc
     process.start()
     theirs.close()
     return process, ours
-
-
-def end_with_parent() -> None:
-    """Ask the kernel to end this process when the one that it was forked from ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:  # it had ended before the kernel was asked
-            os._exit(1)

@@ -7,12 +7,13 @@ from typing import TypeVar
 import torch
 from pydantic import TypeAdapter
 
+from latency_tables.children import end_with_parent
 from latency_tables.contract import Contract
 from profiler_agent.doubt import Block
 from profiler_agent.errors import JobFailed, Unmeasurable
 from profiler_agent.exit_status import how_it_ended
 from profiler_agent.machine.host_monitor import HostReading
-from profiler_agent.measuring.processes import end_with_parent, start
+from profiler_agent.measuring.processes import start
 from profiler_agent.measuring.worker import LocalWorker, OnBuild
 from profiler_agent.measuring.workload import labels_of
 from profiler_agent.orders import (
@@ -115,7 +116,7 @@ class RemoteWorker:
 
 def serve(task: str, orders: Connection) -> None:
     """Build a WorkTask, then answer every order that comes over the connection."""
-    end_with_parent()
+    end_with_parent()  # while it builds it reads no orders, and would not notice that nobody is there any more
 
     def send(message: Contract) -> None:
         orders.send_bytes(message.model_dump_json().encode())

@@ -56,7 +56,7 @@ def build_operation(spec: OperationSpec) -> torch.nn.Module:
     if spec.name == "exhausted":
         return Failing(1, run_short)
     if spec.name == "slow":
-        time.sleep(60)
+        time.sleep(3600)
     raise AssertionError(f"name={spec.name!r}: the toy space has conv and pool")
 
 

@@ -22,7 +22,7 @@ for _ in range({BLOCKS}):
     of_blocks.append(torch.empty(128, 49, 97).data_ptr())
 for _ in range({BLOCKS}):
     fillers = shifted()
-    of_processes.append(torch.empty(8, 8, 3, 3).data_ptr())
+    of_processes.append(torch.empty(64, 64, 3, 3).data_ptr())
     del fillers
 print(json.dumps([of_blocks, of_processes]))
 """
@@ -38,4 +38,4 @@ def test_outputs_lie_elsewhere_in_every_block_and_what_is_built_in_every_process
         timeout=WAIT_S,
     )
     for addresses in json.loads(ended.stdout):
-        assert len(set(addresses)) > BLOCKS / 4
+        assert len(set(addresses)) > 2  # one without fillers
