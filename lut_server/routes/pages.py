@@ -45,6 +45,7 @@ MAX_SHOWN = 16  # tables that are remembered as shown: one of 10 000 rows takes 
 MAX_COMPARED = 8
 MAX_DEVICES = 4  # beside each other in a picture
 ROWS = 200
+RESULTS = 100  # of a network
 Part = Annotated[int, Query(ge=0, le=100_000, description="Which part of a list, from 0.")]
 
 
@@ -123,7 +124,8 @@ def show_networks(parts: Parts, part: Part = 0) -> Response:
 @router.get("/networks/picture.svg")
 def draw_networks(parts: Parts, part: Part = 0, phone: bool = False) -> Response:
     with parts.database.read() as session:
-        chart = networks_chart(overview.newest_networks(session, part).items, phone=phone)
+        listed = overview.newest_networks(session, part).items
+        chart = networks_chart([network.record for network in listed], phone=phone)
     if chart is None:
         raise NotFound("no network was measured on a device whose table is calibrated yet")
     return picture(chart)
@@ -131,10 +133,10 @@ def draw_networks(parts: Parts, part: Part = 0, phone: bool = False) -> Response
 
 @router.get("/networks/{digest}")
 def show_network(parts: Parts, digest: str) -> Response:
-    """One network: what it is, and every measurement of it with its date."""
+    """One network: what it is, and its measurements with their dates."""
     with parts.database.read() as session:
-        record = networks.get(session, digest)
-    return page("network.html", BELOW, here="networks", record=record)
+        record, more = networks.listed(session, digest, RESULTS)
+    return page("network.html", BELOW, here="networks", record=record, more=more)
 
 
 PathsQuery = Annotated[

@@ -31,6 +31,13 @@ WEIGHT = 4
 """A network with its results is about so many times as large as without."""
 
 
+class Listed(NamedTuple):
+    """A network with its newest results, and how many more it has."""
+
+    record: NetworkRecord
+    more: int
+
+
 def put(session: Session, network: NetworkSpec, now: datetime) -> NetworkRecord:
     add(session, [network], now)
     return get(session, network.digest)
@@ -56,11 +63,15 @@ def set_name(session: Session, digest: str, name: str) -> NetworkRecord:
     row = _load(session, digest)
     row.name = name
     session.flush()
-    return read_all(session, [row])[0]
+    return read(session, [row])[0].record
 
 
 def get(session: Session, digest: str) -> NetworkRecord:
-    return read_all(session, [_load(session, digest)])[0]
+    return listed(session, digest).record
+
+
+def listed(session: Session, digest: str, most: int | None = None) -> Listed:
+    return read(session, [_load(session, digest)], most)[0]
 
 
 def _load(session: Session, digest: str) -> NetworkRow:
@@ -79,18 +90,29 @@ def page(session: Session, after: str | None, limit: int) -> Page[NetworkRecord]
     rows, next = paging.take(
         session, select(NetworkRow), NetworkRow.sequence, after, limit, lambda row: WEIGHT * len(row.body)
     )
-    return Page(items=tuple(read_all(session, rows)), next=next)
+    return Page(items=tuple(listed.record for listed in read(session, rows)), next=next)
 
 
-def read_all(session: Session, rows: Sequence[NetworkRow]) -> list[NetworkRecord]:
-    """Rows as networks, with their results."""
-    query = select(MeasurementRow).order_by(*measurements.LAST_COUNTS)
-    last: dict[str, dict[tuple[str, str, str], MeasurementRow]] = {row.digest: {} for row in rows}
-    for measured in select_in(session, query, MeasurementRow.key, list(last)):
-        row = measured[0]
-        last[row.key][row.device, row.environment, row.runtime] = row
+def read(session: Session, rows: Sequence[NetworkRow], most: int | None = None) -> list[Listed]:
+    """Rows as networks, each with its newest results, at most so many."""
+    # A body has all samples of a measurement: only those that are shown are read.
+    columns = (MeasurementRow.key, MeasurementRow.device, MeasurementRow.environment, MeasurementRow.runtime)
+    query = select(MeasurementRow.sequence, *columns).order_by(*measurements.LAST_COUNTS)
+    last: dict[str, dict[tuple[str, str, str], int]] = {row.digest: {} for row in rows}
+    for sequence, key, *conditions in select_in(session, query, MeasurementRow.key, list(last)):
+        last[key][tuple(conditions)] = sequence
+    shown = {digest: sorted(found.values())[-most if most else 0 :] for digest, found in last.items()}
+    wanted = [sequence for sequences in shown.values() for sequence in sequences]
+    found = select_in(session, select(MeasurementRow), MeasurementRow.sequence, wanted)
+    measured = {row.sequence: row for (row,) in found}
     reader = _Reader(session)
-    return [reader.read(row, list(last[row.digest].values())) for row in rows]
+    return [
+        Listed(
+            reader.read(row, [measured[sequence] for sequence in shown[row.digest]]),
+            len(last[row.digest]) - len(shown[row.digest]),
+        )
+        for row in rows
+    ]
 
 
 class _Forecast(NamedTuple):

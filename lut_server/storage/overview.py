@@ -8,7 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import DeviceRecord, NetworkRecord, TableSummary
+from latency_tables.contract import DeviceRecord, TableSummary
 from lut_server.analysis.likeness import Conditions
 from lut_server.storage import devices, health, jobs, networks, tables
 from lut_server.storage.database import select_in
@@ -23,6 +23,8 @@ ENDED_JOBS = 20
 DEVICES = 15
 TABLES = 50
 NETWORKS = 10
+RESULTS = 12
+"""Of each network in a list of them; its own page has more."""
 
 
 class Queue(NamedTuple):
@@ -97,9 +99,9 @@ def newest_tables(session: Session, part: int = 0, like: Sequence[TableSummary] 
     return Part([tables.summary(row) for row in rows], has_more)
 
 
-def newest_networks(session: Session, part: int = 0) -> Part[NetworkRecord]:
+def newest_networks(session: Session, part: int = 0) -> Part[networks.Listed]:
     rows, has_more = _part(session, select(NetworkRow).order_by(NetworkRow.sequence.desc()), part, NETWORKS)
-    return Part(networks.read_all(session, rows), has_more)
+    return Part(networks.read(session, rows, RESULTS), has_more)
 
 
 def _part(session: Session, query: Select[Row], part: int, size: int) -> tuple[Sequence[Row], bool]:

@@ -14,7 +14,7 @@ from lut_server.logs import JsonFormatter, TextFormatter
 from lut_server.pages.formatting import doubt, percent, size
 from lut_server.pages.labels import labels
 from lut_server.routes import pages
-from lut_server.storage import comparisons, tables
+from lut_server.storage import comparisons, overview, tables
 from tests.support.factories import measurement, operation, profile, report, table
 from tests.support.guarded import guarded_server
 from tests.support.lut import Lut
@@ -216,3 +216,21 @@ def test_tables_of_other_input_sizes_say_so(lut: Lut) -> None:
     assert "inputs: up to 16×16 against up to 4×4" in pick
     refused = lut.http.get("/v1/comparisons", params={"table": [str(first.id), str(second.id)]}).json()["detail"]
     assert "their inputs have different sizes" in refused
+
+
+def test_a_list_shows_the_newest_results_of_a_network_and_where_the_others_are(
+    lut: Lut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = furnish(lut).network.digest
+    results = lut.http.get(f"/v1/networks/{digest}").json()["results"]
+    assert len(results) == 2
+    _, newest = sorted(results, key=lambda result: result["measured_at"])
+    monkeypatch.setattr(overview, "RESULTS", 1)
+    monkeypatch.setattr(pages, "RESULTS", 1)
+    for page, below in (("/networks", "networks"), (f"/networks/{digest}", "../v1/networks")):
+        shown = lut.http.get(page, headers={"Accept": "text/html"}).text
+        assert f'{below}/{digest}">1 more</a>' in shown
+        (device,) = re.findall(
+            r'<tr>\s*<th scope="row">([^<]*)</th>\s*<td data-label="Runtime">', shown.split(digest)[-2]
+        )
+        assert device == newest["device"]["name"]
