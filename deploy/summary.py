@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from lgcnet_search.commands.measuring import beside_quiet
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -73,7 +75,8 @@ def show(summary: Summary, keep: bool) -> None:
         errors.append(f"predicted {summary.predicted_us / summary.measured_us - 1:+.1%}")
     doubts = f"; doubtful: {', '.join(summary.measured_doubts)}" if summary.measured_doubts else ""
     rows.add_row("measured", f"{summary.ran_us / 1000:.2f} ms end to end as it ran, {summary.fps:.1f} FPS{doubts}")
-    rows.add_row("quiet", f"{summary.measured_us / 1000:.2f} ms at this machine's quiet speed, by its references")
+    ran = beside_quiet(summary.ran_us, summary.measured_us)
+    rows.add_row("quiet", f"{summary.measured_us / 1000:.2f} ms at this machine's quiet speed: {ran}")
     rows.add_row("difference", f"{', '.join(errors)} of the quiet speed")
     rows.add_row("among random", f"predicted faster than {1 - summary.latency_percentile:.0%} of 1000 random networks")
     rows.add_row("accuracy", _accuracy(summary))

@@ -13,6 +13,9 @@ from lgcnet_search.commands.options import DevicesOptions, UsageError, usage
 from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.network import network_spec
 
+LOUDER = 0.1
+"""A network that runs so much faster than at the quiet speed makes that speed doubtful."""
+
 
 @grouped
 def measure(
@@ -54,12 +57,11 @@ def show(result: NetworkResult) -> None:
         f"(the median as it ran, 95 %: {ran.low_us / 1000:.2f} to {ran.high_us / 1000:.2f})"
     )
     if quiet_us != ran.median_us:
-        slow = ran.median_us / quiet_us - 1
         low_us, high_us = result.measured_low_us, result.measured_high_us
         interval = "" if low_us is None or high_us is None else f" (95 %: {low_us / 1000:.2f} to {high_us / 1000:.2f})"
         typer.echo(
-            f"quiet     {quiet_us / 1000:8.2f} ms at this machine's quiet speed{interval}: it ran "
-            f"{abs(slow):.1%} {'slower' if slow > 0 else 'faster'}"
+            f"quiet     {quiet_us / 1000:8.2f} ms at this machine's quiet speed{interval}: "
+            f"{beside_quiet(ran.median_us, quiet_us)}"
         )
     if not result.quality.sound:
         typer.echo(f"doubtful: {', '.join(result.quality.doubts)}; measure it again on a quieter machine")
@@ -75,6 +77,14 @@ def show(result: NetworkResult) -> None:
             f"(90 %: {result.low_us / 1000:.2f} to {result.high_us / 1000:.2f}) "
             f"({_error(result.predicted_us, quiet_us)})"
         )
+
+
+def beside_quiet(ran_us: float, quiet_us: float) -> str:
+    """How a network ran beside the machine's quiet speed, which is that of the first job that had networks."""
+    slow = ran_us / quiet_us - 1
+    if slow > -LOUDER:
+        return f"it ran {abs(slow):.1%} {'slower' if slow > 0 else 'faster'}"
+    return f"it ran {-slow:.1%} faster, so this device's first networks were measured in a much louder moment"
 
 
 def _error(predicted_us: float, quiet_us: float) -> str:
