@@ -141,7 +141,7 @@ def main() -> None:
         if arguments.networks:
             finish({"networks": _repeated("networks", [benchmark.networks() for _ in range(arguments.networks)])})
         elif arguments.alone:
-            finish({"tables": _repeated("tables", [benchmark.ours() for _ in range(arguments.alone)])})
+            finish({"tables": _repeated("operations", [benchmark.ours() for _ in range(arguments.alone)])})
         else:
             _compare(benchmark)
 
