@@ -21,7 +21,7 @@ class Curve(NamedTuple):
     chosen: Sequence[tuple[float, Point]]
 
 
-def trade_off(curves: Sequence[Curve], path: Path, title: str) -> Path:
+def trade_off(curves: Sequence[Curve], path: Path, title: str, metric: str = "top-1") -> Path:
     """A panel for each device and runtime: a line for a series of many points, dots for the others; ceilings dashed."""
     figure = Figure(figsize=(6.2 * len(curves), 4.6), dpi=110)
     for number, curve in enumerate(curves):
@@ -43,7 +43,7 @@ def trade_off(curves: Sequence[Curve], path: Path, title: str) -> Path:
             axes.annotate(chosen.label, at, xytext=(6, -12), textcoords="offset points", fontsize=8)
         axes.set_title(curve.name, loc="left", fontsize=10)
         axes.set_xlabel("expected latency, ms", fontsize=9)
-        axes.set_ylabel("top-1 of test images, %", fontsize=9)
+        axes.set_ylabel(f"{metric} of test images, %", fontsize=9)
         axes.legend(fontsize=8, edgecolor="none", loc="lower right")
         plain(axes)
     return saved(figure, path, title)

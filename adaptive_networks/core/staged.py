@@ -98,16 +98,16 @@ class StagedNetwork(nn.Module):
 
 
 class PathNetwork(StagedNetwork):
-    """Images to what decides about the path, the confidence of every gate, and the logits of the last exit.
+    """Images to the values beside the exits, the confidence of every gate, and the logits of the last exit.
 
-    What decides and all gates are outputs, so that no engine leaves out what they are made of.
+    All of them are outputs, so that no engine leaves out what they are made of.
     """
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         values: Values = {}
         stages = list(self.stages(images, values))
-        deciding = (values[name] for name in self.plan.deciding)
-        return (*deciding, *(gate for _, gate in stages if gate is not None), stages[-1][0])
+        beside = (values[name] for name in self.plan.beside)
+        return (*beside, *(gate for _, gate in stages if gate is not None), stages[-1][0])
 
 
 class Stage(nn.Module):

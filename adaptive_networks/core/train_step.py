@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adaptive_networks.core.blocks import Operation, Shape
+from lgcnet_search.computing.batches import IGNORE
 
 PREFIX = "train_"
 """Of the name of an operation's training step."""
@@ -104,8 +105,8 @@ class TargetsLoss(Operation):
 
 
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Σ weight · cross-entropy over all targets, each with a weight of its own."""
-    return (weights * F.cross_entropy(logits, targets, reduction="none")).sum()
+    """Σ weight · cross-entropy over all targets but those ignored, each with a weight of its own."""
+    return (weights * F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none")).sum()
 
 
 def with_training(operations: Mapping[str, Callable[..., Operation]]) -> dict[str, Callable[..., Operation]]:

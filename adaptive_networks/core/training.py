@@ -1,7 +1,8 @@
-"""A whole training step as a network: training steps of all blocks, and their sum's counterpart in one piece."""
+"""A whole training step as a network: the training steps of all blocks, executed in one piece."""
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -16,11 +17,12 @@ from latency_tables.contract import OperationSpec
 def training_multiset(definition: Definition, plan: Plan) -> Counter[OperationSpec]:
     """What a training step of the last exit executes.
 
-    What stands before the first weights only runs forward, and the first block needs no gradient of its input.
+    What stands before the first weights only runs forward, and the first block needs no gradient of its input. What is
+    executed beside the exits is left out: a loss does not need it.
     """
     count: Counter[OperationSpec] = Counter()
     learned: set[str] = set()
-    for step in plan.path(len(plan.exits) - 1):
+    for step in _learned(plan).steps:
         passes_on = not learned.isdisjoint(step.inputs)
         if passes_on or definition.count(step.operation)[0]:
             learned.add(step.name)
@@ -35,7 +37,7 @@ def training_network(definition: Definition, plan: Plan, build: Callable[[Operat
     """One forward pass, one backward pass and one update of everything."""
     loss = build(_loss(definition, plan))
     assert isinstance(loss, TrainStep)
-    return TrainStep(_WithLoss(PathNetwork(plan, build), loss.trained), input_gradient=False)
+    return TrainStep(_WithLoss(PathNetwork(_learned(plan), build), loss.trained), input_gradient=False)
 
 
 class _WithLoss(nn.Module):
@@ -49,6 +51,11 @@ class _WithLoss(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         loss: Tensor = self.loss(self.network(images)[-1])
         return loss
+
+
+def _learned(plan: Plan) -> Plan:
+    """The last exit's path alone."""
+    return replace(plan, beside=()).cut(len(plan.exits) - 1)
 
 
 def _loss(definition: Definition, plan: Plan) -> OperationSpec:

@@ -13,6 +13,16 @@ BRANCHES = {"branch1": 1, "branch2": 2, "branch4": 4, "branch8": 8}
 """And their dilations; the first is 1×1."""
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "context", *BRANCHES, "merge")
 """Those with BatchNorm, whose channels may be removed."""
+BEFORE = {
+    "conv2": ("conv1",),
+    "conv3": ("conv2",),
+    "conv4": ("conv3",),
+    "context": ("conv4",),
+    **dict.fromkeys(BRANCHES, ("context",)),
+    "merge": tuple(BRANCHES),
+    "logits": ("merge",),
+}
+"""Whose channels a layer reads."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +45,14 @@ class Space:
         """Height and width that the network sees."""
         return round(ratio * self.height), round(ratio * self.width)
 
-    def plan(self, choice: Choice = (0,)) -> Plan:
-        """Of the network at ratio number choice[0]."""
-        if len(choice) != 1 or not 0 <= choice[0] < len(self.ratios):
-            raise ValueError(f"choice: {choice} given, it takes one of ratios 0 to {len(self.ratios) - 1}")
+    def plan(self, choice: Choice = ()) -> Plan:
+        """The network at ratio number choice[0]; with no choice at ratio 1, and nothing decides."""
+        if len(choice) > 1 or any(not 0 <= ratio < len(self.ratios) for ratio in choice):
+            raise ValueError(f"choice: {choice} given, it takes one of ratios 0 to {len(self.ratios) - 1}, or nothing")
         width = dict(zip(LAYERS, self.widths, strict=True))
         draft = Draft(DEFINITION, (3, self.height, self.width))
-        complexity = draft.add("complexity", "complexity", INPUT)
-        height, breadth = self.size(self.ratios[choice[0]])
+        deciding = tuple(draft.add("complexity", "complexity", INPUT) for _ in choice)
+        height, breadth = self.size(self.ratios[choice[0]] if choice else 1.0)
         x = INPUT
         if (height, breadth) != (self.height, self.width):
             x = draft.add("downsample", "downsample", INPUT, height=height, width=breadth)
@@ -60,7 +70,7 @@ class Space:
         x = draft.add("merge", "conv", x, kernel=1, out_channels=width["merge"])
         x = draft.add("logits", "logits", x, classes=self.classes)
         x = draft.add("resize", "resize", x, height=self.height, width=self.width)
-        return draft.plan([Exit(x, None)], (complexity,))
+        return draft.plan([Exit(x, None)], deciding)
 
 
 SETTINGS = {"camvid": Space(), "demo": Space(height=180, width=240)}

@@ -53,7 +53,17 @@ class Space:
         for number, width in enumerate(widths(64, 16, least=least)):
             x = draft.add(f"last{number + 1}", "conv", x, out_channels=width)
         x = self._resized(draft, "resize0", x, (self.height, self.width))
-        return draft.plan([Exit(draft.add("logits", "logits", x, classes=self.classes), None)])
+        logits = draft.add("logits", "logits", x, classes=self.classes)
+        return draft.plan([Exit(logits, None)], (draft.add("classes", "classes", logits),))
 
     def _resized(self, draft: Draft, name: str, x: str, size: tuple[int, ...]) -> str:
         return draft.add(name, "resize", x, height=size[0], width=size[1], corners=True)
+
+
+SETTINGS = {
+    "demo": Space(192, 256, 11),
+    "streets": Space(193, 385, 19),
+    "camvid": Space(360, 480, 11),
+    "paper": Space(),
+}
+"""By name. The classes are the stream's."""
