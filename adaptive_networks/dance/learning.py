@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from adaptive_networks.dance.operations import Complexity
 from adaptive_networks.dance.plugin import space as plugin
 from adaptive_networks.dance.space import BEFORE, LAYERS, Space
 from lgcnet_search.computing.batches import IGNORE
-from lgcnet_search.data.segmentation import SegmentationFiles
 from lgcnet_search.space.graph import INPUT
 from lgcnet_search.space.network import seeded
 
@@ -27,6 +26,14 @@ CUTS = (0.25, 0.5, 0.75)
 
 Taken = Counter[tuple[Space, int]]
 """How many images were trained on by each network, at each ratio."""
+
+
+class Pictures(Protocol):
+    """By index and epoch an image 3×H×W and its classes H×W."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: tuple[int, int], /) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -87,15 +94,15 @@ class Deciding(nn.Module):
 
 
 @torch.inference_mode()
-def complexities(pictures: SegmentationFiles) -> list[float]:
+def complexities(pictures: Pictures) -> list[float]:
     """Of every picture."""
     module = Complexity(())
-    return [module(pictures[index][0][None]).item() for index in range(len(pictures))]
+    return [module(pictures[index, 0][0][None]).item() for index in range(len(pictures))]
 
 
 def train(
     space: Space,
-    pictures: SegmentationFiles,
+    pictures: Pictures,
     arm: Arm,
     complexity: Sequence[float],
     epochs: int,
@@ -110,7 +117,7 @@ def train(
     """
     with seeded(seed):
         network = plugin.staged(space)
-    network.to(device).train()
+    network_at = AtRatio(space, network.to(device).train())
     optimizer = torch.optim.SGD(network.parameters(), lr, momentum=MOMENTUM)
     decisions = Decisions.by(complexity, len(space.ratios))
     steps, taken = epochs * len(pictures), Taken()
@@ -120,13 +127,14 @@ def train(
         if arm.channels and step in cuts:
             removed = whole - sum(space.widths)
             space, network, optimizer = _cut(space, network, optimizer, max(0, cuts[step] - removed))
+            network_at = AtRatio(space, network)
         optimizer.param_groups[0]["lr"] = lr * (1 - step / steps) ** 0.9
         if dropped:
             continue
         ratio = decisions.ratio(complexity[index]) if arm.data else 0
         weight = decisions.weight(complexity[index]) if arm.data else 1.0
         image, target = (part[None].to(device) for part in pictures[index, epoch])
-        loss = image_loss(AtRatio(space, network)(image, ratio), target, weight)
+        loss = image_loss(network_at(image, ratio), target, weight)
         optimizer.zero_grad()
         loss.backward()
         if arm.channels:

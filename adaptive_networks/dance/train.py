@@ -81,8 +81,9 @@ def trained(run: Run[DanceOptions]) -> Sequence[Path]:
                 computing.device,
                 lambda loss, show=show: show(advance=1, note=f"loss {loss:.3f}"),  # type: ignore[misc]
             )
-        scored = [_scored(found, decisions if arm.data else None, part, computing) for part in parts]
-        (miou, shares), (test_miou, test_shares) = scored
+        (miou, shares), (test_miou, test_shares) = (
+            scored(found, decisions if arm.data else None, part, computing) for part in parts
+        )
         results.append(Result(arm.name, found, arm.data, (miou, test_miou), (shares, test_shares)))
     torch.save({result.name: result.trained.network.state_dict() for result in results}, run.file("weights.pt"))
     counts = (len(parts[0]), len(parts[1]))
@@ -175,7 +176,7 @@ def _label(key: _Key) -> str:
     return f"{at}, {sum(space.widths)} channels"
 
 
-def _scored(
+def scored(
     found: Trained, decisions: Decisions | None, pictures: SegmentationFiles, computing: Computing
 ) -> tuple[float, Mapping[int, float]]:
     """Mean IoU, and the share of each ratio."""
