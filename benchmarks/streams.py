@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,8 +57,8 @@ from profiler_agent.runtimes.subject import Subject
 RUNTIME = Runtime(threads=1)
 CPU = torch.device("cpu")
 LR = 0.02
-SLIM = Dance(height=180, width=240, widths=(16, 24, 40, 40, 40, 16, 16, 16, 16, 40))
-"""DANCE's demonstration, pruned."""
+HALF = Dance(height=180, width=240)
+SLIM = replace(HALF, widths=(16, 24, 40, 40, 40, 16, 16, 16, 16, 40))
 
 
 class Case(NamedTuple):
@@ -71,7 +72,7 @@ CASES: Mapping[str, Case] = {
     "dance": Case(
         dance,
         (
-            *(dance.training_step(DANCE["demo"], (ratio,)) for ratio in range(5)),
+            *(dance.training_step(HALF, (ratio,)) for ratio in range(len(HALF.ratios))),
             dance.training_step(SLIM, (0,)),
         ),
     ),

@@ -73,4 +73,4 @@ class Space:
         return draft.plan([Exit(x, None)], deciding)
 
 
-SETTINGS = {"camvid": Space(), "demo": Space(height=180, width=240)}
+SETTINGS = {"camvid": Space(), "demo": Space(height=180, width=240, ratios=(1.0, 0.75, 0.5))}

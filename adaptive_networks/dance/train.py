@@ -103,60 +103,58 @@ def some(pictures: SegmentationFiles, count: int | None) -> SegmentationFiles:
 
 def answering(results: Sequence[Result], setting: str, counts: tuple[int, int]) -> Record:
     """What an image costs to answer: paths are networks at a ratio, rates the shares of images that take it."""
-
-    def choice(result: Result, ratio: int) -> Choice:
-        return (ratio,) if result.decides else ()
-
-    rates = [
-        {
-            (result.trained.space, choice(result, ratio)): tuple(part.get(ratio, 0.0) for part in result.shares)
-            for ratio in range(len(result.trained.space.ratios) if result.decides else 1)
-        }
-        for result in results
-    ]
-    networks = {key: plugin.network(key[0], 0, key[1]) for each in rates for key in each}
-    return _record(results, setting, counts, networks, rates)
+    rated = []
+    for result in results:
+        space = result.trained.space
+        choices: list[Choice] = [(ratio,) for ratio in range(len(space.ratios))] if result.decides else [()]
+        rated.append(
+            {
+                _label(space, choice): _Rated(
+                    plugin.network(space, 0, choice), *(part.get(ratio, 0.0) for part in result.shares)
+                )
+                for ratio, choice in enumerate(choices)
+            }
+        )
+    return _record(results, setting, counts, rated)
 
 
 def training(results: Sequence[Result], setting: str, counts: tuple[int, int]) -> Record:
     """What an image costs to train on, of those presented: one that is left out costs nothing."""
-    rates = []
-    for result in results:
-        shares = {key: count / result.trained.presented for key, count in result.trained.taken.items()}
-        rates.append({(space, (ratio,)): (share, share) for (space, ratio), share in shares.items()})
-    networks = {key: plugin.training_step(*key) for each in rates for key in each}
-    return _record(results, setting, counts, networks, rates)
+    rated = [
+        {
+            _label(space, (ratio,)): _Rated(plugin.training_step(space, (ratio,)), *[count / trained.presented] * 2)
+            for (space, ratio), count in trained.taken.items()
+        }
+        for trained in (result.trained for result in results)
+    ]
+    return _record(results, setting, counts, rated)
 
 
-_Key = tuple[Space, Choice]
+class _Rated(NamedTuple):
+    network: NetworkSpec
+    rate: float
+    test_rate: float
 
 
 def _record(
-    results: Sequence[Result],
-    setting: str,
-    counts: tuple[int, int],
-    networks: Mapping[_Key, NetworkSpec],
-    rates: Sequence[Mapping[_Key, tuple[float, ...]]],
+    results: Sequence[Result], setting: str, counts: tuple[int, int], rated: Sequence[Mapping[str, _Rated]]
 ) -> Record:
-    definition = plugin.definition
-    paths = [
-        RatedPath(
-            label=_label(key),
-            network=network,
-            macs=sum(item.count * definition.count(item.operation)[1] for item in network.operations),
-        )
-        for key, network in networks.items()
-    ]
+    """A point for each result; `rated` are its paths by label."""
+    networks = {label: path.network for paths in rated for label, path in paths.items()}
+
+    def rates(paths: Mapping[str, _Rated], which: str) -> tuple[float, ...]:
+        return tuple(getattr(paths[label], which) if label in paths else 0.0 for label in networks)
+
     points = [
         Point(
             series=result.name,
             label=f"{sum(result.trained.space.widths)} channels",
-            rates=tuple(each.get(key, (0.0, 0.0))[0] for key in networks),
+            rates=rates(paths, "rate"),
             accuracy=result.miou[0],
-            test_rates=tuple(each.get(key, (0.0, 0.0))[1] for key in networks),
+            test_rates=rates(paths, "test_rate"),
             test_accuracy=result.miou[1],
         )
-        for result, each in zip(results, rates, strict=True)
+        for result, paths in zip(results, rated, strict=True)
     ]
     return Record(
         system=plugin.name,
@@ -164,14 +162,13 @@ def _record(
         requirement=plugin.requirement,
         held_out=counts[0],
         test=counts[1],
-        paths=tuple(paths),
+        paths=tuple(RatedPath.of(plugin.definition, label, network) for label, network in networks.items()),
         points=tuple(points),
         metric="mean IoU",
     )
 
 
-def _label(key: _Key) -> str:
-    space, choice = key
+def _label(space: Space, choice: Choice) -> str:
     at = f"ratio {space.ratios[choice[0]]:g}" if choice else "plain"
     return f"{at}, {sum(space.widths)} channels"
 

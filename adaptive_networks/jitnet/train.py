@@ -8,8 +8,8 @@ from typing import Annotated
 
 import torch
 import typer
-from matplotlib.figure import Figure
 
+from adaptive_networks.commands.pictures import timeline
 from adaptive_networks.commands.runs import LearnOptions, Run, commands
 from adaptive_networks.core.record import Point, RatedPath, Record
 from adaptive_networks.core.streams import Folder, Generated, Labelled, Overlap, Stream, elsewhere, weights_of
@@ -31,10 +31,11 @@ from lgcnet_search.commands.usage import UsageError, usage
 from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.data.layouts import LAYOUTS
 from lgcnet_search.data.sources import GENERATED
-from lgcnet_search.plots.figures import COLORS, plain, saved
 from lgcnet_search.space.network import seeded
 
 TRUTH = "truth"
+MEAN_OF = 10
+"""Frames behind each value in the picture."""
 STARTED_ON = 60
 """Pictures of other streets that the student starts from."""
 
@@ -117,7 +118,15 @@ def trained(run: Run[JitnetOptions]) -> Sequence[Path]:
         student = Student(copy.deepcopy(network), weights.to(device), run.how.lr)
         with progress_bar(f"{series}, {label}", own.frames) as show:
             followed[series, label] = follow(student, stream, teacher, stride, on_frame=_told(show))
-    typer.echo(draw(followed, run.out / "stream.png"))
+    lines = {
+        f"{series}, {label}": (
+            [agreed(seen[max(0, frame - MEAN_OF + 1) : frame + 1]) for frame in range(len(seen))],
+            {frame: each.stride for frame, each in enumerate(seen) if each.asked},
+        )
+        for (series, label), seen in followed.items()
+    }
+    names = (f"mean IoU of {MEAN_OF} frames, %", "frames to the next question")
+    typer.echo(timeline(lines, names, run.out / "stream.png", "Agreement with the teacher, and when it is asked"))
     return [run.save(record(space, run.setting, followed))]
 
 
@@ -166,26 +175,6 @@ def record(space: Space, setting: str, followed: dict[tuple[str, str], list[Seen
 def agreed(seen: Sequence[Seen]) -> float:
     """Mean IoU over all pixels of some frames."""
     return Overlap.sum(each.overlap for each in seen).miou
-
-
-def draw(followed: dict[tuple[str, str], list[Seen]], path: Path) -> Path:
-    """Frame by frame: agreement (mean over 10 frames), and below how far the next question is."""
-    figure = Figure(figsize=(9, 5.2), dpi=110)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    for color, ((series, label), seen) in zip(COLORS, followed.items(), strict=False):
-        means = [agreed(seen[max(0, frame - 9) : frame + 1]) for frame in range(len(seen))]
-        above.plot([100 * mean for mean in means], color=color, label=f"{series}, {label}", linewidth=1.5)
-        asked = [frame for frame, each in enumerate(seen) if each.asked]
-        if asked:
-            strides = [seen[frame].stride for frame in asked]
-            below.step(asked, strides, where="post", color=color, marker=".", linewidth=1.2)
-    above.set_ylabel("mean IoU of 10 frames, %", fontsize=9)
-    above.legend(fontsize=8, edgecolor="none")
-    below.set_ylabel("frames to the next question", fontsize=9)
-    below.set_xlabel("frame", fontsize=9)
-    for axes in (above, below):
-        plain(axes)
-    return saved(figure, path, "jitnet: agreement with the teacher, and when it is asked")
 
 
 cli = commands(trained, LearnOptions(lr=0.01), JitnetOptions, Path("runs/jitnet"), __doc__)
