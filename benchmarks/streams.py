@@ -192,10 +192,10 @@ def video(options: argparse.Namespace) -> dict[str, Any]:
     """JITNet on a stream: what a frame costs, and how well it is answered."""
     torch.set_num_threads(1)
     stream: Stream = Generated((193, 385), options.frames)
-    stride = Stride(4, 32, 8, agreement=0.7)
+    stride = Stride(4, 32, 8, agreement=0.6)
     if options.camvid:
         stream = Labelled(options.camvid, LAYOUTS["camvid"], "test", (360, 480), options.frames)
-        stride = Stride(2, 16, 8, agreement=0.6)
+        stride = Stride(2, 16, 4, agreement=0.4)
     space = Jitnet(*stream.size, stream.labels.classes)
     paths = [jitnet.network(space, 0), jitnet.network(space.teacher, 0), jitnet.training_step(space)]
     known = measured(jitnet, paths, options.budget)

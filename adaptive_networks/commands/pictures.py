@@ -79,8 +79,7 @@ def timeline(
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for color, (name, (shares, counts)) in zip(COLORS, lines.items(), strict=False):
         above.plot([100 * share for share in shares], color=color, label=name, linewidth=1.5)
-        if counts:
-            below.step(*zip(*counts.items(), strict=True), where="post", color=color, marker=".", linewidth=1.2)
+        below.step(list(counts), list(counts.values()), where="post", color=color, marker=".", linewidth=1.2)
     above.legend(fontsize=8, edgecolor="none")
     below.set_xlabel("frame", fontsize=9)
     for axes, label in zip((above, below), names, strict=True):

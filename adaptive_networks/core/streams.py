@@ -36,6 +36,10 @@ class Frame(NamedTuple):
     image: Tensor
     truth: Tensor | None
 
+    def on(self, device: torch.device) -> "Frame":
+        """The same on a device."""
+        return Frame(self.image.to(device), None if self.truth is None else self.truth.to(device))
+
 
 @dataclass(frozen=True)
 class Generated:

@@ -111,7 +111,7 @@ def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> 
 
 def with_training(operations: Mapping[str, Callable[..., Operation]]) -> dict[str, Callable[..., Operation]]:
     """These operations, the training step of each, and that of the loss."""
-    every = {**operations, "loss": TargetsLoss}
+    every: dict[str, Callable[..., Operation]] = {**operations, "loss": TargetsLoss}
     return {**operations, **{PREFIX + name: _training(make) for name, make in every.items()}}
 
 

@@ -24,7 +24,7 @@ Teacher = Callable[[Frame], Tensor]
 class Stride:
     """Frames between two that the teacher answers: from `least` to `most`; at each up to `updates` of the student.
 
-    `agreement`: the mean IoU from which on the student is left as it is. The defaults are the paper's for videos.
+    `agreement`: the mean IoU from which on the student is left as it is. The defaults are of a summary of the paper.
     Raises ValueError naming field and value.
     """
 
@@ -81,7 +81,8 @@ class Student:
 
     def __init__(self, network: nn.Module, weights: Tensor, lr: float = LR) -> None:
         self.network = network.train()
-        self.weights = weights
+        self.device = next(network.parameters()).device
+        self.weights = weights.to(self.device)
         self.outputs = len(weights)
         self.classes = Classes(())
         self._optimizer = torch.optim.SGD(network.parameters(), lr, momentum=MOMENTUM)
@@ -113,7 +114,8 @@ def pretrain(
     """Updates by frames at random."""
     generator = torch.Generator().manual_seed(seed)
     for index in torch.randint(len(frames), (steps,), generator=generator).tolist():
-        student.learn(student.logits(frames[index].image), truth(frames[index]))
+        frame = frames[index].on(student.device)
+        student.learn(student.logits(frame.image), truth(frame))
         if on_step:
             on_step()
 
@@ -131,7 +133,8 @@ def follow(
     `judge` says what outputs are compared with, outside the time that is taken; left out, the teacher does.
     """
     seen, interval, due = [], stride.least if stride else 0, 0
-    for number, frame in enumerate(stream):
+    for number, each in enumerate(stream):
+        frame = each.on(student.device)
         began, updates, asked = time.perf_counter(), 0, stride is not None and number == due
         if stride is not None and asked:
             classes = teacher(frame)

@@ -107,7 +107,7 @@ def trained(run: Run[JitnetOptions]) -> Sequence[Path]:
     space, weights = replace(setting, classes=labels.classes), weights_of(labels)
     with seeded(run.how.seed):
         network = plugin.staged(space)
-    start = Student(network.to(device), weights.to(device), run.how.lr)
+    start = Student(network.to(device), weights, run.how.lr)
     frames = elsewhere(stream, STARTED_ON) if own.start else []
     if frames:
         with progress_bar("starting on other streets", own.start) as show:
@@ -115,7 +115,7 @@ def trained(run: Run[JitnetOptions]) -> Sequence[Path]:
     torch.save(network.state_dict(), run.file("weights.pt"))
     followed = {}
     for series, label, stride in strides:
-        student = Student(copy.deepcopy(network), weights.to(device), run.how.lr)
+        student = Student(copy.deepcopy(network), weights, run.how.lr)
         with progress_bar(f"{series}, {label}", own.frames) as show:
             followed[series, label] = follow(student, stream, teacher, stride, on_frame=_told(show))
     lines = {
