@@ -30,13 +30,13 @@ from torch import Tensor
 
 from adaptive_networks.core.plugin import Plugin
 from adaptive_networks.core.record import Record
-from adaptive_networks.core.streams import Frame, Generated, Labelled, Stream, elsewhere, weights_of
+from adaptive_networks.core.streams import Frame, Generated, Labelled, Stream, elsewhere, spread, weights_of
 from adaptive_networks.dance.deciding import Decisions
 from adaptive_networks.dance.learning import Deciding, Pictures, Trained, arms, complexities, train
 from adaptive_networks.dance.plugin import space as dance
 from adaptive_networks.dance.space import SETTINGS as DANCE
 from adaptive_networks.dance.space import Space as Dance
-from adaptive_networks.dance.train import Result, answering, scored, some, training
+from adaptive_networks.dance.train import Result, answering, scored, training
 from adaptive_networks.jitnet.online import Stride, Student, follow, pretrain, rates, truth
 from adaptive_networks.jitnet.plugin import space as jitnet
 from adaptive_networks.jitnet.space import Space as Jitnet
@@ -276,8 +276,8 @@ def slimmed(options: argparse.Namespace) -> dict[str, Any] | None:
     torch.set_num_threads(1)
     space, folder, computing = DANCE[options.setting], DataFolder(options.camvid, LAYOUTS["camvid"]), Computing()
     size = (space.height, space.width)
-    pictures = InMemory(some(folder.whole("train", size, full_labels=False), options.images))
-    test = some(folder.whole("test", size), options.images)
+    pictures = InMemory(spread(folder.whole("train", size, full_labels=False), options.images))
+    test = spread(folder.whole("test", size), options.images)
     known = complexities(pictures)
     decisions = Decisions.by(known, len(space.ratios))
     results: dict[str, list[Result]] = {}

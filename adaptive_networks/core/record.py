@@ -1,8 +1,8 @@
 """What is known of a trained network without any device: its paths, and at which rates it is how accurate."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
@@ -76,6 +76,28 @@ class Record(Contract):
                         f"{len(self.paths)} paths"
                     )
         return self
+
+    @classmethod
+    def of(
+        cls,
+        plugin: Plugin[Any],
+        setting: str,
+        counts: tuple[int, int],
+        networks: Mapping[str, NetworkSpec],
+        points: Sequence[Point],
+        metric: str,
+    ) -> "Record":
+        """Of paths by their labels; `counts` are of held-out and of test images."""
+        return cls(
+            system=plugin.name,
+            setting=setting,
+            requirement=plugin.requirement,
+            held_out=counts[0],
+            test=counts[1],
+            paths=tuple(RatedPath.of(plugin.definition, label, network) for label, network in networks.items()),
+            points=tuple(points),
+            metric=metric,
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "Record":

@@ -14,7 +14,7 @@ from lgcnet_search.computing.batches import IGNORE
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.labels import LabelTable
 from lgcnet_search.data.layouts import LAYOUTS, Layout
-from lgcnet_search.data.segmentation import open_rgb, pictures_in
+from lgcnet_search.data.segmentation import SegmentationFiles, open_rgb, pictures_in
 from lgcnet_search.data.views import Resized, Size, normalized
 from street_scenes.drive import drive
 from street_scenes.files import scene
@@ -103,9 +103,15 @@ def elsewhere(stream: Stream, count: int) -> list[Frame]:
         return [_drawn(scene("train", index, stream.size), stream.labels) for index in range(count)]
     if isinstance(stream, Folder):
         return []
-    pictures = stream.layout.open(stream.root, "train", Resized(stream.size))
-    chosen = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int)
-    return [Frame(image[None], truth[None]) for image, truth in (pictures[int(index)] for index in chosen)]
+    pictures = spread(stream.layout.open(stream.root, "train", Resized(stream.size)), count)
+    return [Frame(image[None], truth[None]) for image, truth in map(pictures.__getitem__, range(len(pictures)))]
+
+
+def spread(pictures: SegmentationFiles, count: int | None) -> SegmentationFiles:
+    """As many of them, from all over; all where there are fewer, or None is given."""
+    count = min(len(pictures), count or len(pictures))
+    files = [pictures.files[index] for index in np.linspace(0, len(pictures) - 1, count).round().astype(int)]
+    return SegmentationFiles(files, pictures.labels, pictures.views, full_labels=pictures.full_labels)
 
 
 def _drawn(drawn: Scene, labels: LabelTable) -> Frame:

@@ -12,7 +12,8 @@ import typer
 from adaptive_networks.commands.pictures import leaving
 from adaptive_networks.commands.runs import LearnOptions, Run, commands
 from adaptive_networks.core.plugin import Choice
-from adaptive_networks.core.record import Point, RatedPath, Record
+from adaptive_networks.core.record import Point, Record
+from adaptive_networks.core.streams import spread
 from adaptive_networks.dance.deciding import Decisions
 from adaptive_networks.dance.learning import Deciding, Trained, arms, complexities, train
 from adaptive_networks.dance.plugin import space as plugin
@@ -62,8 +63,8 @@ def trained(run: Run[DanceOptions]) -> Sequence[Path]:
     with usage():
         slimmed = arms(own.channels)
     size = (space.height, space.width)
-    pictures = some(folder.whole("train", size, full_labels=False), own.images)
-    parts = [some(folder.whole(split, size), own.images) for split in ("val", "test")]
+    pictures = spread(folder.whole("train", size, full_labels=False), own.images)
+    parts = [spread(folder.whole(split, size), own.images) for split in ("val", "test")]
     computing = Computing(torch_device(run.how.train_on))
     known = complexities(pictures)
     decisions = Decisions.by(known, len(space.ratios))
@@ -92,13 +93,6 @@ def trained(run: Run[DanceOptions]) -> Sequence[Path]:
         run.save(answering(results, run.setting, counts)),
         run.save(training(results, run.setting, counts), TRAINING),
     ]
-
-
-def some(pictures: SegmentationFiles, count: int | None) -> SegmentationFiles:
-    """As many, from all over the split."""
-    every = np.linspace(0, len(pictures) - 1, min(len(pictures), count or len(pictures))).round().astype(int)
-    files = [pictures.files[index] for index in every]
-    return SegmentationFiles(files, pictures.labels, pictures.views, full_labels=pictures.full_labels)
 
 
 def answering(results: Sequence[Result], setting: str, counts: tuple[int, int]) -> Record:
@@ -156,16 +150,7 @@ def _record(
         )
         for result, paths in zip(results, rated, strict=True)
     ]
-    return Record(
-        system=plugin.name,
-        setting=setting,
-        requirement=plugin.requirement,
-        held_out=counts[0],
-        test=counts[1],
-        paths=tuple(RatedPath.of(plugin.definition, label, network) for label, network in networks.items()),
-        points=tuple(points),
-        metric="mean IoU",
-    )
+    return Record.of(plugin, setting, counts, networks, points, "mean IoU")
 
 
 def _label(space: Space, choice: Choice) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from adaptive_networks.commands.pictures import timeline
 from adaptive_networks.commands.runs import LearnOptions, Run, commands
-from adaptive_networks.core.record import Point, RatedPath, Record
+from adaptive_networks.core.record import Point, Record
 from adaptive_networks.core.streams import Folder, Generated, Labelled, Overlap, Stream, elsewhere, weights_of
 from adaptive_networks.jitnet.online import (
     Seen,
@@ -160,16 +160,7 @@ def record(space: Space, setting: str, followed: dict[tuple[str, str], list[Seen
         Point(series="teacher", label="teacher alone", rates=alone, accuracy=1, test_rates=alone, test_accuracy=1)
     )
     half = len(next(iter(followed.values()))) // 2
-    return Record(
-        system=plugin.name,
-        setting=setting,
-        requirement=plugin.requirement,
-        held_out=half,
-        test=half,
-        paths=tuple(RatedPath.of(plugin.definition, label, network) for label, network in networks.items()),
-        points=tuple(points),
-        metric="mean IoU with the teacher",
-    )
+    return Record.of(plugin, setting, (half, half), networks, points, "mean IoU with the teacher")
 
 
 def agreed(seen: Sequence[Seen]) -> float:
