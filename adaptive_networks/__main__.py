@@ -4,12 +4,14 @@ import typer
 
 from adaptive_networks.basisnet import train as basisnet
 from adaptive_networks.commands import expecting, measuring
+from adaptive_networks.dance import train as dance
 from adaptive_networks.ddnn import train as ddnn
 from adaptive_networks.enas4d import train as enas4d
+from adaptive_networks.jitnet import train as jitnet
 from adaptive_networks.ranet import train as ranet
 from lgcnet_search.commands.running import run
 
-SYSTEMS = {"ranet": ranet, "ddnn": ddnn, "basisnet": basisnet, "enas4d": enas4d}
+SYSTEMS = {"ranet": ranet, "ddnn": ddnn, "basisnet": basisnet, "enas4d": enas4d, "dance": dance, "jitnet": jitnet}
 
 cli = typer.Typer(
     help="Trains networks whose cost depends on the input, and says what they cost in the mean on a device.",

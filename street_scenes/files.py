@@ -74,13 +74,15 @@ class _Picture(NamedTuple):
         return self.root / f"gtFine/{name}_gtFine_labelIds.png", self.root / f"leftImg8bit/{name}_leftImg8bit.png"
 
 
-def scene(split: str, index: int, size: tuple[int, int], seed: int = 0) -> Scene:
+def scene(split: str, index: int, size: tuple[int, int], seed: int = 0, ahead_m: float = 0.0) -> Scene:
     """Draw picture `index` of a split ("train", "val", "test") at `size` (height, width), with its Cityscapes ids.
+
+    The camera stands `ahead_m` metres further along the street than in the data set's picture.
 
     Raises SceneError for an unknown split and a size under 16×16.
     """
     _check({split: 1}, size)
-    return render(f"{seed}/{split}/{index}", TOWNS[split][index % len(TOWNS[split])], size)
+    return render(f"{seed}/{split}/{index}", TOWNS[split][index % len(TOWNS[split])], size, ahead_m)
 
 
 def ensure(

@@ -1,5 +1,7 @@
 """One street scene: the picture and its labels, from a name and nothing else."""
 
+from dataclasses import replace
+from math import atan
 from random import Random
 from typing import NamedTuple
 
@@ -15,6 +17,8 @@ from street_scenes.town import Town, paint_color
 from street_scenes.weather import weather
 
 EGO_VEHICLE = 1
+NOISES = 1 << 20
+"""Where the sensor noise of a picture may begin."""
 
 
 class Scene(NamedTuple):
@@ -24,8 +28,11 @@ class Scene(NamedTuple):
     labels: NDArray[np.uint8]
 
 
-def render(name: str, town_name: str, size: tuple[int, int]) -> Scene:
-    """The scene called `name` (its seed) in a town; `size` (height, width) changes its detail, not what is in it."""
+def render(name: str, town_name: str, size: tuple[int, int], ahead_m: float = 0.0) -> Scene:
+    """The scene called `name` (its seed) in a town; `size` (height, width) changes its detail, not what is in it.
+
+    The camera has driven `ahead_m` metres along the street, and so have those before it in its lane.
+    """
     rng = Random(name)
     town = Town(town_name)
     light, sky = weather(rng)
@@ -37,13 +44,21 @@ def render(name: str, town_name: str, size: tuple[int, int]) -> Scene:
         pitch=rng.gauss(0.02, 0.015),
         roll=rng.gauss(0, 0.008),
     )
-    noise_offset = rng.randrange(1 << 20)
+    noise_offset = rng.randrange(NOISES)
     canvas = Canvas(sky)
     bend_per_m = max(-0.004, min(0.004, rng.gauss(0, 0.0013)))
-    build(Stage(canvas, camera, light, town, rng, bend_per_m))
+    start_x, height_m, start_z = camera.position
+    camera = replace(
+        camera,
+        position=(start_x + 0.5 * bend_per_m * ahead_m**2, height_m, start_z + ahead_m),
+        yaw=camera.yaw + atan(bend_per_m * ahead_m),
+    )
+    build(Stage(canvas, camera, light, town, rng, bend_per_m, ahead_m))
     if town.has_hood:
         _hood(canvas, camera, Random(f"hood {town_name}"))
     drawing = canvas.draw(camera)
+    # Another picture's noise: a prime number of values further on each millimetre.
+    noise_offset = (noise_offset + 7919 * round(1000 * ahead_m)) % NOISES
     return Scene(photograph(drawing, camera, light, noise_offset), drawing.labels)
 
 

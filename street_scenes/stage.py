@@ -21,7 +21,10 @@ _Thing = Callable[Concatenate["Stage", _P], None]
 
 @dataclass
 class Stage:
-    """Street coordinates: x across from the camera's axis, z along, both in metres; the street bends `bend_per_m`."""
+    """Street coordinates: x across, z along, both in metres from where the camera was when it had driven nowhere.
+
+    The street bends `bend_per_m`. The camera has driven `ahead_m`.
+    """
 
     canvas: Canvas
     camera: Camera
@@ -29,6 +32,7 @@ class Stage:
     town: Town
     rng: Random
     bend_per_m: float
+    ahead_m: float = 0.0
     _waiting: list[tuple[float, int, int, Callable[[], None]]] = field(default_factory=list)
 
     def later(self, distance: float, thing: "_Thing[_P]", *args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -69,7 +73,9 @@ class Stage:
 
     def shows(self, x: float, z: float, reach: float) -> bool:
         """Whether something `reach` metres wide to either side of (x, z) can be in the picture."""
-        return abs(self.at(x, 0, z)[0] - self.camera.yaw * z) - reach < 1.0 + 0.54 * z
+        eye_x, _, eye_z = self.camera.position
+        z_m = z - eye_z
+        return abs(self.at(x, 0, z)[0] - eye_x - self.camera.yaw * z_m) - reach < 1.0 + 0.54 * z_m
 
     def board(self, x: float, z: float, y: float = 0.0) -> "Board":
         """An upright plane at a place, facing the camera."""

@@ -246,7 +246,8 @@ def _traffic(stage: Stage, street: Street, crossing: float | None) -> None:
             z += half_m
             if crossing is None or not crossing - half_m - 1 < z < crossing + half_m + 4:
                 x, turn = street.shift + LANE_M * lane + rng.gauss(0, 0.2), pi if lane < 0 else 0.0
-                stage.later(z + 0.3, vehicles.vehicle, x, z, bodies, turn + rng.gauss(0, 0.02))
+                at = z if lane else z + stage.ahead_m
+                stage.later(at + 0.3, vehicles.vehicle, x, at, bodies, turn + rng.gauss(0, 0.02))
             z += half_m + rng.uniform(*gap_m)
     for z in _some(rng, (0, 0, 1, 1, 2), 6, 45):
         side = rng.choice((street.left, street.right))

@@ -104,7 +104,7 @@ def expected_on(client: LutClient, asked: TargetsOptions, record: Record, device
     ]
     of_series = Counter(point.series for point in record.points)
     few = [point for point in points if of_series[point["series"]] <= FEW]
-    lines = [f"{device.name}, {runtime}:", *map(_point_line, few)]
+    lines = [f"{device.name}, {runtime}:", *(_point_line(record.metric, point) for point in few)]
     chosen: list[tuple[float, Point]] = []
     choices = []
     for ceiling_us in ceilings_us:
@@ -135,14 +135,14 @@ def expected_on(client: LutClient, asked: TargetsOptions, record: Record, device
 def write(run: Path, record: Record, found: Sequence[Found]) -> None:
     """expected.json and expected.png in the folder of a training."""
     (run / RESULTS).write_text(json.dumps([each.results for each in found], indent=1) + "\n", "utf-8")
-    title = f"{record.system}: accuracy against expected latency"
-    typer.echo(trade_off([each.curve for each in found], run / "expected.png", title))
+    title = f"{record.system}: {record.metric} against expected latency"
+    typer.echo(trade_off([each.curve for each in found], run / "expected.png", title, record.metric))
 
 
-def _point_line(point: dict[str, Any]) -> str:
+def _point_line(metric: str, point: dict[str, Any]) -> str:
     measured = f", paths as measured {point['measured_us']:.1f}" if point["measured_us"] else ""
     return (
-        f"  {point['series']}, {point['label']}: top-1 {point['test_accuracy']:.1%} test, expected "
+        f"  {point['series']}, {point['label']}: {metric} {point['test_accuracy']:.1%} test, expected "
         f"{point['expected_us']:.1f} µs{measured}"
     )
 
@@ -157,6 +157,7 @@ def _choice(
 ) -> dict[str, Any]:
     """A point that was chosen: as promised, and by the clock."""
     taken = [rate for rate in point.rates if rate]
+    are_shares = math.isclose(sum(taken), 1, abs_tol=1e-6)
     return {
         "ceiling_us": ceiling_us,
         "series": point.series,
@@ -169,7 +170,7 @@ def _choice(
         "expected_us": expectation.predicted_us or expectation.raw_us,
         "low_us": expectation.low_us,
         "high_us": expectation.high_us,
-        "std_of_rates_us": std_us(point.rates, path_us, record.held_out),
+        "std_of_rates_us": std_us(point.rates, path_us, record.held_out) if are_shares else None,
         "measured_us": _measured_us(point, measured),
         "in_time": share_in_time(taken, expectation.paths, ceiling_us),
     }
@@ -209,6 +210,8 @@ def _lines(
     rates = ", ".join(f"{rate:.0%} {path.label}" for path, rate in zip(record.paths, point.rates, strict=True) if rate)
     interval = f" ({choice['low_us']:.1f} to {choice['high_us']:.1f})" if choice["low_us"] is not None else ", raw"
     measured = f", paths as measured {choice['measured_us']:.1f}" if choice["measured_us"] else ""
+    std = choice["std_of_rates_us"]
+    counted = f"; ±{std:.1f} from counting {record.held_out} images" if std is not None else ""
     in_time = f"; {choice['in_time']:.0%} of inputs within it" if choice["in_time"] is not None else ""
     query = {"device": device.uuid, **runtime.model_dump(mode="json", exclude_none=True)}
     paths = [
@@ -219,7 +222,7 @@ def _lines(
     if by_macs is not None:
         over = by_macs["expected_us"] / choice["ceiling_us"] - 1
         instead = (
-            f"{by_macs['label']}, top-1 {by_macs['test_accuracy']:.1%} test, {abs(over):.0%} "
+            f"{by_macs['label']}, {record.metric} {by_macs['test_accuracy']:.1%} test, {abs(over):.0%} "
             f"{'over' if over > 0 else 'under'} the ceiling"
         )
     deadline = ("deadline_ms", f"{choice['ceiling_us'] / 1000:.6g}")
@@ -227,8 +230,7 @@ def _lines(
     page = f"    {server.rstrip('/')}/expectation?{urlencode([*query.items(), *paths, deadline])}"
     return [
         f"  ceiling {choice['ceiling_us']:.1f} µs: {point.series}, {point.label}: {rates}{in_time}",
-        f"    expected {choice['expected_us']:.1f} µs{interval}{measured}; ±{choice['std_of_rates_us']:.1f} from "
-        f"counting {record.held_out} images",
-        f"    top-1 {point.accuracy:.1%} held out, {point.test_accuracy:.1%} test; by MACs instead: {instead}",
+        f"    expected {choice['expected_us']:.1f} µs{interval}{measured}{counted}",
+        f"    {record.tell(point)}; by MACs instead: {instead}",
         *([page] if choice["measured_us"] else []),
     ]

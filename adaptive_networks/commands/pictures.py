@@ -1,6 +1,6 @@
-"""Accuracy against expected latency, and the images that leave early or late."""
+"""Accuracy against expected latency, the images that leave early or late, and what happens along a video."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Curve(NamedTuple):
     chosen: Sequence[tuple[float, Point]]
 
 
-def trade_off(curves: Sequence[Curve], path: Path, title: str) -> Path:
+def trade_off(curves: Sequence[Curve], path: Path, title: str, metric: str = "top-1") -> Path:
     """A panel for each device and runtime: a line for a series of many points, dots for the others; ceilings dashed."""
     figure = Figure(figsize=(6.2 * len(curves), 4.6), dpi=110)
     for number, curve in enumerate(curves):
@@ -43,7 +43,7 @@ def trade_off(curves: Sequence[Curve], path: Path, title: str) -> Path:
             axes.annotate(chosen.label, at, xytext=(6, -12), textcoords="offset points", fontsize=8)
         axes.set_title(curve.name, loc="left", fontsize=10)
         axes.set_xlabel("expected latency, ms", fontsize=9)
-        axes.set_ylabel("top-1 of test images, %", fontsize=9)
+        axes.set_ylabel(f"{metric} of test images, %", fontsize=9)
         axes.legend(fontsize=8, edgecolor="none", loc="lower right")
         plain(axes)
     return saved(figure, path, title)
@@ -69,3 +69,20 @@ def leaving(rows: Sequence[tuple[str, Sequence[npt.NDArray[np.uint8]]]], path: P
         figure.text(0.1 / (0.75 * columns + 1.4), middle, name, fontsize=9, va="center")
     figure.text(0.1 / (0.75 * columns + 1.4), 0.985, title, fontsize=10, va="top")
     return written(figure, path)
+
+
+def timeline(
+    lines: Mapping[str, tuple[Sequence[float], Mapping[int, int]]], names: tuple[str, str], path: Path, title: str
+) -> Path:
+    """Frame by frame of each line: above a share, below a count that changes at some frames; `names` are of both."""
+    figure = Figure(figsize=(9, 5.2), dpi=110)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for color, (name, (shares, counts)) in zip(COLORS, lines.items(), strict=False):
+        above.plot([100 * share for share in shares], color=color, label=name, linewidth=1.5)
+        below.step(list(counts), list(counts.values()), where="post", color=color, marker=".", linewidth=1.2)
+    above.legend(fontsize=8, edgecolor="none")
+    below.set_xlabel("frame", fontsize=9)
+    for axes, label in zip((above, below), names, strict=True):
+        axes.set_ylabel(label, fontsize=9)
+        plain(axes)
+    return saved(figure, path, title)

@@ -61,6 +61,13 @@ class NoOptions:
     """Of systems without options of their own."""
 
 
+def chosen(settings: dict[str, Of], name: str) -> Of:
+    """The setting of this name. Raises UsageError."""
+    if name not in settings:
+        raise UsageError(f"setting: {name!r} is none of {', '.join(settings)}")
+    return settings[name]
+
+
 @dataclass(frozen=True)
 class Training(Generic[Own]):
     """A training as it was asked for; `own` are the options of the system, `asked` those of the device in `demo`."""
@@ -74,9 +81,7 @@ class Training(Generic[Own]):
 
     def chosen(self, settings: dict[str, Of]) -> Of:
         """Raises UsageError for a setting that there is not."""
-        if self.setting not in settings:
-            raise UsageError(f"setting: {self.setting!r} is none of {', '.join(settings)}")
-        return settings[self.setting]
+        return chosen(settings, self.setting)
 
     def read(self, side: int, classes: int) -> Images:
         """Raises DataError, and UsageError where the setting has other classes."""
@@ -155,8 +160,7 @@ class Training(Generic[Own]):
         torch.save(network.state_dict(), self.out / "weights.pt")
         for point in record.points:
             if not point.thresholds or max(point.rates) == 1:
-                shown = f"top-1 {point.accuracy:.1%} held out, {point.test_accuracy:.1%} test"
-                typer.echo(f"{point.series}, {point.label}: {shown}")
+                typer.echo(f"{point.series}, {point.label}: {record.tell(point)}")
         typer.echo(self.out / "rates.json")
         return record
 
@@ -184,9 +188,13 @@ def commands(
         """Train, have the paths measured, and choose among the points under ceilings of each device and mode."""
         demonstrate(trained(Training(data, how, setting, own, out, asked)), asked, out, budget)
 
+    return with_hints((train, demo), {"how": type(how), "own": type(own), "setting": setting, "out": folder}, about)
+
+
+def with_hints(named: Sequence[Callable[..., None]], hints: dict[str, Any], about: str | None) -> typer.Typer:
+    """These functions as commands; `hints` are the types of those parameters that have none of their own."""
     cli = typer.Typer(help=about, no_args_is_help=True)
-    for command in (train, demo):
-        hints = {"how": type(how), "own": type(own), "setting": setting, "out": folder}
+    for command in named:
         command.__annotations__.update(hints)
         cli.command(command.__name__)(grouped(command))
     return cli

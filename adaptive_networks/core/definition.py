@@ -17,18 +17,23 @@ from lgcnet_search.space.digest import definition
 
 @dataclass(frozen=True, eq=False)
 class Definition:
-    """A space's `operations` by name, built from input shapes and params; `file` is the source that they stand in."""
+    """A space's `operations` by name, built from input shapes and params; `file` is the source that they stand in.
+
+    `shared` are the files of this folder that hold others of them.
+    """
 
     name: str
     operations: Mapping[str, Callable[..., Operation]]
     file: str
+    shared: tuple[str, ...] = ("blocks.py",)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the definitions of the operations, of those that systems share, and of the deployed form."""
-        shared = resources.files("adaptive_networks.core").joinpath("blocks.py")
+        core = resources.files("adaptive_networks.core")
+        shared = [core.joinpath(name).read_text("utf-8") for name in self.shared]
         folding = resources.files("lgcnet_search.space").joinpath("fold.py")
-        sources = [Path(self.file).read_text("utf-8"), shared.read_text("utf-8"), folding.read_text("utf-8")]
+        sources = [Path(self.file).read_text("utf-8"), *shared, folding.read_text("utf-8")]
         return sha256("\0".join(map(definition, sources)))
 
     def spec(self, name: str, *shapes: Shape, **params: Scalar) -> OperationSpec:

@@ -19,11 +19,16 @@ class Exit(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order of execution; exits in the order in which an input meets them."""
+    """Steps in order of execution; exits in the order in which an input meets them.
+
+    `beside` are steps that every path executes beside what its exits need: what decides about the path where no gate
+    does, and what is made of the logits.
+    """
 
     input_shape: Shape
     steps: tuple[Step, ...]
     exits: tuple[Exit, ...]
+    beside: tuple[str, ...] = ()
 
     def path(self, exit: int) -> tuple[Step, ...]:
         """All that exits 0 to `exit` need, in order: earlier heads and gates have been executed, so they count.
@@ -32,7 +37,7 @@ class Plan:
         """
         if not 0 <= exit < len(self.exits):
             raise ValueError(f"exit: {exit} is none of 0 to {len(self.exits) - 1}")
-        needed = {name for names in self.exits[: exit + 1] for name in names if name is not None}
+        needed = {name for names in (*self.exits[: exit + 1], self.beside) for name in names if name is not None}
         path = []
         for step in reversed(self.steps):
             if step.name in needed:
@@ -42,7 +47,7 @@ class Plan:
 
     def cut(self, exit: int) -> "Plan":
         """The plan of path `exit`."""
-        return Plan(self.input_shape, self.path(exit), self.exits[: exit + 1])
+        return Plan(self.input_shape, self.path(exit), self.exits[: exit + 1], self.beside)
 
     def multiset(self, exit: int) -> Counter[OperationSpec]:
         """How often path `exit` executes each operation."""
@@ -74,5 +79,5 @@ class Draft:
         """Of a step's value, without the batch dimension."""
         return self._shapes[name]
 
-    def plan(self, exits: list[Exit]) -> Plan:
-        return Plan(self._input_shape, tuple(self._steps), tuple(exits))
+    def plan(self, exits: list[Exit], beside: tuple[str, ...] = ()) -> Plan:
+        return Plan(self._input_shape, tuple(self._steps), tuple(exits), beside)

@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+import torch
 from torch import nn
 
 from adaptive_networks import REQUIREMENT
 from adaptive_networks.core.definition import Definition
 from adaptive_networks.core.plan import Plan
 from adaptive_networks.core.staged import PathNetwork, StagedNetwork, deploy
+from adaptive_networks.core.train_step import PREFIX
+from adaptive_networks.core.training import training_multiset, training_network
 from latency_tables.contract import NetworkSpec, OperationSpec
 from latency_tables.spaces import require_definition, require_equal
 from lgcnet_search.space.network import seeded
@@ -36,7 +39,8 @@ S = TypeVar("S", bound=Space)
 class Plugin(Generic[S]):
     """The protocol of spaces for `definition`, whose genotypes are {"space": fields, "choice": […], "exit": k}.
 
-    `space` makes a space from the fields of a genotype; lists in it are tuples.
+    That of a training step, which is of the last exit, has "train": true too. `space` makes a space from the fields of
+    a genotype; lists in it are tuples.
     """
 
     definition: Definition
@@ -64,6 +68,13 @@ class Plugin(Generic[S]):
         """The path to every exit."""
         return [self.network(space, exit, choice) for exit in range(len(space.plan(choice).exits))]
 
+    def training_step(self, space: S, choice: Choice = ()) -> NetworkSpec:
+        """One step of training all weights by the last exit's loss."""
+        plan = space.plan(choice)
+        genotype = {"space": asdict(space), "choice": choice, "exit": len(plan.exits) - 1, "train": True}
+        operations = training_multiset(self.definition, plan)
+        return NetworkSpec.of(self.name, self.digest, genotype, plan.input_shape, operations)
+
     def macs(self, space: S, exit: int, choice: Choice = ()) -> int:
         """Of a path, for one input."""
         steps = space.plan(choice).path(exit)
@@ -77,6 +88,9 @@ class Plugin(Generic[S]):
         """A deployed operation, equal weights for equal specs; ValueError for a spec of another definition."""
         self._check(spec)
         with seeded(0):
+            if spec.name.startswith(PREFIX):
+                with torch.inference_mode(False):
+                    return self.definition.build(spec)
             return deploy(self.definition.build(spec))
 
     def build_network(self, spec: NetworkSpec) -> nn.Module:
@@ -85,12 +99,15 @@ class Plugin(Generic[S]):
         genotype = json.loads(spec.genotype)
         try:
             space = self.space(**{name: _tuples(value) for name, value in genotype["space"].items()})
-            choice, exit = tuple(genotype["choice"]), int(genotype["exit"])
-            expected = self.network(space, exit, choice)
+            choice, exit, train = tuple(genotype["choice"]), int(genotype["exit"]), genotype.get("train", False)
+            expected = self.training_step(space, choice) if train else self.network(space, exit, choice)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"genotype: none of {self.name} ({type(error).__name__}: {error})") from error
         require_equal(spec, expected, f"path {exit}")
         with seeded(0):
+            if train:
+                with torch.inference_mode(False):
+                    return training_network(self.definition, space.plan(choice), self.definition.build)
             return deploy(PathNetwork(space.plan(choice).cut(exit), self.definition.build))
 
     def _check(self, spec: OperationSpec | NetworkSpec) -> None:

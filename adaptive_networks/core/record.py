@@ -1,12 +1,13 @@
 """What is known of a trained network without any device: its paths, and at which rates it is how accurate."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from adaptive_networks.core.definition import Definition
 from adaptive_networks.core.exits import Operating, all_to, operate, swept
 from adaptive_networks.core.images import Judged
 from adaptive_networks.core.plugin import Choice, Plugin, S
@@ -27,9 +28,14 @@ class RatedPath(Contract):
     network: NetworkSpec
     macs: Count
 
+    @classmethod
+    def of(cls, definition: Definition, label: str, network: NetworkSpec) -> "RatedPath":
+        macs = sum(item.count * definition.count(item.operation)[1] for item in network.operations)
+        return cls(label=label, network=network, macs=macs)
+
 
 class Point(Contract):
-    """How often inputs take each path, and how many are classified right: of held-out images, and of test images.
+    """How often inputs take each path, and how good the answers are: on held-out images, and on test images.
 
     `series` is the curve that it belongs to. `thresholds` are those of the exits, where there are any: confidences
     from 0 to 1, NOBODY for an exit that is passed by.
@@ -47,7 +53,7 @@ class Point(Contract):
 class Record(Contract):
     """A trained network of `system`: `held_out` images gave thresholds and rates, `test` images saw neither.
 
-    `ceilings_us`: those under which its points were searched, where they were.
+    `ceilings_us`: those under which its points were searched, where they were. `metric`: what accuracy is.
     """
 
     system: Name
@@ -58,6 +64,7 @@ class Record(Contract):
     paths: Annotated[tuple[RatedPath, ...], Field(min_length=1, max_length=MAX_NETWORKS)]
     points: Annotated[tuple[Point, ...], Field(min_length=1)]
     ceilings_us: tuple[Positive, ...] = ()
+    metric: Text = "top-1"
 
     @model_validator(mode="after")
     def _check(self) -> "Record":
@@ -71,6 +78,28 @@ class Record(Contract):
         return self
 
     @classmethod
+    def of(
+        cls,
+        plugin: Plugin[Any],
+        setting: str,
+        counts: tuple[int, int],
+        networks: Mapping[str, NetworkSpec],
+        points: Sequence[Point],
+        metric: str,
+    ) -> "Record":
+        """Of paths by their labels; `counts` are of held-out and of test images."""
+        return cls(
+            system=plugin.name,
+            setting=setting,
+            requirement=plugin.requirement,
+            held_out=counts[0],
+            test=counts[1],
+            paths=tuple(RatedPath.of(plugin.definition, label, network) for label, network in networks.items()),
+            points=tuple(points),
+            metric=metric,
+        )
+
+    @classmethod
     def load(cls, folder: Path) -> "Record":
         """Of the folder that a training wrote. Raises Refused, OSError."""
         try:
@@ -81,6 +110,10 @@ class Record(Contract):
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_text(self.model_dump_json(indent=1) + "\n", "utf-8")
+
+    def tell(self, point: Point) -> str:
+        """How good it is."""
+        return f"{self.metric} {point.accuracy:.1%} held out, {point.test_accuracy:.1%} test"
 
     def latency_us(self, latencies: Latencies) -> list[float]:
         """Of every path, inside a network where the table is calibrated. Raises MissingRows."""
@@ -94,8 +127,8 @@ class Record(Contract):
 def rated_paths(plugin: Plugin[S], space: S, labels: Sequence[str], choice: Choice = ()) -> list[RatedPath]:
     """The paths to all exits of a network; a label for each."""
     return [
-        RatedPath(label=label, network=network, macs=plugin.macs(space, exit, choice))
-        for exit, (label, network) in enumerate(zip(labels, plugin.paths(space, choice), strict=True))
+        RatedPath.of(plugin.definition, label, network)
+        for label, network in zip(labels, plugin.paths(space, choice), strict=True)
     ]
 
 

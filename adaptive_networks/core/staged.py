@@ -51,15 +51,16 @@ class StagedNetwork(nn.Module):
         """The logits of every exit."""
         return tuple(logits for logits, _ in self.stages(images))
 
-    def stages(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def stages(self, images: Tensor, values: Values | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Logits and confidence (N) of one exit after the other, computing no more than is asked for.
 
-        Raises ValueError for images of another size.
+        `values`, where given, gets those of all steps. Raises ValueError for images of another size.
         """
         if tuple(images.shape[1:]) != self.plan.input_shape:
             expected = "×".join(map(str, self.plan.input_shape))
             raise ValueError(f"images: {tuple(images.shape)} given, this network takes N×{expected}")
-        values = {INPUT: images}
+        values = {} if values is None else values
+        values[INPUT] = images
         for steps, (logits, gate) in zip(self.stage_steps, self.plan.exits, strict=True):
             self.execute(steps, values)
             yield values[logits], None if gate is None else values[gate]
@@ -97,14 +98,16 @@ class StagedNetwork(nn.Module):
 
 
 class PathNetwork(StagedNetwork):
-    """Images to the confidence of every gate and the logits of the last exit.
+    """Images to the values beside the exits, the confidence of every gate, and the logits of the last exit.
 
-    All gates are outputs, so that no engine leaves out an earlier head.
+    All of them are outputs, so that no engine leaves out what they are made of.
     """
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        stages = list(self.stages(images))
-        return (*(gate for _, gate in stages if gate is not None), stages[-1][0])
+        values: Values = {}
+        stages = list(self.stages(images, values))
+        beside = (values[name] for name in self.plan.beside)
+        return (*beside, *(gate for _, gate in stages if gate is not None), stages[-1][0])
 
 
 class Stage(nn.Module):

@@ -1,0 +1,1 @@
+"""DANCE: data and network slimmed together for segmentation (arXiv 2107.07706)."""
