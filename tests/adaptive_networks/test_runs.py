@@ -84,7 +84,7 @@ def test_a_network_given_as_a_file_teaches_on_a_folder_of_frames(
     assert run(monkeypatch, *options, teacher) == 0
     assert len(Record.load(out).points) == 5
     assert run(monkeypatch, *options[:-2], tmp_path / "other", "--teacher", camvid / "test" / "0001TP_000000.png") == 2
-    assert "is no file of torch.export" in capsys.readouterr().err
+    assert "is no program of torch.export" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
