@@ -12,6 +12,8 @@ from adaptive_networks.enas4d.plugin import space as enas4d
 from adaptive_networks.enas4d.space import SETTINGS as ENAS4D
 from adaptive_networks.ranet.plugin import space as ranet
 from adaptive_networks.ranet.space import SETTINGS as RANET
+from adaptive_networks.vit_resnas.plugin import space as vit_resnas
+from adaptive_networks.vit_resnas.space import DEMO as VIT_RESNAS
 
 
 class System(NamedTuple):
@@ -27,4 +29,7 @@ SYSTEMS: Mapping[str, System] = {
     "ddnn": System(ddnn, DDNN["demo"].space, (2, 1, 2)),
     "basisnet": System(basisnet, BASISNET["demo"]),
     "enas4d": System(enas4d, ENAS4D["demo"], (0, 1, 0, 1, 1, 1, 0, *[1, 0] * 12)),
+    "vit-resnas": System(
+        vit_resnas, VIT_RESNAS, (0, *[0, 2, 3, 1, 1, 5], 3, *[0, 1, 4, 0, 0, 0], 4, *[0, 3, 1, 1, 2, 0])
+    ),
 }
