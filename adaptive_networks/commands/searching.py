@@ -101,9 +101,9 @@ def calibrated_table(
 def predict_members(
     client: LutClient, plugin: Plugin[Any], space: Searchable, device: Device, runtime: Runtime, count: int, out: Path
 ) -> list[PredictedPoint]:
-    """So many random members to their last exits: predicted, then measured. Prints the error and writes members.png.
+    """So many random members to their last exits, predicted from others and measured: prints errors, draws members.png.
 
-    Their table is calibrated by others. Raises JobFailed.
+    Raises JobFailed.
     """
     members = [space.random(random.Random(CANDIDATES + seed)) for seed in range(count)]
     networks = list(dict.fromkeys(plugin.paths(space, member)[-1] for member in members))
@@ -120,7 +120,7 @@ def predict_members(
             points.append(point)
     errors = [abs(point.predicted_us / point.measured_us - 1) for point in points]
     shown = f"{len(points)} members, {fmean(errors):.1%} off in the mean, {max(errors):.1%} at most"
-    typer.echo(f"{device.name}, {runtime}: {shown}; each predicted before it was measured")
+    typer.echo(f"{device.name}, {runtime}: {shown}; each predicted from others")
     typer.echo(predicted_against_measured(points, out / "members.png", f"{device.name}, {runtime}\n{shown}"))
     return points
 

@@ -89,10 +89,11 @@ class Space(Genes):
         widths, kinds = (range(max(map(len, options))) for options in (self.widths, (*self.heads, *self.hidden)))
         # Stage by stage one width, then the other: every pair of them meets.
         for even, odd, index in product(widths, widths, kinds):
-            chosen = [
-                min((odd if name[1:2] in "13579" else even) if name.endswith("width") else index, len(values) - 1)
-                for name, values in self.genes.items()
-            ]
+            chosen = []
+            for name, values in self.genes.items():
+                stage, _, gene = name.partition(".")
+                wanted = (even, odd)[int(stage[1:]) % 2] if gene == "width" else index
+                chosen.append(min(wanted, len(values) - 1))
             found.update(dict.fromkeys(self.plan(tuple(chosen)).operations))
         return tuple(found)
 

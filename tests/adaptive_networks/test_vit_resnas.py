@@ -112,7 +112,12 @@ def test_groups_on_one_member_are_the_plain_network() -> None:
 def test_after_the_warm_up_groups_take_members_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, taken = supernet(group=2).train(), list[Choice]()
     run = whole.run
-    monkeypatch.setattr(whole, "run", lambda choice, tokens: taken.append(choice) or run(choice, tokens))
+
+    def watched(choice: Choice, tokens: Tensor) -> Tensor:
+        taken.append(choice)
+        return run(choice, tokens)
+
+    monkeypatch.setattr(whole, "run", watched)
     images = torch.randn(8, 3, 32, 32)
     for step in range(7):
         taken.clear()
