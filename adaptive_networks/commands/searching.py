@@ -165,11 +165,12 @@ def rated_members(
     points: list[Point] = []
     for number, member in enumerate(members):
         held_out, test = judge(member)
-        whole = operate(held_out.confidence, held_out.correct, all_to(exits - 1, exits))
+        limits = member.operating.thresholds if member.operating else all_to(exits - 1, exits)
+        operating = operate(held_out.confidence, held_out.correct, limits)
         name = f"{member.series}, {member.label}"
         labels = [name] if exits == 1 else [f"{name}, exit {exit + 1}" for exit in range(exits)]
         paths += rated_paths(plugin, space, labels, member.choice)
-        point = operated(member.series, member.label, member.operating or whole, test)
+        point = operated(member.series, member.label, operating, test)
         points += moved([point], number * exits, len(members) * exits)
     return paths, points
 

@@ -40,8 +40,9 @@ def run_member(largest: nn.Module, member: nn.Module, *inputs: Tensor) -> Any:
 @torch.no_grad()
 def reorder(expand: nn.Linear, project: nn.Linear, units: int) -> None:
     """Put the units between two layers in order of their L1 norm, in and out: smaller members take the first ones."""
-    into = torch.cat((expand.weight, expand.bias[:, None]), dim=1).unflatten(0, (units, -1))
-    out = project.weight.unflatten(1, (units, -1))
+    into = torch.cat((expand.weight, expand.bias[:, None]), dim=1)
+    into = into.reshape(units, -1, into.shape[1])
+    out = project.weight.reshape(len(project.weight), units, -1)
     order = (into.abs().sum(dim=(1, 2)) + out.abs().sum(dim=(0, 2))).argsort(descending=True, stable=True)
     ordered = into[order].flatten(0, 1)
     expand.weight.copy_(ordered[:, :-1])

@@ -17,7 +17,7 @@ def mixed(images: Tensor, grid: int) -> tuple[Tensor, Tensor, Tensor]:
     shares = torch.ones(count, grid, grid)
     (top, bottom), (left, right) = (sorted(torch.randperm(grid + 1)[:2].tolist()) for _ in range(2))
     shares[:half, top:bottom, left:right] = 0
-    shares[half:] = torch.distributions.Beta(0.8, 0.8).sample()  # type: ignore[no-untyped-call]
+    shares[half:] = torch.distributions.Beta(0.8, 0.8).sample()
     shares = shares.to(images)
     own = F.interpolate(shares[:, None], images.shape[2:])
     return own * images + (1 - own) * images[others], shares.flatten(1), others

@@ -70,7 +70,7 @@ class Attention(Branch):
         super().__init__(shape, heads, 3 * heads * head_width, heads * head_width)
 
     def between(self, expanded: Tensor) -> Tensor:
-        query, key, value = expanded.unflatten(2, (self.units, 3, -1)).permute(3, 0, 2, 1, 4).unbind()
+        query, key, value = expanded.reshape(*expanded.shape[:2], self.units, 3, -1).permute(3, 0, 2, 1, 4).unbind()
         return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
@@ -109,7 +109,7 @@ class SpatialReduction(Operation):
         return torch.cat((self.token(y[:, 0])[:, None], patches), dim=1) + residual
 
     def _picture(self, x: Tensor) -> Tensor:
-        return x[:, 1:].transpose(1, 2).unflatten(2, (self.side, self.side))
+        return x[:, 1:].transpose(1, 2).reshape(len(x), -1, self.side, self.side)
 
 
 class Head(Operation):

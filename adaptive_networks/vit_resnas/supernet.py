@@ -82,7 +82,7 @@ class Transformer(nn.Module):
             if part > before:
                 for branch in self.body.branches:
                     reorder(branch.expand, branch.project, branch.units)
-            groups = tokens.split(self._group)
+            groups = torch.split(tokens, self._group)
             members = self.space.dealt(len(groups), part / PARTS, generator)
             logits = [self.run(member, own) for member, own in zip(members, groups, strict=True)]
             return torch.cat(logits), shares, others

@@ -153,8 +153,8 @@ def test_the_search_stays_under_its_ceiling_and_repeats_itself() -> None:
 def test_with_a_floor_members_are_as_slow_as_they_may_be() -> None:
     """Near the ceiling; or near the largest member, where that is faster than the ceiling."""
     for ceiling_us, least_us in ((35.0, 31.5), (1000.0, 0.9 * cost(SPACE.largest)[0])):
-        found = search(SPACE, cost, judged, ceiling_us, generations=3, population=8, floor=0.9)
-        assert len(found) > 8
+        found = search(SPACE, cost, judged, ceiling_us, generations=2, population=4, floor=0.9)
+        assert len(found) > 4
         assert all(least_us <= cost(member.choice)[0] <= ceiling_us for member in found)
 
 
