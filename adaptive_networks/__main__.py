@@ -9,9 +9,18 @@ from adaptive_networks.ddnn import train as ddnn
 from adaptive_networks.enas4d import train as enas4d
 from adaptive_networks.jitnet import train as jitnet
 from adaptive_networks.ranet import train as ranet
+from adaptive_networks.vit_resnas import train as vit_resnas
 from lgcnet_search.commands.running import run
 
-SYSTEMS = {"ranet": ranet, "ddnn": ddnn, "basisnet": basisnet, "enas4d": enas4d, "dance": dance, "jitnet": jitnet}
+SYSTEMS = {
+    "ranet": ranet,
+    "ddnn": ddnn,
+    "basisnet": basisnet,
+    "enas4d": enas4d,
+    "vit-resnas": vit_resnas,
+    "jitnet": jitnet,
+    "dance": dance,
+}
 
 cli = typer.Typer(
     help="Trains networks whose cost depends on the input, and says what they cost in the mean on a device.",

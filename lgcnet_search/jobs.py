@@ -266,6 +266,12 @@ def newest_result(record: NetworkRecord, device: Device, runtime: Runtime) -> Ne
     return max(results, key=lambda result: result.measured_at, default=None)
 
 
+def measured_between_us(result: NetworkResult) -> tuple[float, float]:
+    """The 95 % interval of what was measured, at the machine's standard state as `measured_us` is."""
+    scale = result.measured_us / result.measured.median_us
+    return scale * result.measured.low_us, scale * result.measured.high_us
+
+
 def kernels_of(client: LutClient, genotype: Genotype, device: Device, runtime: Runtime) -> tuple[Kernel, ...]:
     """What the device executed when it last measured this network. Raises AgentError where that is not known."""
     taken = [

@@ -60,7 +60,9 @@ def measure_paths(
     operations = list(dict.fromkeys(item.operation for network in networks for item in network.operations))
     table = measure_operations(client, record.requirement, operations, device, runtime)
     measure_networks(client, record.requirement, networks, device, runtime, budget_s)
-    if len(networks) < MIN_NETWORKS:
+    try:
+        client.calibration(table.id)
+    except NotFound:
         say(f"{len(networks)} paths calibrate no table ({MIN_NETWORKS} networks do): latencies are raw sums")
     return table
 
@@ -83,10 +85,11 @@ def measure_networks(
 
 def results(client: LutClient, record: Record, device: Device, runtime: Runtime) -> list[NetworkResult | None]:
     """What was measured last of every path on this device and runtime; None of those that were not."""
-    return [_result(client, path.network, device, runtime) for path in record.paths]
+    return [result_of(client, path.network, device, runtime) for path in record.paths]
 
 
-def _result(client: LutClient, network: NetworkSpec, device: Device, runtime: Runtime) -> NetworkResult | None:
+def result_of(client: LutClient, network: NetworkSpec, device: Device, runtime: Runtime) -> NetworkResult | None:
+    """What was measured last of a network, None where nothing was."""
     try:
         return jobs.newest_result(client.network(network.digest), device, runtime)
     except NotFound:

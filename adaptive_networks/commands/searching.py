@@ -6,21 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from adaptive_networks.commands.measuring import measure_networks, measure_operations
+from adaptive_networks.commands.measuring import measure_networks, measure_operations, result_of
+from adaptive_networks.commands.training import Training
 from adaptive_networks.core.evolve import Found, PathCosts, Searchable, search
-from adaptive_networks.core.exits import CeilingTooLow, Operating
+from adaptive_networks.core.exits import CeilingTooLow, Operating, all_to, operate
 from adaptive_networks.core.images import Judged
 from adaptive_networks.core.plugin import Choice, Plugin
+from adaptive_networks.core.record import Point, RatedPath, moved, operated, rated_paths
 from latency_tables.calibration import choose
 from latency_tables.client import LutClient
-from latency_tables.contract import Device, OperationSpec, Runtime
+from latency_tables.contract import Device, LatencyTable, Runtime
 from latency_tables.latencies import basis_of
 from lgcnet_search import jobs
 from lgcnet_search.computing.progress import progress_bar
+from lgcnet_search.plots.charts import PredictedPoint, predicted_against_measured
 from lgcnet_search.space.latencies import Latencies
 
 SHARES = (0.4, 0.6, 0.8)
@@ -30,6 +34,9 @@ SHARES = (0.4, 0.6, 0.8)
 CANDIDATES = 100
 """Random members, of whose paths some calibrate the table that is searched with."""
 
+Judge = Callable[["Member"], tuple[Judged, Judged]]
+"""A member on held-out and on test images."""
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -37,6 +44,12 @@ class SearchOptions:
 
     generations: Annotated[int, typer.Option(min=1, help="Generations of members.")] = 6
     population: Annotated[int, typer.Option(min=2, help="Members in a generation.")] = 24
+    floor: Annotated[float, typer.Option(min=0, max=0.99, help="Share of a ceiling that a member takes at least.")] = (
+        0.0
+    )
+    predicted: Annotated[
+        int, typer.Option(min=0, help="Random members that are measured to see how well they are predicted.")
+    ] = 0
 
 
 class Member(NamedTuple):
@@ -49,24 +62,67 @@ class Member(NamedTuple):
     ceiling_us: float | None = None
 
 
-def calibrated_latencies(
-    client: LutClient,
-    plugin: Plugin[Any],
-    space: Searchable,
-    operations: Sequence[OperationSpec],
-    device: Device,
-    runtime: Runtime,
-) -> Latencies:
-    """Of a space's operations inside its members: measured, and then some paths, since sums alone are far off.
+def found_members(
+    training: Training[Any], plugin: Plugin[Any], space: Searchable, judge: Callable[[Choice], Judged]
+) -> list[Member]:
+    """Searched on the first device and mode that were asked for; else, or if none fits, the largest and the smallest.
+
+    `judge` is on held-out images; options of the training's own are SearchOptions. Writes members.json.
+    """
+    asked, members = training.asked, list[Member]()
+    if asked is not None:
+        with asked.connected() as client:
+            target = asked.targets(client)[0]
+            table = calibrated_table(client, plugin, space, *target)
+            if training.own.predicted:
+                predict_members(client, plugin, space, *target, training.own.predicted, training.out)
+            latencies = jobs.latencies_of(client, table)
+        members = search_members(plugin, space, latencies, judge, training.own, asked.ceilings_us, training.how.seed)
+    members = members or [Member("static", "largest", space.largest), Member("static", "smallest", space.smallest)]
+    _write(space, members, training.out)
+    return members
+
+
+def calibrated_table(
+    client: LutClient, plugin: Plugin[Any], space: Searchable, device: Device, runtime: Runtime
+) -> LatencyTable:
+    """A space's operations, measured, and then some paths of its members, since sums alone are far off.
 
     Raises JobFailed.
     """
-    table = measure_operations(client, plugin.requirement, operations, device, runtime)
+    table = measure_operations(client, plugin.requirement, space.operations, device, runtime)
     members = [space.random(random.Random(seed)) for seed in range(CANDIDATES)]
     candidates = list(dict.fromkeys(path for member in members for path in plugin.paths(space, member)))
     networks = choose(table, candidates, jobs.CALIBRATION_NETWORKS, basis_of(table))
     measure_networks(client, plugin.requirement, networks, device, runtime)
-    return jobs.latencies_of(client, table)
+    return table
+
+
+def predict_members(
+    client: LutClient, plugin: Plugin[Any], space: Searchable, device: Device, runtime: Runtime, count: int, out: Path
+) -> list[PredictedPoint]:
+    """So many random members to their last exits, predicted from others and measured: prints errors, draws members.png.
+
+    Raises JobFailed.
+    """
+    members = [space.random(random.Random(CANDIDATES + seed)) for seed in range(count)]
+    networks = list(dict.fromkeys(plugin.paths(space, member)[-1] for member in members))
+    predictions = client.predict(networks, device.uuid, runtime)
+    measure_networks(client, plugin.requirement, networks, device, runtime)
+    points = []
+    for number, (network, prediction) in enumerate(zip(networks, predictions, strict=True), start=1):
+        result = result_of(client, network, device, runtime)
+        if result is not None and prediction.predicted_us is not None:
+            between_us = prediction.low_us or 0.0, prediction.high_us or prediction.predicted_us
+            point = PredictedPoint(
+                str(number), prediction.predicted_us, result.measured_us, *jobs.measured_between_us(result), between_us
+            )
+            points.append(point)
+    errors = [abs(point.predicted_us / point.measured_us - 1) for point in points]
+    shown = f"{len(points)} members, {fmean(errors):.1%} off in the mean, {max(errors):.1%} at most"
+    typer.echo(f"{device.name}, {runtime}: {shown}; each predicted from others")
+    typer.echo(predicted_against_measured(points, out / "members.png", f"{device.name}, {runtime}\n{shown}"))
+    return points
 
 
 def search_members(
@@ -78,7 +134,10 @@ def search_members(
     ceilings_us: Sequence[float],
     seed: int,
 ) -> list[Member]:
-    """Under each ceiling: the best by the table, the best by MACs, and the largest that always runs to its end."""
+    """Under each ceiling: the best by the table, the best by MACs, and the largest that always runs to its end.
+
+    The last one only where members have several exits.
+    """
     by_table, by_macs = _costs(plugin, space, latencies)
     members: list[Member] = []
     for ceiling_us in ceilings_us or [share * by_table(space.largest)[-1] for share in SHARES]:
@@ -91,13 +150,37 @@ def search_members(
             best, label = ranked[0], f"{ceiling_us:.0f} µs"
             members.append(Member(series, label, best.choice, best.operating, ceiling_us))
             fitting = [found.choice for found in ranked if by_table(found.choice)[-1] <= ceiling_us]
-            if series == "by table" and fitting:
+            if series == "by table" and fitting and len(by_table(space.largest)) > 1:
                 static = max(fitting, key=lambda choice: by_macs(choice)[-1])
                 members.append(Member("static", label, static))
     return members
 
 
-def write_members(space: Searchable, members: Sequence[Member], out: Path) -> None:
+def rated_members(
+    plugin: Plugin[Any], space: Searchable, members: Sequence[Member], judge: Judge
+) -> tuple[list[RatedPath], list[Point]]:
+    """The paths of some members, and a point for each."""
+    exits = len(space.plan(space.largest).exits)
+    paths: list[RatedPath] = []
+    points: list[Point] = []
+    for number, member in enumerate(members):
+        held_out, test = judge(member)
+        limits = member.operating.thresholds if member.operating else all_to(exits - 1, exits)
+        operating = operate(held_out.confidence, held_out.correct, limits)
+        name = f"{member.series}, {member.label}"
+        labels = [name] if exits == 1 else [f"{name}, exit {exit + 1}" for exit in range(exits)]
+        paths += rated_paths(plugin, space, labels, member.choice)
+        point = operated(member.series, member.label, operating, test)
+        points += moved([point], number * exits, len(members) * exits)
+    return paths, points
+
+
+def ceilings_of(members: Sequence[Member]) -> list[float]:
+    """Those under which they were searched, microseconds."""
+    return list(dict.fromkeys(member.ceiling_us for member in members if member.ceiling_us))
+
+
+def _write(space: Searchable, members: Sequence[Member], out: Path) -> None:
     """members.json: the genes of each."""
     genes = {
         f"{member.series}, {member.label}": {
@@ -144,4 +227,4 @@ def _followed(
             show(advance=1)
             return judge(choice)
 
-        return search(space, cost, judged, ceiling_us, wide.generations, wide.population, seed)
+        return search(space, cost, judged, ceiling_us, wide.generations, wide.population, seed, wide.floor)

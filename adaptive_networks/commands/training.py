@@ -91,10 +91,13 @@ class Training(Generic[Own]):
             raise UsageError(f"data: {data.data} has {images.classes} classes, the setting {classes}; name another one")
         return images
 
-    def schedule(self, milestones: Sequence[float] = (0.5, 0.75), weight_decay: float = 1e-4) -> Schedule:
+    def schedule(
+        self, milestones: Sequence[float] = (0.5, 0.75), weight_decay: float = 1e-4, epochs: float = 0, **fields: Any
+    ) -> Schedule:
+        """Of `epochs`, or of as many as were asked for; `fields` are Schedule's."""
         with usage():
-            steps = max(1, round(self.how.epochs * self.data.images / self.how.batch))
-            return Schedule(steps, self.how.lr, weight_decay=weight_decay, milestones=tuple(milestones))
+            steps = max(1, round((epochs or self.how.epochs) * self.data.images / self.how.batch))
+            return Schedule(steps, self.how.lr, weight_decay=weight_decay, milestones=tuple(milestones), **fields)
 
     def fit(
         self,

@@ -7,16 +7,15 @@ from typing import NamedTuple, Protocol
 from adaptive_networks.core.exits import CeilingTooLow, Operating, all_to, mean_us, operate, sweep, swept
 from adaptive_networks.core.images import Judged
 from adaptive_networks.core.plugin import Choice, Space
+from latency_tables.contract import OperationSpec
 from lgcnet_search.evolution.population import Choices, Population
 
 
 class Searchable(Space, Protocol):
-    """A space whose choices have an index for each gene, in the order of `genes`."""
+    """A space of `Genes`, whose operations are known."""
 
     @property
-    def genes(self) -> Mapping[str, tuple[int, ...]]:
-        """The values of each, by name."""
-        ...
+    def genes(self) -> Mapping[str, tuple[int, ...]]: ...
 
     @property
     def smallest(self) -> Choice: ...
@@ -26,8 +25,11 @@ class Searchable(Space, Protocol):
 
     def random(self, generator: random.Random) -> Choice: ...
 
-    def canonical(self, choice: Choice) -> Choice:
-        """Equal for equal networks."""
+    def canonical(self, choice: Choice) -> Choice: ...
+
+    @property
+    def operations(self) -> tuple[OperationSpec, ...]:
+        """The rows of all members."""
         ...
 
 
@@ -35,7 +37,7 @@ PathCosts = Callable[[Choice], Sequence[float]]
 """Microseconds of the path to each exit of a member."""
 
 DRAWS = 200
-"""Random members that are too slow before the smallest one is taken."""
+"""Random members that no change of single genes brings into the band, before the last one is taken."""
 
 
 class Found(NamedTuple):
@@ -54,10 +56,12 @@ def search(
     generations: int,
     population: int,
     seed: int = 0,
+    floor: float = 0.0,
 ) -> list[Found]:
     """All members that were judged, best first: accuracy of held-out images with an expected latency in the ceiling.
 
-    A member whose first path is too slow is refused before it is run; thresholds cost no further run. Raises
+    A member whose first path is too slow is refused before it is run, and one whose first path takes less than `floor`
+    of the ceiling, or of what the largest member's takes where that is less; thresholds cost no further run. Raises
     CeilingTooLow where even the smallest member's first path is too slow.
     """
     fastest_us = cost(space.smallest)[0]
@@ -67,13 +71,20 @@ def search(
             "to its first exit"
         )
 
+    at_least_us = floor * min(at_most_us, cost(space.largest)[0])
+
     def draw(number: int) -> Choices:
         generator = random.Random(f"{seed} {number}")
+        choice = space.smallest
         for _ in range(DRAWS):
             choice = space.random(generator)
-            if cost(choice)[0] <= at_most_us:
-                return named(space, choice)
-        return named(space, space.smallest)
+            while cost(choice)[0] < at_least_us:
+                choice = stepped(space, choice, 1, generator)
+            while cost(choice)[0] > at_most_us:
+                choice = stepped(space, choice, -1, generator)
+            if cost(choice)[0] >= at_least_us:
+                break
+        return named(space, choice)
 
     asking = Population(
         {name: tuple(map(str, values)) for name, values in space.genes.items()},
@@ -82,6 +93,7 @@ def search(
         at_most_us,
         population,
         seed,
+        at_least_us,
     )
     known: dict[Choice, Found] = {}
     for _ in range(generations):
@@ -91,6 +103,14 @@ def search(
                 known[choice] = best_of(choice, judge(choice), cost(choice), at_most_us)
             asking.tell(asked, known[choice].operating.accuracy, known[choice].cost_us)
     return sorted(known.values(), key=lambda found: (-found.operating.accuracy, found.cost_us))
+
+
+def stepped(space: Searchable, choice: Choice, by: int, generator: random.Random) -> Choice:
+    """The member with the index of a random gene larger or smaller by one."""
+    counts = map(len, space.genes.values())
+    free = [gene for gene, (index, count) in enumerate(zip(choice, counts, strict=True)) if 0 <= index + by < count]
+    gene = generator.choice(free)
+    return space.canonical((*choice[:gene], choice[gene] + by, *choice[gene + 1 :]))
 
 
 def best_of(choice: Choice, judged: Judged, path_us: Sequence[float], at_most_us: float) -> Found:

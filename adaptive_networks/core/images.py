@@ -123,9 +123,11 @@ def judge(network: StagedNetwork, batches: Iterator[Batch], computing: Computing
     return Judged(torch.cat(confidences, dim=1).numpy(), torch.cat(corrects, dim=1).numpy())
 
 
+def judge_part(network: StagedNetwork, part: Chosen, computing: Computing = ALONE) -> Judged:
+    """Of all images of a part, in their order."""
+    return judge(network, in_order(part, JUDGED_AT_ONCE, computing), computing)
+
+
 def judge_both(network: StagedNetwork, images: Images, computing: Computing = ALONE) -> tuple[Judged, Judged]:
-    """Of the images held out and of those to test with, in their order."""
-    held_out, test = (
-        judge(network, in_order(part, JUDGED_AT_ONCE, computing), computing) for part in (images.held_out, images.test)
-    )
-    return held_out, test
+    """Of the images held out and of those to test with."""
+    return judge_part(network, images.held_out, computing), judge_part(network, images.test, computing)

@@ -4,12 +4,12 @@ A reading of the paper's abstract and of once-for-all networks: stages are slice
 Stage t computes its features of a layer from those of stages 1 to t of the layer before, so paths nest.
 """
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+from adaptive_networks.core.genes import Genes
 from adaptive_networks.core.plan import Draft, Exit, Plan
 from adaptive_networks.core.plugin import Choice
 from adaptive_networks.enas4d.operations import DEFINITION
@@ -18,7 +18,7 @@ from lgcnet_search.space.graph import INPUT
 
 
 @dataclass(frozen=True)
-class Space:
+class Space(Genes):
     """`widths` hold, for each unit, the channels of every stage. Raises ValueError naming field and value.
 
     A choice has an index for each gene, in the order of `genes`: the input's side; for each stage and unit its depth;
@@ -43,7 +43,6 @@ class Space:
 
     @cached_property
     def genes(self) -> Mapping[str, tuple[int, ...]]:
-        """What there is to choose, smallest first."""
         genes: dict[str, tuple[int, ...]] = {"side": self.sides}
         stages, units = range(len(self.stem)), range(len(self.strides))
         genes.update({f"s{stage}.u{unit}.depth": self.depths for stage, unit in product(stages, units)})
@@ -52,30 +51,14 @@ class Space:
             genes[f"s{stage}.u{unit}.l{layer}.expansion"] = self.expansions
         return genes
 
-    @property
-    def largest(self) -> Choice:
-        return tuple(len(values) - 1 for values in self.genes.values())
-
-    @property
-    def smallest(self) -> Choice:
-        return (0,) * len(self.genes)
-
-    def random(self, generator: random.Random) -> Choice:
-        return self.canonical(tuple(generator.randrange(len(values)) for values in self.genes.values()))
-
-    def canonical(self, choice: Choice) -> Choice:
-        """Genes of layers that are not there are 0, so that equal networks are equal choices."""
-        values = self._values(choice)
-        kept = []
-        for index, name in zip(choice, self.genes, strict=True):
-            parts = name.split(".")
-            there = len(parts) < 4 or int(parts[2][1:]) < values[f"{parts[0]}.{parts[1]}.depth"]
-            kept.append(index if there else 0)
-        return tuple(kept)
+    def acts(self, gene: str, values: Mapping[str, int]) -> bool:
+        """Those of layers that are not there do not."""
+        parts = gene.split(".")
+        return len(parts) < 4 or int(parts[2][1:]) < values[f"{parts[0]}.{parts[1]}.depth"]
 
     def plan(self, choice: Choice = ()) -> Plan:
         """The member of a choice; () is the largest. Raises ValueError."""
-        values = self._values(choice or self.largest)
+        values = self.values(choice or self.largest)
         draft = Draft(DEFINITION, (3, self.side, self.side))
         image = INPUT
         if values["side"] != self.side:
@@ -124,14 +107,6 @@ class Space:
     @property
     def _kinds(self) -> tuple[str, str, str]:
         return "side", "s0.u0.l0.kernel", "s0.u0.l0.expansion"
-
-    def _values(self, choice: Choice) -> dict[str, int]:
-        if len(choice) != len(self.genes):
-            raise ValueError(f"choice: {len(choice)} indices given, there are {len(self.genes)} genes")
-        for index, (name, values) in zip(choice, self.genes.items(), strict=True):
-            if not 0 <= index < len(values):
-                raise ValueError(f"choice: {name} is {index}, it has {len(values)} values: {values}")
-        return {name: values[index] for index, (name, values) in zip(choice, self.genes.items(), strict=True)}
 
 
 SETTINGS = {

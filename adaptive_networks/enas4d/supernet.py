@@ -5,7 +5,7 @@ import random
 import torch
 from torch import Tensor, nn
 
-from adaptive_networks.core.elastic import run_member, state_of
+from adaptive_networks.core.elastic import run_member, take_part
 from adaptive_networks.core.plugin import Choice
 from adaptive_networks.core.staged import StagedNetwork
 from adaptive_networks.enas4d.operations import DEFINITION
@@ -41,11 +41,12 @@ class Supernet(nn.Module):
 
     def run(self, choice: Choice, images: Tensor) -> tuple[Tensor, ...]:
         """The exits of a member in training."""
-        return run_member(self.largest, StagedNetwork(self.space.plan(choice), DEFINITION.on_meta), images)
+        member = StagedNetwork(self.space.plan(choice), DEFINITION.on_meta)
+        logits: tuple[Tensor, ...] = run_member(self.largest, member, images)
+        return logits
 
     def member(self, choice: Choice) -> StagedNetwork:
         """A member with a copy of its part of the weights; its BatchNorm statistics are still the largest one's."""
         member = plugin.staged(self.space, choice)
-        with torch.no_grad():
-            member.load_state_dict(state_of(self.largest.state_dict(), member))
+        take_part(member, self.largest)
         return member

@@ -135,9 +135,7 @@ def predictions(
             result = jobs.newest_result(record, device, runtime)
             predicted_us = result and (result.predicted_us or result.raw_us)
             if result and predicted_us:
-                # The interval is of the samples; measured_us is of the machine's standard state.
-                scale = result.measured_us / result.measured.median_us
-                low_us, high_us = scale * result.measured.low_us, scale * result.measured.high_us
+                low_us, high_us = jobs.measured_between_us(result)
                 interval_us = None
                 if result.predicted_us and result.low_us is not None and result.high_us is not None:
                     interval_us = result.low_us, result.high_us

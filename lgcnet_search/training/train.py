@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 from torch.utils._pytree import tree_map
 
 from lgcnet_search.computing.batches import Batch, Batches
@@ -27,8 +27,9 @@ class TrainingError(Refused):
 class Schedule:
     """SGD whose learning rate falls as (1 - step / steps)^power: the paper's finetuning.
 
-    With `milestones` it is a tenth of it from each of these shares of the steps on, and power does not count. Decided
-    where the paper is silent: power, momentum and weight decay.
+    With `milestones` it is a tenth of it from each of these shares of the steps on, and power does not count; with
+    `cosine` it falls as half a cosine. During the first share `warm_up` of the steps it rises from 0. `adamw` takes the
+    place of SGD (Loshchilov & Hutter 2019). Decided where the paper is silent: power, momentum and weight decay.
     """
 
     steps: int
@@ -37,6 +38,9 @@ class Schedule:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     milestones: tuple[float, ...] = ()
+    cosine: bool = False
+    warm_up: float = 0.0
+    adamw: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -44,7 +48,7 @@ class Schedule:
         for name in ("learning_rate", "power"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name}: {getattr(self, name)} is not a finite number above 0")
-        for name in ("momentum", "weight_decay"):
+        for name in ("momentum", "weight_decay", "warm_up"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is not a number from 0 to below 1")
         if list(self.milestones) != sorted(self.milestones) or not all(0 < share < 1 for share in self.milestones):
@@ -52,9 +56,19 @@ class Schedule:
 
     def at(self, step: int) -> float:
         """The learning rate of a step."""
+        if step + 1 < self.warm_up * self.steps:
+            return self.learning_rate * (step + 1) / (self.warm_up * self.steps)
+        if self.cosine:
+            return self.learning_rate * (1 + math.cos(math.pi * step / self.steps)) / 2
         if self.milestones:
             return float(self.learning_rate * 0.1 ** sum(step >= share * self.steps for share in self.milestones))
         return float(self.learning_rate * (1 - step / self.steps) ** self.power)
+
+    def optimizer(self, network: nn.Module) -> Optimizer:
+        """Of all parameters."""
+        if self.adamw:
+            return AdamW(network.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        return SGD(network.parameters(), self.learning_rate, self.momentum, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -106,12 +120,7 @@ class TrainRun(Run[TrainRecord]):
         computing.processes.synchronize_batch_norm(network, computing.device)
         self.schedule = schedule
         self.loss = loss
-        self.optimizer = SGD(
-            network.parameters(),
-            schedule.learning_rate,
-            schedule.momentum,
-            weight_decay=schedule.weight_decay,
-        )
+        self.optimizer = schedule.optimizer(network)
         self.scaler = computing.scaler()
         self._origin = origin
 

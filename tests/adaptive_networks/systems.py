@@ -16,6 +16,8 @@ from adaptive_networks.jitnet.plugin import space as jitnet
 from adaptive_networks.jitnet.space import Space as Jitnet
 from adaptive_networks.ranet.plugin import space as ranet
 from adaptive_networks.ranet.space import SETTINGS as RANET
+from adaptive_networks.vit_resnas.plugin import space as vit_resnas
+from adaptive_networks.vit_resnas.space import DEMO as VIT_RESNAS
 
 
 class System(NamedTuple):
@@ -33,4 +35,7 @@ SYSTEMS: Mapping[str, System] = {
     "enas4d": System(enas4d, ENAS4D["demo"], (0, 1, 0, 1, 1, 1, 0, *[1, 0] * 12)),
     "dance": System(dance, Dance(height=48, width=64), (1,)),
     "jitnet": System(jitnet, Jitnet(height=48, width=64, classes=5)),
+    "vit-resnas": System(
+        vit_resnas, VIT_RESNAS, (0, *[0, 2, 3, 1, 1, 5], 3, *[0, 1, 4, 0, 0, 0], 4, *[0, 3, 1, 1, 2, 0])
+    ),
 }

@@ -150,6 +150,14 @@ def test_the_search_stays_under_its_ceiling_and_repeats_itself() -> None:
         search(SPACE, cost, judged, 9.0, generations=1, population=2)
 
 
+def test_with_a_floor_members_are_as_slow_as_they_may_be() -> None:
+    """Near the ceiling; or near the largest member, where that is faster than the ceiling."""
+    for ceiling_us, least_us in ((35.0, 31.5), (1000.0, 0.9 * cost(SPACE.largest)[0])):
+        found = search(SPACE, cost, judged, ceiling_us, generations=2, population=4, floor=0.9)
+        assert len(found) > 4
+        assert all(least_us <= cost(member.choice)[0] <= ceiling_us for member in found)
+
+
 def test_the_search_finds_what_is_best_where_genes_do_not_depend_on_each_other() -> None:
     """Every gene adds accuracy and costs nothing: the largest member is the best."""
 

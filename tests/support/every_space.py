@@ -1,10 +1,13 @@
 """The search spaces of this repository, for what must hold for all of them."""
 
+import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 
+from adaptive_networks.vit_resnas.plugin import space as transformers
+from adaptive_networks.vit_resnas.space import DEMO, TINY
 from examples.mobile_space import plugin as mobile
 from examples.mobile_space.genotype import random_genotype
 from examples.mobile_space.network import network_spec as mobile_spec
@@ -45,6 +48,12 @@ def every_space(*, small: bool) -> Iterator[RepositorySpace]:
     yield RepositorySpace(lgcnet, city.operations, lambda number: network_spec(varied_genotype(city, number)))
     objects = MobileSpace(side=64 if small else 224, widths=(1.0,))
     yield RepositorySpace(mobile, objects.operations, lambda number: mobile_spec(random_genotype(objects, number)))
+    tokens = DEMO if small else TINY
+    yield RepositorySpace(
+        transformers,
+        tokens.plan().operations if small else tokens.operations,
+        lambda number: transformers.network(tokens, 0, tokens.random(random.Random(number))),
+    )
 
 
 def random_inputs(subject: Subject) -> tuple[torch.Tensor, ...]:

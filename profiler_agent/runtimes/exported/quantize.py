@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -47,6 +48,7 @@ def quantize(exported: Exported, *, for_cpu: bool = False) -> bytes:
                 OneBatch(feed),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=QUANTIZED,
+                nodes_to_exclude=_additions_of_numbers(exported.model),
                 per_channel=True,
                 reduce_range=for_cpu,
                 activation_type=QuantType.QInt8,
@@ -56,3 +58,10 @@ def quantize(exported: Exported, *, for_cpu: bool = False) -> bytes:
             return target.read_bytes()
     except Exception as error:  # ONNX Runtime's own exceptions share no base class of theirs
         raise RuntimeError(f"quantization: {error}") from error
+
+
+def _additions_of_numbers(model: bytes) -> list[str]:
+    """Names of nodes that add one number to a tensor, as GELU does: TensorRT takes no quantized scalar."""
+    graph = onnx.load_model_from_string(model).graph
+    numbers = {tensor.name for tensor in graph.initializer if not tensor.dims}
+    return [node.name for node in graph.node if node.op_type == "Add" and numbers.intersection(node.input)]

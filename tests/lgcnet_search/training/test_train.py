@@ -1,5 +1,6 @@
 """Training: the schedule, the hard-example loss, learning, exact resume, and updates in parts."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import AdamW
 
 from lgcnet_search.computing.checkpoint import CheckpointError, Checkpoints
 from lgcnet_search.computing.how import Amp, Computing
@@ -106,6 +108,27 @@ def test_milestones_take_the_learning_rate_to_a_tenth() -> None:
     assert [schedule.at(step) for step in range(8)] == pytest.approx([0.1] * 4 + [0.01] * 2 + [0.001] * 2)
     with pytest.raises(ValueError, match="milestones: "):
         Schedule(8, milestones=(0.75, 0.5))
+
+
+def test_a_cosine_falls_from_the_end_of_the_warm_up() -> None:
+    schedule = Schedule(8, 0.1, cosine=True, warm_up=0.5)
+    rates = [schedule.at(step) for step in range(8)]
+    assert rates[:3] == pytest.approx([0.025, 0.05, 0.075])
+    assert rates[3:] == pytest.approx([0.05 * (1 + math.cos(math.pi * step / 8)) for step in range(3, 8)])
+
+
+def test_adamw_is_that_of_torch() -> None:
+    schedule = Schedule(3, 0.01, weight_decay=0.05, cosine=True, adamw=True)
+    ours, theirs = network(), network()
+    train(ours, batches(SMALL), schedule, CrossEntropy())
+    optimizer = AdamW(theirs.train().parameters(), weight_decay=0.05)
+    for step, (images, targets) in zip(range(3), batches(SMALL)(0), strict=False):
+        optimizer.param_groups[0]["lr"] = schedule.at(step)
+        optimizer.zero_grad()
+        loss, count = CrossEntropy()(theirs(images), targets)
+        torch.autograd.backward(loss / count)
+        optimizer.step()
+    assert_near(ours.state_dict(), theirs.state_dict(), atol=1e-5)
 
 
 def test_a_network_may_give_several_tensors() -> None:

@@ -24,7 +24,11 @@ CASES = {
     for space in every_space(small=True)
     for operation in space.kinds
 }
-MATRIX_PRODUCTS = ("lgcnet global_pool", "mobile classifier")
+MATRIX_PRODUCTS = (
+    "lgcnet global_pool",
+    "mobile classifier",
+    *(f"vit-resnas {name}" for name in ("attention", "mlp", "spatial_reduction", "head")),
+)
 """TensorRT for RTX builds these for every capability but Turing's, 7.5: neither in fp32 nor from their Q/DQ models."""
 
 pytestmark = pytest.mark.process  # exports of many modules, which make quick leaves out as well
