@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import (
@@ -176,10 +176,16 @@ class Exact(Contract):
     def _know_all(cls, data: object, validate: ModelWrapValidatorHandler["Exact"]) -> "Exact":
         made = validate(data)
         if isinstance(data, Mapping):
-            for name in data.keys() - cls.model_fields.keys():
+            for name in data.keys() - _fields_of(cls):
                 if data[name] is not None:
                     raise ValueError(f"{name}: {cls.__name__} has no such field in this version; upgrade it")
         return made
+
+
+@cache
+def _fields_of(model: type[Contract]) -> frozenset[str]:
+    """Asked for every operation of a table, which has up to ten thousand; pydantic looks it up anew each time."""
+    return frozenset(model.model_fields)
 
 
 class Page(Contract, Generic[Item]):
