@@ -45,6 +45,15 @@ def plain(text: str, *, lines: bool = False) -> str:
     return text if lines else _BREAKS.sub(" ", text)
 
 
+def file_error(error: OSError) -> str:
+    """What is wrong with a file, without the number of the error."""
+    if error.filename is None:
+        return str(error)
+    return (
+        f"no file {error.filename}" if isinstance(error, FileNotFoundError) else f"{error.filename}: {error.strerror}"
+    )
+
+
 def moment(instant: datetime) -> str:
     """A date and a time, with its zone."""
     return f"{instant.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"

@@ -6,6 +6,9 @@ from pydantic import ValidationError
 def first_error(error: ValidationError, whole: str) -> str:
     """Field and reason of the first error; `whole` names the value where the error is of no single field."""
     first = error.errors()[0]
-    newer = first["type"] == "extra_forbidden"
-    reason = "this version has no such field; upgrade if a newer version wrote it" if newer else first["msg"]
+    reason = first["msg"]
+    if first["type"] == "extra_forbidden":
+        reason = "this version has no such field; upgrade if a newer version wrote it"
+    elif first["type"] == "literal_error":
+        reason = f"{first['input']!r} is not {first['ctx']['expected']}"
     return f"{'.'.join(map(str, first['loc'])) or whole}: {reason}"

@@ -233,11 +233,16 @@ def _has(calibration: Calibration, networks: Sequence[NetworkSpec]) -> bool:
 
 
 def submit_measurement(
-    client: LutClient, genotypes: Sequence[Genotype], device: Device, runtime: Runtime, effort: Effort | None = None
+    client: LutClient,
+    genotypes: Sequence[Genotype],
+    device: Device,
+    runtime: Runtime,
+    effort: Effort | None = None,
+    again: bool = False,
 ) -> Job:
-    """Queue a job that measures the derived networks end to end, interleaved."""
+    """Queue a job that measures the derived networks end to end, interleaved, doubtful ones `again`."""
     networks = tuple(dict.fromkeys(network_spec(genotype) for genotype in genotypes))
-    return client.submit_job(_request(device, runtime, effort, networks=networks))
+    return client.submit_job(_request(device, runtime, effort, networks=networks, repeat_doubtful=again))
 
 
 def measured(
@@ -267,7 +272,9 @@ def newest_result(record: NetworkRecord, device: Device, runtime: Runtime) -> Ne
 
 
 def measured_between_us(result: NetworkResult) -> tuple[float, float]:
-    """The 95 % interval of what was measured, at the machine's standard state as `measured_us` is."""
+    """The 95 % interval of what was measured, at the machine's quiet speed as `measured_us` is."""
+    if result.measured_low_us is not None and result.measured_high_us is not None:
+        return result.measured_low_us, result.measured_high_us
     scale = result.measured_us / result.measured.median_us
     return scale * result.measured.low_us, scale * result.measured.high_us
 

@@ -129,7 +129,8 @@ def _require_tokens(settings: Settings, database: Database) -> None:
         if not settings.is_local and not tokens.any_exist(session):
             stop(
                 f"LUT_HOST={settings.host!r}: to be reached from other machines the server needs access tokens, and "
-                "none are set up. Make the first one with: lut-server token create --role admin"
+                "none are set up. Make the first one with the same --data-dir or database: "
+                "lut-server token create --role admin"
             )
         if tokens.any_exist(session):
             try:

@@ -18,7 +18,8 @@ from rich.table import Table
 from latency_tables.client import LutError
 from latency_tables.client.connecting import token_of
 from latency_tables.contract import Capability, Device, Runtime
-from latency_tables.plain_text import plain
+from latency_tables.plain_text import file_error, plain
+from latency_tables.validation import first_error
 from profiler_agent.agent.building import requests_in, show_engine
 from profiler_agent.agent.loop import Agent
 from profiler_agent.agent.noise_report import show_noise
@@ -168,7 +169,11 @@ def _failures() -> Iterator[None]:
         yield
     except DeviceInUse as error:
         _fail(str(error), EXIT_IN_USE)
-    except (NotMeasured, LutError, OSError, ValueError) as error:
+    except ValidationError as error:
+        _fail(first_error(error, "runtime"))
+    except OSError as error:
+        _fail(file_error(error))
+    except (NotMeasured, LutError, ValueError) as error:
         _fail(str(error))
 
 

@@ -47,6 +47,7 @@ def draw(
         typer.echo(text)
         return
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("x", encoding="utf-8") as file:
             file.write(text + "\n")
     except FileExistsError as error:

@@ -26,6 +26,7 @@ def measure(
         list[str] | None,
         typer.Option(help="What the server's pages call the networks; as often as there are genotypes."),
     ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure doubtful networks again.")] = False,
 ) -> None:
     """Have agents measure networks end to end; prints predicted beside measured latencies."""
     with usage():
@@ -36,7 +37,9 @@ def measure(
     networks = [Genotype.load(path) for path in genotypes]
     with asked.connected() as client:
         targets = asked.targets(client)
-        queued = [jobs.submit_measurement(client, networks, device, runtime, effort) for device, runtime in targets]
+        queued = [
+            jobs.submit_measurement(client, networks, device, runtime, effort, again) for device, runtime in targets
+        ]
         for network, called in zip(networks, names, strict=False):
             client.name_network(network_spec(network).digest, called)
         for (device, runtime), job in zip(targets, queued, strict=True):
@@ -64,7 +67,9 @@ def show(result: NetworkResult) -> None:
             f"{beside_quiet(ran.median_us, quiet_us)}"
         )
     if not result.quality.sound:
-        typer.echo(f"doubtful: {', '.join(result.quality.doubts)}; measure it again on a quieter machine")
+        typer.echo(
+            f"doubtful: {', '.join(result.quality.doubts)}; --again measures it again, best on a quieter machine"
+        )
     if result.raw_us is None:
         typer.echo("predicted: no table of this device and runtime has all its operations; run lgcnet-search profile")
     else:

@@ -108,15 +108,21 @@ def _with_waiting(client: LutClient, job: Job) -> Job:
 
 
 def _find(client: LutClient, text: str) -> UUID:
-    """The job of an id, or of the end of one. Raises UsageError."""
+    """The job of an id, or of the beginning or end of one. Raises UsageError."""
     try:
         return UUID(text)
     except ValueError:
         pass
-    found = [job.id for state in get_args(JobState) for job in client.jobs(state) if str(job.id).endswith(text)]
+    part = text.removesuffix("…")
+    every = [job.id for state in get_args(JobState) for job in client.jobs(state)]
+    found = [id for id in every if str(id).startswith(part) or str(id).endswith(part)]
     if len(found) == 1:
         return found[0]
-    reason = "several jobs have ids that end so" if found else "no job has this id; lgcnet-search jobs list lists them"
+    reason = (
+        "several jobs have ids that begin or end so"
+        if found
+        else "no job has this id; lgcnet-search jobs list lists them"
+    )
     raise UsageError(f"job {text!r}: {reason}")
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from latency_tables.client import LutError
 from latency_tables.contract import MissingRows
-from latency_tables.plain_text import plain
+from latency_tables.plain_text import file_error, plain
 from lgcnet_search import jobs
 from lgcnet_search.commands.following import Interrupted
 from lgcnet_search.errors import Refused
@@ -25,7 +25,10 @@ def run(cli: typer.Typer, name: str) -> NoReturn:
     try:
         code = cli(standalone_mode=False)
     except OPTION_ERROR as error:
-        _refuse(name, error.format_message())  # type: ignore[attr-defined]
+        message = error.format_message()  # type: ignore[attr-defined]
+        if not message:  # a group without a command has printed its help
+            sys.exit(EXIT_REFUSED)
+        _refuse(name, message)
     except Interrupted as error:
         _refuse(name, error, EXIT_INTERRUPTED)
     except REFUSALS as error:
@@ -36,8 +39,7 @@ def run(cli: typer.Typer, name: str) -> NoReturn:
 
 
 def _refuse(name: str, reason: object, code: int = EXIT_REFUSED) -> NoReturn:
-    if isinstance(reason, OSError) and reason.filename is not None:
-        missing = isinstance(reason, FileNotFoundError)
-        reason = f"no file {reason.filename}" if missing else f"{reason.filename}: {reason.strerror}"
+    if isinstance(reason, OSError):
+        reason = file_error(reason)
     Console(stderr=True, highlight=False, soft_wrap=True).print(plain(f"{name}: {reason}"), markup=False)
     sys.exit(code)

@@ -131,7 +131,7 @@ def draw_written(folder: Path, measured_us: float | None = None) -> list[Path]:
 
 def _title(described: Mapping[str, Any], measured_us: float | None) -> str:
     title = f"{described['device']}: {described['predicted_us'] / 1000:.2f} ms predicted"
-    return title if measured_us is None else f"{title}, {measured_us / 1000:.2f} ms measured"
+    return title if measured_us is None else f"{title}, {measured_us / 1000:.2f} ms measured, at quiet speed"
 
 
 def _draw_course(described: Mapping[str, Any], out: Path, measured_us: float | None) -> Path:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from latency_tables.contract import Contract, Page
-from latency_tables.plain_text import plain
+from latency_tables.plain_text import file_error, plain
 from latency_tables.validation import first_error
 from lut_server.credentials import KeyUnusable
 from lut_server.errors import ServiceError
@@ -67,7 +67,7 @@ def refusing() -> Iterator[None]:
     except SQLAlchemyError as error:
         stop(f"the database: {_first_line(error)}")
     except OSError as error:
-        stop(str(error))
+        stop(file_error(error))
 
 
 def all_pages(read_page: Callable[[str | None], Page[Item]]) -> Iterator[Item]:

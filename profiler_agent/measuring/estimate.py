@@ -26,6 +26,9 @@ SMOOTH_S = 1.5
 MAX_STEP = 0.4
 """How far, in logarithms, a reading may be from the reference's median before it is not followed any more."""
 
+LOUDER_REL = 0.2
+"""An anchor that is read so much faster than its standard reading makes every latency that follows it doubtful."""
+
 CONFIDENCE = 0.95
 """Of the intervals, as of a median's."""
 
@@ -71,6 +74,17 @@ def standard_of(trace: Trace) -> dict[str, float]:
         name: float(np.quantile(trace.latency_us[trace.name == first + number], STANDARD_QUANTILE))
         for number, name in enumerate(trace.reference_names)
     }
+
+
+def is_outdated(standard: Mapping[str, float], trace: Trace, follow: Follow) -> bool:
+    """Whether the machine runs so much faster than at its standard state that this was learned in a loud moment.
+
+    Told by what is followed in full, the anchor: a product of matrices shows little of what slows networks down.
+    """
+    now = standard_of(trace)
+    return any(
+        now[name] < (1 - LOUDER_REL) * standard[name] for name, share in follow.sensitivities.items() if share == 1
+    )
 
 
 def normalize(

@@ -16,7 +16,7 @@ from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
 from profiler_agent.machine.environment import Machine
 from profiler_agent.measuring.anchor import EVERY, anchor_for, kind_of, name_of
 from profiler_agent.measuring.costs import Counted, counted
-from profiler_agent.measuring.estimate import Follow, Normalized, normalize, standard_of
+from profiler_agent.measuring.estimate import Follow, Normalized, is_outdated, normalize, standard_of
 from profiler_agent.measuring.guard import settings_kept
 from profiler_agent.measuring.noise import noise_rel
 from profiler_agent.measuring.pipe import Send
@@ -160,16 +160,19 @@ class _Run:
     ) -> Iterator[Measurement]:
         """The measurements of workloads that left the rounds, normalized to the `standard` state."""
         normalized = normalize(trace, standard, self.follow, {result.key for result in results})
+        allowed_rel = 0.0 if is_outdated(standard, trace, self.follow) else self.doubt_rel
         scatter_rel = noise_rel(trace)
         for result in results:
-            yield self._measurement_of(result, normalized[result.key], scatter_rel)
+            yield self._measurement_of(result, normalized[result.key], allowed_rel, scatter_rel)
 
-    def _measurement_of(self, result: Result, normalized: Normalized, scatter_rel: float | None) -> Measurement:
+    def _measurement_of(
+        self, result: Result, normalized: Normalized, allowed_rel: float, scatter_rel: float | None
+    ) -> Measurement:
         key, executions = result.key, self.executions[result.key]
         counts = self.counted.get(key)
         # By the interval of what is served, which knows the machine's drift and its processes: the blocks' own scatter
         # only says when to stop.
-        converged = normalized.half_width_rel <= self.doubt_rel
+        converged = normalized.half_width_rel <= allowed_rel
         return Measurement(
             id=uuid6.uuid7(),
             job_id=self.task.job.id,

@@ -1,8 +1,13 @@
 """What people read has no control character that a terminal obeys, and no secret."""
 
-import pytest
+from pathlib import Path
 
-from latency_tables.plain_text import plain
+import pytest
+from pydantic import ValidationError
+
+from latency_tables.contract import Runtime
+from latency_tables.plain_text import file_error, plain
+from latency_tables.validation import first_error
 
 
 @pytest.mark.parametrize(
@@ -34,3 +39,18 @@ def test_control_characters_and_secrets(hostile: str, shown: str) -> None:
 def test_lines_stay_where_they_are_asked_for() -> None:
     assert plain("a\n  b\tc", lines=True) == "a\n  b\tc"
     assert plain("a\n  b\tc") == "a b c"
+
+
+def test_what_is_wrong_with_a_file_is_said_without_numbers(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="nowhere") as missing:
+        (tmp_path / "nowhere").read_text()
+    assert file_error(missing.value) == f"no file {tmp_path / 'nowhere'}"
+    with pytest.raises(OSError, match="directory") as folder:
+        tmp_path.read_text()
+    assert file_error(folder.value) == f"{tmp_path}: Is a directory"
+
+
+def test_a_value_that_is_none_of_those_there_are_is_named() -> None:
+    with pytest.raises(ValidationError) as error:
+        Runtime.model_validate({"precision": "fp99"})
+    assert first_error(error.value, "runtime") == "precision: 'fp99' is not 'fp32', 'tf32', 'fp16', 'bf16' or 'int8'"

@@ -19,7 +19,7 @@ from tests.support.commands import AGENT, SIZE, SPACE, run
 def test_random_writes_a_genotype(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "genotype.json"
+    path = tmp_path / "new" / "genotype.json"
     assert run(monkeypatch, "random", "--seed", 3, "--typical", "--out", path) == 0
     assert Genotype.from_json(path.read_text()) == typical_genotype(Space(), 3)
     assert "M parameters" in capsys.readouterr().out
@@ -149,7 +149,7 @@ def test_a_network_without_a_quiet_speed_has_one_latency_and_its_doubts(capsys: 
     show(result(measured_us=12_500.0, quality=Quality(converged=False, noisy=True), raw_us=None, table_id=None))
     measured, doubtful, predicted = capsys.readouterr().out.splitlines()
     assert measured.startswith("measured     12.50 ms")
-    assert doubtful == "doubtful: not converged, noisy; measure it again on a quieter machine"
+    assert doubtful == "doubtful: not converged, noisy; --again measures it again, best on a quieter machine"
     assert predicted.startswith("predicted: no table")
 
 

@@ -147,6 +147,7 @@ def test_jobs_are_listed_shown_and_cancelled(lut: Lut, command: Command) -> None
     assert [str(one.id) in listed for one in queued] == [True, True]
     assert "1 operation of small" in listed
     assert f"job: {queued[0].id}" in command("jobs", "show", str(queued[0].id)[-12:])
+    assert f"job: {queued[1].id}" in command("jobs", "show", f"{str(queued[1].id)[:-4]}…")
     assert f"job {queued[0].id} is cancelled" in command("jobs", "cancel", queued[0].id)
     assert str(queued[0].id) not in command("jobs", "list")
     assert "cancelled" in command("jobs", "list", "--all")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from profiler_agent.doubt import Doubt
-from profiler_agent.measuring.estimate import CONFIDENCE, Follow, Normalized, normalize, standard_of
+from profiler_agent.measuring.estimate import CONFIDENCE, Follow, Normalized, is_outdated, normalize, standard_of
 from profiler_agent.measuring.trace import Entry, Trace
 
 REFERENCES = {"arithmetic": 1000.0, "bandwidth": 5000.0}
@@ -121,6 +121,14 @@ def test_the_ratio_to_an_anchor_holds_still_where_latencies_drift_and_jump() -> 
     raw = [abs(math.log(_median(session(1), key) / _median(session(2), key))) for key in first]
     assert np.median(differences) < 0.01
     assert np.median(raw) > 0.03
+
+
+def test_a_standard_state_that_was_learned_in_a_loud_moment_is_told() -> None:
+    quiet = session(3)
+    assert not is_outdated(standard_of(quiet), quiet, ANCHORED)
+    assert not is_outdated(standard_of(session(4)), quiet, ANCHORED), "usual drift"
+    assert is_outdated({"anchor": 2000.0}, quiet, ANCHORED)
+    assert not is_outdated({"anchor": 500.0}, quiet, ANCHORED), "louder than usual is what ratios are for"
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
