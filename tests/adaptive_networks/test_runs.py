@@ -69,7 +69,7 @@ def test_jitnet_follows_a_stream(
         "never taught",
         "teacher",
     ]
-    assert record.points[3].rates == (1, 0, 0)
+    assert list(record.points[3].rates) == [1, 0, 0]
     assert all(point.rates[0] == 1 and 0 < point.rates[1] <= 1 / 2 for point in record.points[:3])
     assert (out / "stream.png").stat().st_size > 10_000
     assert "mean IoU with the teacher" in capsys.readouterr().out
@@ -84,7 +84,7 @@ def test_a_network_given_as_a_file_teaches_on_a_folder_of_frames(
     assert run(monkeypatch, *options, teacher) == 0
     assert len(Record.load(out).points) == 5
     assert run(monkeypatch, *options[:-2], tmp_path / "other", "--teacher", camvid / "test" / "0001TP_000000.png") == 2
-    assert "is no file of torch.export" in capsys.readouterr().err
+    assert "is no program of torch.export" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
