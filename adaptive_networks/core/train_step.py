@@ -39,7 +39,7 @@ class TrainStep(Operation):
             raise NotImplementedError("a training step has no forward pass to export or compile; use mode pytorch")
         with torch.inference_mode(False), torch.enable_grad():
             output: Tensor = self.trained(*self._copied(inputs))
-            output.backward(self._from_above(output))
+            output.backward(self._from_above(output))  # type: ignore[no-untyped-call]
             self._update()
             return output.detach()
 
@@ -49,7 +49,7 @@ class TrainStep(Operation):
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TrainStep":
         """Moved under inference mode, parameters would be tensors that cannot be trained."""
         with torch.inference_mode(False):
-            super()._apply(fn, recurse)
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._forget()
         return self
 

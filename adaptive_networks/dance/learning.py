@@ -136,7 +136,7 @@ def train(
         image, target = (part[None].to(device) for part in pictures[index, epoch])
         loss = image_loss(network_at(image, ratio), target, weight)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if arm.channels:
             for scale in scales(network).values():
                 assert scale.grad is not None

@@ -104,7 +104,7 @@ class Student:
         weights = valid * self.weights[classes.where(valid, 0)]
         loss = weighted_cross_entropy(logits, classes, weights / weights.sum().clamp(min=1))
         self._optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
 
 

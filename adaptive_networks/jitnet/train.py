@@ -78,7 +78,7 @@ class JitnetOptions:
             program = torch.export.load(self.teacher).module()
         except Exception as error:  # whatever a file of something else makes it raise
             raise UsageError(
-                f"teacher: {self.teacher} is no program of torch.export ({error}); or take truth"
+                f"teacher: {self.teacher} is no program of torch.export ({error}); save one, or take truth"
             ) from error
         return network_teacher(program.to(device))
 
@@ -125,7 +125,7 @@ def trained(run: Run[JitnetOptions]) -> Sequence[Path]:
         )
         for (series, label), seen in followed.items()
     }
-    names = (f"mean IoU of {MEAN_OF} frames, %", "frames to the next question")
+    names = (f"mean IoU of {MEAN_OF} frames, %", "stride, frames")
     typer.echo(timeline(lines, names, run.out / "stream.png", "Agreement with the teacher, and when it is asked"))
     return [run.save(record(space, run.setting, followed))]
 

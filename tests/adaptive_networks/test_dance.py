@@ -175,7 +175,7 @@ def test_without_slimming_it_is_plain_training(pictures: SegmentationFiles) -> N
         optimizer.param_groups[0]["lr"] = 0.05 * (1 - step / 24) ** 0.9
         loss = F.cross_entropy(network(image[None])[0], target[None], ignore_index=255)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert found.taken == {(SMALL, 0): 24}
     for name, value in network.state_dict().items():

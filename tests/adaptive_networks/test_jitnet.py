@@ -82,7 +82,8 @@ def test_where_they_agree_the_teacher_is_asked_ever_less() -> None:
     assert seen[-1].stride == 16
     assert not any(each.updates for each in seen[100:])
     _, share, updates = rates(seen[-160:])
-    assert (share, updates) == (pytest.approx(1 / 16), 0)
+    assert share == pytest.approx(1 / 16)
+    assert updates == 0
 
 
 def test_where_the_teacher_changes_its_mind_it_is_asked_as_often_as_allowed() -> None:
@@ -90,7 +91,7 @@ def test_where_the_teacher_changes_its_mind_it_is_asked_as_often_as_allowed() ->
     frames = [Frame(frame.image, torch.randint(5, (1, 48, 64), generator=generator)) for frame in constant(24)]
     seen = follow(student(), frames, truth, Stride(3, 24, 2, agreement=0.9))
     assert {each.stride for each in seen} == {3}
-    assert rates(seen) == (1.0, pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert np.allclose(rates(seen), (1, 1 / 3, 2 / 3))
 
 
 @pytest.mark.parametrize("stride", [None, Stride(2, 4, 8, agreement=0.0), Stride(2, 4, 0, agreement=1.0)])
@@ -125,7 +126,7 @@ def test_an_update_is_a_step_of_sgd_whose_things_weigh_more() -> None:
     for _ in range(2):
         one.learn(one.logits(frame.image), truth(frame))
         optimizer.zero_grad()
-        F.cross_entropy(reference(frame.image)[0], truth(frame), weights, ignore_index=255).backward()
+        F.cross_entropy(reference(frame.image)[0], truth(frame), weights, ignore_index=255).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     for name, value in reference.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-3, atol=1e-5)
@@ -136,7 +137,7 @@ def test_any_network_teaches() -> None:
         return torch.stack([image[:, 0], -image[:, 0], *[torch.full_like(image[:, 0], -9.0)] * 3], dim=1)
 
     one = student(0.05)
-    seen = follow(one, constant(60), network_teacher(network), Stride(1, 4, 8, agreement=0.99))
+    seen = follow(one, constant(12), network_teacher(network), Stride(1, 4, 4, agreement=0.99))
     assert seen[-1].overlap.miou > seen[0].overlap.miou
     image = next(constant(1)).image
     assert torch.equal(network_teacher(network)(Frame(image, None)), (image[:, 0] < 0).long())
@@ -165,7 +166,7 @@ def test_the_record_of_a_stream_has_three_paths_and_its_halves() -> None:
     adaptive, alone = found.points
     assert adaptive.rates == rates(seen[:20])
     assert adaptive.test_rates == rates(seen[20:])
-    assert alone.rates == (0, 1, 0)
+    assert list(alone.rates) == [0, 1, 0]
     assert found.paths[2].macs > 2.5 * found.paths[0].macs
 
 
@@ -191,7 +192,7 @@ def test_a_generated_drive_is_a_stream_with_classes() -> None:
     first, second = stream
     assert first.image.shape == (1, 3, 48, 96)
     assert 0 < float((truth(first) != truth(second)).float().mean()) < 0.3
-    assert set(truth(first).unique().tolist()) <= {*range(19), 255}
+    assert set(truth(first).flatten().tolist()) <= {*range(19), 255}
     (other,) = elsewhere(stream, 1)
     assert not torch.equal(other.image, first.image)
 
@@ -212,7 +213,7 @@ def test_what_is_wrong_is_named() -> None:
         ({"agreement": 2.0}, "agreement: 2.0"),
     ):
         with pytest.raises(ValueError, match=said):
-            Stride(**wrong)  # type: ignore[arg-type]
+            Stride(**wrong)
     with pytest.raises(ValueError, match="height, width: 16×64"):
         Space(16, 64)
     with pytest.raises(ValueError, match="multiplier: 0"):
