@@ -202,6 +202,9 @@ def test_pages_are_built_for_everyone(lut: Lut, scene: Scene, browser: Browser) 
 def test_pages_follow_the_colour_scheme(lut: Lut, scene: Scene, browser: Browser) -> None:
     def contrast(scheme: str) -> float:
         browser.open(f"{lut.url}/compare?table={scene.slow.id}&table={scene.fast.id}", scheme=scheme)
+        browser.wait(
+            lambda: browser.run("return matchMedia(arguments[0]).matches", f"(prefers-color-scheme: {scheme})")
+        )
         colours = browser.run(
             "const style = getComputedStyle(document.body); return [style.color, style.backgroundColor];"
         )
