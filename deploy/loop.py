@@ -152,13 +152,15 @@ def run(options: argparse.Namespace, console: Console) -> None:
             pictures = draw_result(result, latencies, found, results, network.measured_us)
         assert result.settings.ceiling_us is not None, "the search was given one"
         assert network.raw_us is not None, "the table that was just searched with has every row"
+        own = set(plan.space.operations)
+        rows = [row for row in table.rows if row.operation in own]  # a table has other input sizes too
         summary = Summary(
             device=device.name,
             mode=target.runtime.mode,
-            keys=len(table.rows),
+            keys=len(rows),
             keys_measured=keys_measured,
-            doubtful_keys=sum(not row.quality.sound for row in table.rows),
-            networks=plan.networks,
+            doubtful_keys=sum(not row.quality.sound for row in rows),
+            networks=len(latencies.calibration.evidence) if latencies.calibration else 0,
             steps=result.settings.steps,
             ceiling_us=result.settings.ceiling_us,
             candidates_per_cell=found.candidates_per_cell,
