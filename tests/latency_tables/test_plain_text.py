@@ -54,3 +54,9 @@ def test_a_value_that_is_none_of_those_there_are_is_named() -> None:
     with pytest.raises(ValidationError) as error:
         Runtime.model_validate({"precision": "fp99"})
     assert first_error(error.value, "runtime") == "precision: 'fp99' is not 'fp32', 'tf32', 'fp16', 'bf16' or 'int8'"
+
+
+def test_a_long_value_is_shown_in_part() -> None:
+    with pytest.raises(ValidationError) as error:
+        Runtime.model_validate({"precision": "x" * 10_000})
+    assert len(first_error(error.value, "runtime")) < 300
