@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # its functions keep, as defaults, the group there is when it is imported: none must be
 from torch import Tensor, nn
 
 T = TypeVar("T")

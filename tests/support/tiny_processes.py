@@ -17,3 +17,5 @@ if __name__ == "__main__":
         if processes.first:
             torch.save(together, folder / "together.pt")
         torch.save(trained(processes, make=normalized), folder / f"normalized.{processes.rank}.pt")
+    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    (folder / f"threads.{processes.rank}.txt").write_text("\n".join(names))

@@ -46,3 +46,9 @@ def test_processes_end_with_the_statistics_of_the_first(folder: Path) -> None:
     first, second = (torch.load(folder / f"normalized.{rank}.pt", weights_only=True) for rank in (0, 1))
     for name, value in first.items():
         assert torch.equal(second[name], value), name
+
+
+def test_a_process_that_left_its_group_has_no_thread_of_it(folder: Path) -> None:
+    """Such a thread aborts the process now and then, when the interpreter ends before it."""
+    names = " ".join((folder / f"threads.{rank}.txt").read_text() for rank in (0, 1))
+    assert names and "gloo" not in names
