@@ -19,6 +19,7 @@ from latency_tables.contract import (
 )
 from latency_tables.contract.tables import FIGURES
 from profiler_agent.agent.process import MeasuringProcess, inspect_device
+from profiler_agent.measuring.anchor import name_of
 from profiler_agent.measuring.procedure import METHOD_VERSION
 from profiler_agent.messages import MeasureTask, NewMeasurement, NewStandard, Standard
 from tests.support.factories import leased_job
@@ -84,7 +85,13 @@ class LocalAgent:
                 self._standard = message.standard
                 if self._file is not None:
                     self._file.write_text(message.standard.model_dump_json(), "utf-8")
-        return measurements
+        return {key: self.restated(measurement) for key, measurement in measurements.items()}
+
+    def restated(self, measurement: Measurement) -> Measurement:
+        """One of this agent's, at the standard state that it has learned since, as the server restates what it has."""
+        if measurement.anchor is None:
+            return measurement
+        return measurement.at_standard(self._standard.readings[name_of(measurement.anchor.network)])
 
     def table(self, operations: Iterable[OperationSpec], measurements: dict[str, Measurement]) -> LatencyTable:
         """The measurements of these operations as the server puts them together."""

@@ -111,7 +111,8 @@ def _measured(
         part = left[start : start + NETWORKS_PER_JOB]
         effort = Effort(budget_s=options.network_s * len(part), min_blocks=options.blocks)
         measurements.add(agent.measure(networks=part, effort=effort))
-    timed = [TimedNetwork.of(network, measurements.by_key[network.digest], BASIS) for network in networks]
+    taken = [agent.restated(measurements.by_key[network.digest]) for network in networks]
+    timed = [TimedNetwork.of(network, one, BASIS) for network, one in zip(networks, taken, strict=True)]
     return Measured(agent.table(operations, measurements.by_key), timed)
 
 

@@ -173,8 +173,8 @@ def _measured(subject: Subject, mode: Mode, options: argparse.Namespace, folder:
     spread = [others[index] for index in indices]
     found = subject.find(table, options.found)
 
-    def observed(networks: Sequence[NetworkSpec], measurements: Measurements) -> list[TimedNetwork]:
-        """The networks measured, those that were not before in random order."""
+    def observe(networks: Sequence[NetworkSpec], measurements: Measurements) -> None:
+        """Measure the networks that were not before, in random order."""
         todo = list({network.digest: network for network in networks}.values())
         todo = [network for network in todo if network.digest not in measurements.by_key]
         draw_from.shuffle(todo)
@@ -182,18 +182,21 @@ def _measured(subject: Subject, mode: Mode, options: argparse.Namespace, folder:
             part = todo[start : start + NETWORKS_PER_JOB]
             measurements.add(agent.measure(networks=part, effort=Effort(budget_s=options.network_s * len(part))))
             print(f"{mode}: {min(start + NETWORKS_PER_JOB, len(todo))} of {len(todo)} networks", flush=True)
-        pairs = ((network, measurements.by_key[network.digest]) for network in networks)
-        return [TimedNetwork.of(network, taken, BASIS) for network, taken in pairs]
 
-    timed = observed([*calibration, *spread, *found], measurements)
-    held_out = len(calibration), len(calibration) + len(spread)
+    def timed(networks: Sequence[NetworkSpec], measurements: Measurements) -> list[TimedNetwork]:
+        taken = [agent.restated(measurements.by_key[network.digest]) for network in networks]
+        return [TimedNetwork.of(network, one, BASIS) for network, one in zip(networks, taken, strict=True)]
+
+    observe([*calibration, *spread, *found], measurements)
     again = Measurements(folder / f"{subject.name}-{mode}-again.jsonl")
+    if not options.once:
+        observe([*spread, *found], again)
     kernels = {key: measurement.kernels for key, measurement in measurements.by_key.items() if measurement.kernels}
     return table, Networks(
-        calibration=timed[: held_out[0]],
-        random=timed[held_out[0] : held_out[1]],
-        found=timed[held_out[1] :],
-        again=[] if options.once else observed([*spread, *found], again),
+        calibration=timed(calibration, measurements),
+        random=timed(spread, measurements),
+        found=timed(found, measurements),
+        again=[] if options.once else timed([*spread, *found], again),
         kernels=kernels,
     )
 

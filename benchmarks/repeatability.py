@@ -88,11 +88,16 @@ class Benchmark:
         measurements = self._agent.measure(self._operations, effort=self._effort)
         return Ours(measurements, time.monotonic() - started)
 
-    def networks(self) -> Ours:
-        """Networks in a job of its own, beside the anchor of the first one."""
-        started = time.monotonic()
+    def networks(self, jobs: int) -> list[Ours]:
+        """So many jobs of networks, all beside the anchor of the first one, at the state that all of them learned."""
         effort = Effort(min_blocks=NETWORK_ROUNDS, budget_s=NETWORKS_S)
-        return Ours(self._agent.measure(networks=self._networks, effort=effort), time.monotonic() - started)
+        done = []
+        for _ in range(jobs):
+            started = time.monotonic()
+            done.append(Ours(self._agent.measure(networks=self._networks, effort=effort), time.monotonic() - started))
+        return [
+            Ours({key: self._agent.restated(one) for key, one in job.measurements.items()}, job.seconds) for job in done
+        ]
 
     def other(self, way: str, like: Ours) -> dict[str, float]:
         """The same keys in as much wall time as `like` took, in a fresh process."""
@@ -139,7 +144,7 @@ def main() -> None:
         traces.mkdir(parents=True, exist_ok=True)
         benchmark = Benchmark(arguments.height, arguments.width, arguments.keys, arguments.table_s, traces.resolve())
         if arguments.networks:
-            finish({"networks": _repeated("networks", [benchmark.networks() for _ in range(arguments.networks)])})
+            finish({"networks": _repeated("networks", benchmark.networks(arguments.networks))})
         elif arguments.alone:
             finish({"tables": _repeated("operations", [benchmark.ours() for _ in range(arguments.alone)])})
         else:
@@ -180,7 +185,7 @@ def _compare(benchmark: Benchmark) -> None:
         tables.append(benchmark.ours())
         for way in WAYS:
             others[way].append(benchmark.other(way, like=tables[0]))
-    networks = _repeated("networks", [benchmark.networks() for _ in range(2)])
+    networks = _repeated("networks", benchmark.networks(2))
     first, second = tables
     normalized = disagreement(first.normalized_us, second.normalized_us)
     figures = {

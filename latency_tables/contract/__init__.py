@@ -74,6 +74,7 @@ from latency_tables.contract.jobs import (
 )
 from latency_tables.contract.measurements import (
     NOISY_REL,
+    Anchor,
     Costs,
     Figures,
     Kernel,
@@ -117,6 +118,7 @@ __all__ = [
     "MAX_SOURCES",
     "MAX_WARNINGS",
     "NOISY_REL",
+    "Anchor",
     "Basis",
     "Calibration",
     "CalibrationFile",

@@ -168,6 +168,17 @@ class Figures(Contract):
     work: Work | None = None
 
 
+class Anchor(Contract):
+    """The network that other networks are measured beside, by its digest, and its latency at the standard state.
+
+    A device learns that state over its jobs: the least `standard_us` of an anchor, under the same conditions, is the
+    one that all networks beside it are of.
+    """
+
+    network: Digest
+    standard_us: SampleUs
+
+
 class Measurement(Figures):
     """Block samples of one operation or network (`key` is its digest) on one device, in microseconds.
 
@@ -187,12 +198,23 @@ class Measurement(Figures):
     executions_per_block: Size
     quality: Quality
     observed: Observed | None = None
+    anchor: Anchor | None = None
     kernels: Annotated[tuple[Kernel, ...], Field(max_length=10_000)] | None = None
     measured_at: AwareDatetime
 
     @cached_property
     def latency(self) -> Latency:
         return Latency.of(self.samples_us)
+
+    def at_standard(self, standard_us: float) -> "Measurement":
+        """The same with what is normalized restated, for an anchor of that latency at the standard state."""
+        if self.anchor is None or self.anchor.standard_us == standard_us:
+            return self
+        ratio = standard_us / self.anchor.standard_us
+        names = ("normalized_us", "normalized_low_us", "normalized_high_us")
+        normalized = {name: value * ratio for name in names if (value := getattr(self, name)) is not None}
+        anchor = Anchor(network=self.anchor.network, standard_us=standard_us)
+        return self.model_copy(update={**normalized, "anchor": anchor})
 
 
 class Receipt(Contract):

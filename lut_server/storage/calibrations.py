@@ -21,7 +21,6 @@ from latency_tables.contract import (
     Evidence,
     JobRequest,
     LatencyTable,
-    Measurement,
     NetworkSpec,
     Page,
     canonical_json,
@@ -252,13 +251,12 @@ def _evidence(version: str, table_digest: str, measurements: Iterable[UUID]) -> 
 
 def load_measured(session: Session, measurement_ids: dict[str, UUID]) -> list[MeasuredNetwork]:
     """In the order of the networks' digests, so that the same evidence makes the same calibration."""
-    query = select(NetworkRow.digest, NetworkRow.body, MeasurementRow.body).join(
-        MeasurementRow, MeasurementRow.key == NetworkRow.digest
-    )
-    bodies = sorted(select_in(session, query, MeasurementRow.id, measurement_ids.values()))
+    query = select(NetworkRow.body, MeasurementRow).join(MeasurementRow, MeasurementRow.key == NetworkRow.digest)
+    found = sorted(select_in(session, query, MeasurementRow.id, measurement_ids.values()), key=lambda row: row[1].key)
+    measured = measurements.read_networks(session, [row for _, row in found])
     return [
-        MeasuredNetwork(NetworkSpec.model_validate_json(network), Measurement.model_validate_json(measurement))
-        for _, network, measurement in bodies
+        MeasuredNetwork(NetworkSpec.model_validate_json(body), measurement)
+        for (body, _), measurement in zip(found, measured, strict=True)
     ]
 
 

@@ -19,6 +19,9 @@ from lut_server.storage.models import DeviceRow, EnvironmentRow, JobKeyRow, JobR
 Columns = Mapping[str, Any]
 LAST_COUNTS = (MeasurementRow.sound, MeasurementRow.sequence)
 """Of several measurements the last in this order counts: the newest sound one, or the newest if none is sound."""
+_STANDARD = ("device", "anchor", "environment", "runtime", "method_version")
+"""Under equal ones there is one standard state."""
+
 FEW = 50  # more keys than these are looked up by reading all of their job's
 
 
@@ -68,6 +71,27 @@ def get(session: Session, id: UUID) -> Measurement:
     if body is None:
         raise NotFound(f"id={id}: no such measurement", field="id", value=str(id))
     return Measurement.model_validate_json(body)
+
+
+def read_networks(session: Session, rows: Sequence[MeasurementRow]) -> list[Measurement]:
+    """Rows as measurements, each restated at the standard state that its device has learned since.
+
+    That is the least latency that its anchor has under its conditions: a state as fast as that has been seen.
+    """
+    columns = [getattr(MeasurementRow, name) for name in _STANDARD]
+    beside_anchors = [row for row in rows if row.anchor is not None]
+    query = (
+        select(*columns, func.min(MeasurementRow.standard_us))
+        .where(MeasurementRow.anchor.in_({row.anchor for row in beside_anchors}))
+        .group_by(*columns)
+    )
+    found = select_in(session, query, MeasurementRow.device, {row.device for row in beside_anchors})
+    least = {tuple(conditions): standard_us for *conditions, standard_us in found}
+    read = [Measurement.model_validate_json(row.body) for row in rows]
+    return [
+        measurement.at_standard(least[tuple(getattr(row, name) for name in _STANDARD)]) if row.anchor else measurement
+        for row, measurement in zip(rows, read, strict=True)
+    ]
 
 
 def page(
@@ -175,7 +199,7 @@ def to_row(measurement: Measurement) -> Columns:
     Made before the transaction begins: SQLite takes one writer at a time.
     """
     body = measurement.model_dump_json(exclude_none=True)  # a field that is added later changes no stored digest
-    runtime = measurement.runtime
+    runtime, anchor = measurement.runtime, measurement.anchor
     return {
         "id": measurement.id,
         "digest": sha256(body),
@@ -185,6 +209,8 @@ def to_row(measurement: Measurement) -> Columns:
         "environment": measurement.environment,
         "runtime": _runtime_digest(runtime.mode, runtime.precision, runtime.batch_size, runtime.threads),
         "method_version": measurement.method.version,
+        "anchor": anchor and anchor.network,
+        "standard_us": anchor and anchor.standard_us,
         "sound": measurement.quality.sound,
         "body": body,
     }

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -305,6 +306,12 @@ class MeasurementRow(Base):
         Index(None, "device", "environment", "runtime", "method_version"),
         Index(None, "device", "sequence"),
         Index(None, "job_id", "sequence"),
+        Index(
+            "ix_measurements_standard",
+            *("device", "anchor", "environment", "runtime", "method_version", "standard_us"),
+            sqlite_where=text("anchor IS NOT NULL"),
+            postgresql_where=text("anchor IS NOT NULL"),
+        ),
     )
 
     sequence: Mapped[int] = mapped_column(Sequence, primary_key=True)
@@ -316,6 +323,8 @@ class MeasurementRow(Base):
     environment: Mapped[str] = mapped_column(ForeignKey(EnvironmentRow.digest))
     runtime: Mapped[str] = mapped_column(Digest)
     method_version: Mapped[str] = mapped_column(Word)
+    anchor: Mapped[str | None] = mapped_column(Digest)
+    standard_us: Mapped[float | None] = mapped_column(Double)
     sound: Mapped[bool]
     late: Mapped[bool]
     received_at: Mapped[datetime]

@@ -103,8 +103,9 @@ def read(session: Session, rows: Sequence[NetworkRow], most: int | None = None) 
         last[key][tuple(conditions)] = sequence
     shown = {digest: sorted(found.values())[-most if most else 0 :] for digest, found in last.items()}
     wanted = [sequence for sequences in shown.values() for sequence in sequences]
-    found = select_in(session, select(MeasurementRow), MeasurementRow.sequence, wanted)
-    measured = {row.sequence: row for (row,) in found}
+    found = [row for (row,) in select_in(session, select(MeasurementRow), MeasurementRow.sequence, wanted)]
+    read = measurements.read_networks(session, found)
+    measured = {row.sequence: (row, measurement) for row, measurement in zip(found, read, strict=True)}
     reader = _Reader(session)
     return [
         Listed(
@@ -143,18 +144,17 @@ class _Reader:
         self._conditions: dict[tuple[str, ...], _Conditions | None] = {}
         self._devices: dict[str, Device] = {}
 
-    def read(self, row: NetworkRow, measured: Sequence[MeasurementRow]) -> NetworkRecord:
+    def read(self, row: NetworkRow, measured: Sequence[tuple[MeasurementRow, Measurement]]) -> NetworkRecord:
         network = NetworkSpec.model_validate_json(row.body)
         return NetworkRecord(
             id=row.digest,
             name=row.name,
             network=network,
             created_at=row.created_at,
-            results=tuple(self._result(network, one) for one in measured),
+            results=tuple(self._result(network, *one) for one in measured),
         )
 
-    def _result(self, network: NetworkSpec, row: MeasurementRow) -> NetworkResult:
-        measurement = Measurement.model_validate_json(row.body)
+    def _result(self, network: NetworkSpec, row: MeasurementRow, measurement: Measurement) -> NetworkResult:
         forecast, basis = self._predict(network, row, measurement)
         if row.device not in self._devices:
             self._devices[row.device] = devices.find(self._session, row.device)

@@ -51,9 +51,9 @@ def kind_of(network: NetworkSpec) -> str:
     return f"{network.space_digest} {'×'.join(map(str, network.input_shape))}"
 
 
-def name_of(anchor: NetworkSpec) -> str:
-    """What its readings are called beside those of the references."""
-    return f"anchor-{anchor.digest[:16]}"
+def name_of(anchor: str) -> str:
+    """What the readings of an anchor of this digest are called beside those of the references."""
+    return f"anchor-{anchor[:16]}"
 
 
 def _size(network: NetworkSpec) -> int:

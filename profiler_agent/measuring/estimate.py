@@ -26,8 +26,8 @@ SMOOTH_S = 1.5
 MAX_STEP = 0.4
 """How far, in logarithms, a reading may be from the reference's median before it is not followed any more."""
 
-LOUDER_REL = 0.2
-"""An anchor that is read so much faster than its standard reading makes every latency that follows it doubtful."""
+FASTER_REL = 0.05
+"""An anchor that is read so much faster than its standard reading has a new one: the old was of a louder moment."""
 
 CONFIDENCE = 0.95
 """Of the intervals, as of a median's."""
@@ -76,15 +76,19 @@ def standard_of(trace: Trace) -> dict[str, float]:
     }
 
 
-def is_outdated(standard: Mapping[str, float], trace: Trace, follow: Follow) -> bool:
-    """Whether the machine runs so much faster than at its standard state that this was learned in a loud moment.
+def learned(standard: Mapping[str, float], trace: Trace, follow: Follow) -> dict[str, float]:
+    """The standard state after what a job has read so far: what it is the first to read, and what it reads much faster.
 
-    Told by what is followed in full, the anchor: a product of matrices shows little of what slows networks down.
+    Much faster counts of what is followed in full, the anchor: a product of matrices shows little of what slows
+    networks down. Any other reading stays as it is, so that every job is compared with one state.
     """
     now = standard_of(trace)
-    return any(
-        now[name] < (1 - LOUDER_REL) * standard[name] for name, share in follow.sensitivities.items() if share == 1
-    )
+    faster = {
+        name: now[name]
+        for name, share in follow.sensitivities.items()
+        if share == 1 and name in standard and now[name] < (1 - FASTER_REL) * standard[name]
+    }
+    return {**now, **standard, **faster}
 
 
 def normalize(

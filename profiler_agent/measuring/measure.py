@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 import uuid6
 
-from latency_tables.contract import Measurement, Method, NetworkSpec, Runtime, Scalar
+from latency_tables.contract import Anchor, Measurement, Method, NetworkSpec, Runtime, Scalar
 from profiler_agent.errors import AgentMustStop, JobFailed, Unmeasurable
 from profiler_agent.machine.environment import Machine
 from profiler_agent.measuring.anchor import EVERY, anchor_for, kind_of, name_of
 from profiler_agent.measuring.costs import Counted, counted
-from profiler_agent.measuring.estimate import Follow, Normalized, is_outdated, normalize, standard_of
+from profiler_agent.measuring.estimate import Follow, Normalized, learned, normalize
 from profiler_agent.measuring.guard import settings_kept
 from profiler_agent.measuring.noise import noise_rel
 from profiler_agent.measuring.pipe import Send
@@ -85,7 +85,7 @@ def _measure_with(
     rounds = _rounds(workers, executions, machine, anchor, rule, seed=int(settings["seed"]), spent_s=spent_s)
     allowed_rel = doubt_rel(effort, machine.device.kind, is_network=is_network)
     settings["doubt_rel"] = allowed_rel
-    run = _Run(task, machine, workers, executions, allowed_rel, settings, counts, _follow(machine, anchor))
+    run = _Run(task, machine, workers, executions, allowed_rel, settings, counts, _follow(machine, anchor), anchor)
     standard = task.standard
     for news in rounds.run():
         if isinstance(news, RoundReport):
@@ -94,8 +94,10 @@ def _measure_with(
             send(RoundDone(number=news.number, repeated=news.repeated, open=news.open, share=news.share))
             continue
         trace = rounds.trace()
-        if not set(trace.reference_names) <= set(standard.readings):
-            standard = _learned(standard, trace, anchor)
+        readings = learned(standard.readings, trace, run.follow)
+        if readings != standard.readings:
+            anchors = {kind_of(anchor): anchor} if anchor else {}
+            standard = Standard(readings=readings, anchors={**anchors, **standard.anchors})
             send(NewStandard(standard=standard))
         for measurement in run.measurements_of(news, trace, standard.readings):
             send(NewMeasurement(measurement=measurement))
@@ -106,16 +108,10 @@ def _measure_with(
         raise JobFailed(summary(failures, len(task.keys)))
 
 
-def _learned(standard: Standard, trace: Trace, anchor: NetworkSpec | None) -> Standard:
-    """What is known already stays: every job is compared with the same state."""
-    anchors = {kind_of(anchor): anchor} if anchor else {}
-    return Standard(readings={**standard_of(trace), **standard.readings}, anchors={**anchors, **standard.anchors})
-
-
 def _follow(machine: Machine, anchor: NetworkSpec | None) -> Follow:
     """How a job's blocks are brought to the standard state."""
     if anchor:
-        return Follow({name_of(anchor): 1.0}, **NETWORK_ESTIMATE)
+        return Follow({name_of(anchor.digest): 1.0}, **NETWORK_ESTIMATE)
     sensitivities = {
         name: reference.sensitivity
         for name, reference in references(machine.torch_device).items()
@@ -154,25 +150,26 @@ class _Run:
     settings: Mapping[str, Scalar]
     counted: Mapping[str, Counted]
     follow: Follow
+    anchor: NetworkSpec | None
 
     def measurements_of(
         self, results: Sequence[Result], trace: Trace, standard: Mapping[str, float]
     ) -> Iterator[Measurement]:
         """The measurements of workloads that left the rounds, normalized to the `standard` state."""
         normalized = normalize(trace, standard, self.follow, {result.key for result in results})
-        allowed_rel = 0.0 if is_outdated(standard, trace, self.follow) else self.doubt_rel
         scatter_rel = noise_rel(trace)
+        anchor = self.anchor and Anchor(network=self.anchor.digest, standard_us=standard[name_of(self.anchor.digest)])
         for result in results:
-            yield self._measurement_of(result, normalized[result.key], allowed_rel, scatter_rel)
+            yield self._measurement_of(result, normalized[result.key], anchor, scatter_rel)
 
     def _measurement_of(
-        self, result: Result, normalized: Normalized, allowed_rel: float, scatter_rel: float | None
+        self, result: Result, normalized: Normalized, anchor: Anchor | None, scatter_rel: float | None
     ) -> Measurement:
         key, executions = result.key, self.executions[result.key]
         counts = self.counted.get(key)
         # By the interval of what is served, which knows the machine's drift and its processes: the blocks' own scatter
         # only says when to stop.
-        converged = normalized.half_width_rel <= allowed_rel
+        converged = normalized.half_width_rel <= self.doubt_rel
         return Measurement(
             id=uuid6.uuid7(),
             job_id=self.task.job.id,
@@ -193,6 +190,7 @@ class _Run:
             costs=counts and counts.costs,
             work=counts and counts.work,
             kernels=self.workers[0].ready.kernels.get(key),
+            anchor=anchor,
             observed=self.machine.observed(key).model_copy(update={"noise_rel": scatter_rel}),
             measured_at=datetime.now(timezone.utc),
         )
@@ -225,8 +223,10 @@ def _rounds(
     cadence = {name: reference.every for name, reference in by_name.items()}
     takes = takes_of(workers, {name: _reading(workers[0], name) for name in by_name})
     if anchor:
-        cadence[name_of(anchor)] = EVERY
-        takes[name_of(anchor)] = takes_of(workers, {anchor.digest: _anchor_reading(workers[0], anchor)})[anchor.digest]
+        cadence[name_of(anchor.digest)] = EVERY
+        takes[name_of(anchor.digest)] = takes_of(workers, {anchor.digest: _anchor_reading(workers[0], anchor)})[
+            anchor.digest
+        ]
     return Rounds(
         takes_of(workers, executions),
         takes,

@@ -5,6 +5,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from latency_tables.contract import (
+    Anchor,
     Completion,
     DeviceReport,
     Job,
@@ -64,6 +65,7 @@ def run(
     latencies_us: Mapping[str, float],
     standard: float | None = None,
     std_rel: float | None = None,
+    anchor: Anchor | None = None,
 ) -> Job:
     """Do a job as an agent does: `latencies_us` by key; `standard` times that is the latency at the standard state.
 
@@ -73,7 +75,10 @@ def run(
     lut.client.submit_job(request)
     lease = lut.claim(by)
     lut.client.put_measurements(
-        [_taken(lut, measurement(lease, key, by), latencies_us[key], standard, std_rel) for key in lease.remaining]
+        [
+            _taken(lut, measurement(lease, key, by), latencies_us[key], standard, std_rel, anchor)
+            for key in lease.remaining
+        ]
     )
     return lut.client.complete(lease.id, lease.token, Completion())
 
@@ -94,19 +99,26 @@ def measure(
     factor: float = 1,
     standard: float | None = None,
     std_rel: float | None = None,
+    anchor: Anchor | None = None,
 ) -> Job:
     latencies_us = {one.digest: factor * network_us(one) for one in networks}
-    return run(lut, by, end_to_end(*networks), latencies_us, standard, std_rel)
+    return run(lut, by, end_to_end(*networks), latencies_us, standard, std_rel, anchor)
 
 
 def _taken(
-    lut: Lut, taken: Measurement, latency_us: float, standard: float | None, std_rel: float | None
+    lut: Lut,
+    taken: Measurement,
+    latency_us: float,
+    standard: float | None,
+    std_rel: float | None,
+    anchor: Anchor | None,
 ) -> Measurement:
     """A measurement of just now, whose samples are a thousandth apart."""
     half = math.exp(Z95 * std_rel) if std_rel else None
     normalized_us = standard and standard * latency_us
     changed = {
         "measured_at": lut.clock.now,
+        "anchor": anchor,
         "samples_us": (latency_us * 0.999, latency_us, latency_us * 1.001),
         "normalized_us": normalized_us,
         "normalized_low_us": normalized_us and half and normalized_us / half,

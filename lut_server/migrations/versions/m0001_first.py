@@ -230,6 +230,8 @@ def upgrade() -> None:
         sa.Column("environment", sa.String(length=64), nullable=False),
         sa.Column("runtime", sa.String(length=64), nullable=False),
         sa.Column("method_version", sa.String(length=64), nullable=False),
+        sa.Column("anchor", sa.String(length=64)),
+        sa.Column("standard_us", sa.Double()),
         sa.Column("sound", sa.Boolean(), nullable=False),
         sa.Column("late", sa.Boolean(), nullable=False),
         sa.Column("received_at", instant, nullable=False),
@@ -252,6 +254,13 @@ def upgrade() -> None:
         ["device", "environment", "runtime", "method_version"],
     )
     op.create_index("ix_measurements_job_id_sequence", "measurements", ["job_id", "sequence"])
+    op.create_index(
+        "ix_measurements_standard",
+        "measurements",
+        ["device", "anchor", "environment", "runtime", "method_version", "standard_us"],
+        sqlite_where=sa.text("anchor IS NOT NULL"),
+        postgresql_where=sa.text("anchor IS NOT NULL"),
+    )
     op.create_table(
         "tokens",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -139,12 +139,6 @@ def test_what_the_clock_said_comes_first_and_the_quiet_speed_with_its_meaning(
     assert raw.endswith("(-10.0% of the quiet speed)")
 
 
-def test_a_quiet_speed_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    show(result(measured_us=25_000.0))
-    _, quiet, _ = capsys.readouterr().out.splitlines()
-    assert quiet.endswith("it ran 50.0% faster, so this device's first networks were measured in a much louder moment")
-
-
 def test_a_network_without_a_quiet_speed_has_one_latency_and_its_doubts(capsys: pytest.CaptureFixture[str]) -> None:
     show(result(measured_us=12_500.0, quality=Quality(converged=False, noisy=True), raw_us=None, table_id=None))
     measured, doubtful, predicted = capsys.readouterr().out.splitlines()

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from latency_tables.calibration import Calibrated, TimedNetwork
 from latency_tables.client import LutClient, NotAccurate, NotFound, Rejected
 from latency_tables.contract import (
+    Anchor,
     Calibration,
     Completion,
     LatencyTable,
@@ -28,6 +29,7 @@ from latency_tables.contract import (
     Progress,
     Runtime,
 )
+from latency_tables.latencies import Z95
 from lut_server.analysis.prediction import MeasuredNetwork, OtherCalibration, calibrated
 from lut_server.service import completion
 from lut_server.storage import calibrations
@@ -220,6 +222,34 @@ def test_latencies_at_the_standard_state_count_if_all_have_them(lut: Lut) -> Non
         (result,) = lut.client.network(spec.digest).results
         assert result.measured_us == result.measured.median_us
         assert result.raw_us == pytest.approx(_sum_us(spec))
+
+
+def test_networks_of_a_loud_first_job_are_restated_when_the_device_learns_a_faster_state(lut: Lut) -> None:
+    """Calibration and results follow; what was sent stays as it was, and so do networks beside another anchor."""
+    by = report()
+    table = truth.build_table(lut, by, standard=1.0)
+    specs = truth.draw_networks(5, seed=3)
+    loud, quiet = (Anchor(network=specs[0].digest, standard_us=us) for us in (1300.0, 1000.0))
+    beside_another = Anchor(network=specs[4].digest, standard_us=50.0)
+    truth.measure(lut, by, specs[4:], standard=1.0, std_rel=0.004, anchor=beside_another)
+    truth.measure(lut, by, specs[:2], factor=1.3, standard=1.0, std_rel=0.004, anchor=loud)
+    first = lut.client.calibration(table.id)
+    truth.measure(lut, by, specs[2:3], standard=1.0, std_rel=0.004, anchor=quiet)
+    truth.measure(lut, by, specs[3:4], factor=1.3, standard=1.0, std_rel=0.004, anchor=loud)
+    second = lut.client.calibration(table.id)
+    assert second.id != first.id
+    measured_us = {entry.network: entry.measured_us for entry in second.evidence}
+    for spec in specs:
+        (result,) = lut.client.network(spec.digest).results
+        assert result.measured_low_us is not None
+        true_us = truth.network_us(spec)
+        assert result.measured_us == pytest.approx(true_us) == measured_us[spec.digest]
+        assert result.measured_low_us == pytest.approx(true_us / math.exp(0.004 * Z95))
+    (sent,) = lut.client.network(specs[0].digest).results
+    assert sent.measured.median_us == pytest.approx(1.3 * truth.network_us(specs[0])), "as the clock said"
+    body = lut.http.get(f"/v1/measurements/{sent.measurement_id}").json()
+    assert body["anchor"]["standard_us"] == 1300.0
+    assert body["normalized_us"] == sent.measured.median_us
 
 
 def test_intervals_of_networks_say_how_much_of_the_error_is_measuring(lut: Lut) -> None:

@@ -113,7 +113,9 @@ def test_every_column_has_room_for_what_the_contract_allows() -> None:
     """SQLite stores a text of any length; PostgreSQL refuses one that is longer than its column."""
     digest, name, uuid, kind = _longest(Digest), _longest(Name), _longest(DeviceUuid), _longest(Device, "kind")
     longest = {
-        **dict.fromkeys(("digest", "content_digest", "space_digest", "token_digest", "evidence", "key"), digest),
+        **dict.fromkeys(
+            ("digest", "content_digest", "space_digest", "token_digest", "evidence", "key", "anchor"), digest
+        ),
         **dict.fromkeys(("environment", "runtime"), digest),
         **dict.fromkeys(("space", "method_version", "version"), name),
         **dict.fromkeys(("uuid", "device_uuid", "device", "ran_on"), uuid),

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from profiler_agent.doubt import Doubt
-from profiler_agent.measuring.estimate import CONFIDENCE, Follow, Normalized, is_outdated, normalize, standard_of
+from profiler_agent.measuring.estimate import (
+    CONFIDENCE,
+    FASTER_REL,
+    Follow,
+    Normalized,
+    learned,
+    normalize,
+    standard_of,
+)
 from profiler_agent.measuring.trace import Entry, Trace
 
 REFERENCES = {"arithmetic": 1000.0, "bandwidth": 5000.0}
@@ -123,12 +131,21 @@ def test_the_ratio_to_an_anchor_holds_still_where_latencies_drift_and_jump() -> 
     assert np.median(raw) > 0.03
 
 
-def test_a_standard_state_that_was_learned_in_a_loud_moment_is_told() -> None:
+def test_a_standard_state_of_a_loud_moment_is_learned_anew_when_a_job_runs_faster() -> None:
     quiet = session(3)
-    assert not is_outdated(standard_of(quiet), quiet, ANCHORED)
-    assert not is_outdated(standard_of(session(4)), quiet, ANCHORED), "usual drift"
-    assert is_outdated({"anchor": 2000.0}, quiet, ANCHORED)
-    assert not is_outdated({"anchor": 500.0}, quiet, ANCHORED), "louder than usual is what ratios are for"
+    now = standard_of(quiet)
+    assert learned({}, quiet, ANCHORED) == now
+    assert learned({"anchor": 2 * now["anchor"]}, quiet, ANCHORED) == now
+    little = {"anchor": now["anchor"] * (1 + FASTER_REL / 2)}
+    assert learned(little, quiet, ANCHORED) == little, "usual drift: results stay as they are"
+    loud = {"anchor": now["anchor"] / 2, "anchor of other networks": 7.0}
+    assert learned(loud, quiet, ANCHORED) == loud, "louder than usual is what ratios are for"
+
+
+def test_a_reference_that_shows_part_of_the_state_keeps_its_first_reading() -> None:
+    drawn = trace(8, 0.1)
+    first = {name: 2 * us for name, us in standard_of(drawn).items()}
+    assert learned(first, drawn, FOLLOW) == first
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
