@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from types import FrameType
 
@@ -32,10 +32,13 @@ from latency_tables.contract import Device, Effort, Job, LatencyTable, MissingRo
 from latency_tables.plain_text import plain
 from lgcnet_search import jobs
 from lgcnet_search.commands.following import share
-from lgcnet_search.computing.how import Computing
+from lgcnet_search.computing.batches import Batch
+from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.data.errors import DataError
 from lgcnet_search.data.loading import endless, in_order
-from lgcnet_search.data.sources import DataFolder, generated_scenes, search_batches
+from lgcnet_search.data.sources import DataFolder, generated_scenes
+from lgcnet_search.evolution import pictures
+from lgcnet_search.evolution.choosing import choose
 from lgcnet_search.evolution.inherited import InheritedAccuracy
 from lgcnet_search.known import look_up
 from lgcnet_search.search.ceiling import CeilingTooLow
@@ -53,17 +56,19 @@ BATCH = 4
 HELD_OUT = 16
 # Of the random networks, those that the found one is to be among, unless a ceiling is asked for.
 FASTEST_SHARE = 0.25
-# Random networks of the found one's latency (within 3 %), and pictures that BatchNorm's statistics are taken from.
+# Random networks of the found one's latency (within 3 %).
 RANDOM_NETWORKS = 8
 LIKE_LATENCY = 0.03
-STATISTICS = 4
 # Seconds of measuring and searching; a stage takes up to 15 more for starting processes and building its table. On two
 # shared cores the stages are to stay under 120, 90 and 150, and all others together under 60.
 PROFILING_S = 105.0
 CALIBRATING_S = 75.0
-SEARCHING_S = 140.0
+SEARCHING_S = 110.0
+CHOOSING_S = 30.0
 MEASURING_S = 25.0
 LEAST_BLOCKS = 6
+# Networks that the search chooses among at the end, if there is time.
+DRAWS = 48
 PACE_STEPS = 4
 
 
@@ -143,13 +148,13 @@ def run(options: argparse.Namespace, console: Console) -> None:
         table, keys_measured = _profile(target, plan, stages, console)
         latencies = _calibrate(target, plan, table, stages)
         scenes = _scenes(plan, stages)
-        result = _search(target, plan, latencies, scenes, stages)
+        result = _choose(plan, latencies, _search(target, plan, latencies, scenes, stages), scenes, stages)
         accuracy, of_random = _compare(plan, latencies, result, scenes, stages)
         network = _measure(target, plan, result, stages)
         with stages("pictures", "drawing the network and the search"):
             found = findings(result, latencies)
             genotype = write_result(result, latencies, found, results)
-            pictures = draw_result(result, latencies, found, results, network.measured_us)
+            drawings = draw_result(result, latencies, found, results, network.measured_us)
         assert result.settings.ceiling_us is not None, "the search was given one"
         assert network.raw_us is not None, "the table that was just searched with has every row"
         own = set(plan.space.operations)
@@ -166,6 +171,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
             candidates_per_cell=found.candidates_per_cell,
             latency_percentile=found.latency_percentile,
             warnings=list(found.warnings),
+            chosen_among=list(found.chosen_among),
             accuracy=accuracy,
             random_accuracies=of_random,
             random_accuracy_median=statistics.median(of_random) if of_random else None,
@@ -180,7 +186,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
             error_rel=None if network.predicted_us is None else network.predicted_us / network.measured_us - 1,
             fps=1e6 / network.measured.median_us,
             genotype=str(genotype),
-            pictures=[str(picture) for picture in pictures],
+            pictures=[str(drawing) for drawing in drawings],
             database=str(folder / "data"),
             docs_url=f"{url}/docs",
             stages_s=stages.seconds,
@@ -298,7 +304,8 @@ def _search(target: _Target, plan: _Plan, latencies: Latencies, scenes: Path, st
     computing = Computing(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def searched(settings: SearchSettings, on_step: Callable[[StepRecord], None]) -> SearchResult:
-        batches = search_batches(scenes, plan.space, plan.proxy, BATCH, settings.seed, 1)
+        crops = pictures.trained_on(DataFolder(scenes), plan.space, plan.proxy, settings.seed)
+        batches = endless(crops, BATCH, seed=settings.seed, workers=1)
         return search(plan.space, plan.proxy, latencies, batches, settings, computing, on_step)
 
     with stages("searching", "searching") as advance:
@@ -319,6 +326,17 @@ def _under_ceiling(plan: _Plan, latencies: Latencies) -> SearchSettings:
     return replace(plan.settings, ceiling_us=float(np.quantile(drawn_us, FASTEST_SHARE)))
 
 
+def _choose(plan: _Plan, latencies: Latencies, result: SearchResult, scenes: Path, stages: Stages) -> SearchResult:
+    """The result with the most accurate of the networks that α draws, as many as its time allows to judge."""
+    data = DataFolder(scenes)
+    accuracy = _accuracy(plan, result, pictures.judged(data, plan.proxy, BATCH, ALONE), data)
+    with stages("choosing", "choosing among networks that the search draws") as advance:
+        started = time.monotonic()
+        accuracy(result.genotype)
+        draws = max(1, min(DRAWS, int(CHOOSING_S / (time.monotonic() - started))))
+        return choose(result, latencies, accuracy, draws, lambda done: advance(done, draws))
+
+
 def _compare(
     plan: _Plan, latencies: Latencies, result: SearchResult, scenes: Path, stages: Stages
 ) -> tuple[float, list[float]]:
@@ -327,15 +345,9 @@ def _compare(
     The list is shorter where the space has no other networks of this latency, as at a ceiling that few stay under.
     """
     networks = RandomSearch(plan.space, latencies)
-    size = (plan.proxy.height, plan.proxy.width)
     data = DataFolder(scenes)
-    train, held_out = (data.whole(split, size, full_labels=False) for split in ("train", "val"))
-    accuracy = InheritedAccuracy(
-        result.supernet,
-        list(islice(endless(train, BATCH, seed=plan.settings.seed, workers=0), STATISTICS)),
-        list(in_order(held_out, BATCH)),
-        data.labels,
-    )
+    held_out = data.whole("val", (plan.proxy.height, plan.proxy.width), full_labels=False)
+    accuracy = _accuracy(plan, result, list(in_order(held_out, BATCH)), data)
     genotypes = [result.genotype]
     band = ((1 + LIKE_LATENCY) * result.predicted_us, (1 - LIKE_LATENCY) * result.predicted_us)
     with suppress(TooFast):
@@ -346,6 +358,12 @@ def _compare(
             advance(done, len(genotypes))
             mious.append(accuracy(genotype).miou)
     return mious[0], mious[1:]
+
+
+def _accuracy(plan: _Plan, result: SearchResult, judged: Sequence[Batch], data: DataFolder) -> InheritedAccuracy:
+    """On these pictures, with the supernet's weights."""
+    statistics_of = pictures.statistics(data, plan.proxy, BATCH, plan.settings.seed, ALONE)
+    return InheritedAccuracy(result.supernet, statistics_of, judged, data.labels)
 
 
 def _affordable(

@@ -16,7 +16,8 @@ class Summary:
     errors are of.
     `latency_percentile` is the share of 1000 random networks that are predicted to be faster than the found one.
     Accuracies are mIoU from 0 to 1 on held-out scenes with weights inherited from the search: the found network's, and
-    those of random networks of its predicted latency, if there are any.
+    those of random networks of its predicted latency, if there are any. `chosen_among` has those of the networks that
+    the search chose from at its end, on other scenes.
     """
 
     device: str
@@ -30,6 +31,7 @@ class Summary:
     candidates_per_cell: float
     latency_percentile: float
     warnings: list[str]
+    chosen_among: list[float]
     accuracy: float
     random_accuracies: list[float]
     random_accuracy_median: float | None
@@ -62,6 +64,10 @@ def show(summary: Summary, keep: bool) -> None:
         f"{summary.steps} steps under a ceiling of {summary.ceiling_us / 1000:.2f} ms, "
         f"{summary.candidates_per_cell:.1f} different candidates a cell",
     )
+    if len(summary.chosen_among) > 1:
+        rows.add_row(
+            "", f"the most accurate of {len(summary.chosen_among)} networks that it draws, by the weights of the search"
+        )
     for warning in summary.warnings:
         rows.add_row("warning", warning)
     rows.add_row("raw sum", f"{summary.raw_us / 1000:.2f} ms: the table's rows, as measured alone")

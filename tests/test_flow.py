@@ -139,6 +139,7 @@ def test_the_found_network_stands_beside_random_ones(stack: Stack) -> None:
     assert summary["predicted_us"] <= summary["ceiling_us"]
     assert summary["latency_percentile"] <= 0.25
     assert 1 <= summary["candidates_per_cell"] <= 5
+    assert summary["chosen_among"]
     of_random = summary["random_accuracies"]
     assert len(of_random) == 8
     assert summary["random_accuracy_median"] == pytest.approx(statistics.median(of_random))
@@ -153,6 +154,7 @@ def test_every_stage_has_its_time(stack: Stack) -> None:
         "calibrating",
         "scenes",
         "searching",
+        "choosing",
         "comparing",
         "measuring",
         "pictures",

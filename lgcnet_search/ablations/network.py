@@ -15,6 +15,7 @@ from lgcnet_search.computing.checkpoint import Checkpoints
 from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.computing.losses import LOSSES
 from lgcnet_search.data.sources import DataFolder
+from lgcnet_search.evolution.choosing import search_by_gradient
 from lgcnet_search.evolution.genetic import EvolutionSettings
 from lgcnet_search.evolution.one_path import PathSettings
 from lgcnet_search.evolution.searching import OnePathSupernet, search_by_evolution
@@ -233,21 +234,20 @@ def _search(
     on_progress: OnProgress,
 ) -> Genotype:
     scale, arm, space = study.scale, trial.arm, trial.arm.space(study.space)
-    settings = settings_of(study, trial, limits)
-    return (
-        Target(latencies, arm.beta, study.folder(trial))
-        .search(
-            space,
-            scale.proxy(space),
-            study.data,
-            scale.search_batch,
-            settings,
-            computing,
-            SAVE_EVERY,
-            on_step=lambda record: on_progress("searching", (record.step + 1) / scale.search_steps),
-        )
-        .genotype
+    result = search_by_gradient(
+        Target(latencies, arm.beta, study.folder(trial)),
+        space,
+        scale.proxy(space),
+        study.data,
+        scale.search_batch,
+        settings_of(study, trial, limits),
+        scale.draws,
+        computing,
+        SAVE_EVERY,
+        on_step=lambda record: on_progress("searching", (record.step + 1) / scale.search_steps),
+        on_network=lambda done: on_progress("choosing", done / scale.draws),
     )
+    return result.genotype
 
 
 def _train(study: Study, trial: Trial, genotype: Genotype, computing: Computing, on_progress: OnProgress) -> Scores:

@@ -30,6 +30,7 @@ class Findings:
     """`light_share` is that of zero, skip and pooling by the output stride of cells; `latency_percentile` the share of
     1000 random networks that are predicted to be faster; `undecided` names edges with their entropy in nats;
     `constant_cells` are those whose output is the same for every image; `warnings` say what makes the search doubtful.
+    `chosen_among`: the inherited mIoU of each network that this one, the best, was chosen from, the most likely first.
     """
 
     candidates_per_cell: float
@@ -38,6 +39,7 @@ class Findings:
     undecided: dict[str, float]
     constant_cells: tuple[int, ...]
     warnings: tuple[str, ...]
+    chosen_among: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,7 +54,18 @@ class Findings:
             f"{self.candidates_per_cell:.1f} different candidates a cell; zero, skip and pooling: {light}",
             f"faster than {1 - self.latency_percentile:.0%} of {DRAWN} random networks by prediction",
             f"{len(self.undecided)} edges undecided{more}",
+            *self._choice,
             *(f"warning: {text}" for text in self.warnings),
+        )
+
+    @property
+    def _choice(self) -> tuple[str, ...]:
+        if len(self.chosen_among) < 2:
+            return ()
+        best, middle = max(self.chosen_among), statistics.median(self.chosen_among)
+        return (
+            f"the most accurate of {len(self.chosen_among)} networks drawn: {best:.1%} mIoU by inherited weights; the "
+            f"most likely one has {self.chosen_among[0]:.1%}, the middle one {middle:.1%}",
         )
 
 
@@ -71,6 +84,7 @@ def findings(result: SearchResult, latencies: Latencies) -> Findings:
             if entropy > GONE * math.log(len(edges[name].candidates))
         },
         constant_cells=constant,
+        chosen_among=tuple(network.miou for network in result.judged),
         warnings=(*_of_course(result.history, edges.values()), *_of_network(genotype, constant)),
     )
 

@@ -49,6 +49,7 @@ def _described(result: SearchResult, latencies: Latencies, found: Findings) -> d
         "most_entropy": fmean(math.log(len(edge.candidates)) for edge in result.genotype.space.graph.edges),
         "settings": {**asdict(result.settings), "warm_up_steps": result.settings.warm_up_steps},
         "proxy": asdict(result.proxy),
+        "judged": [{"miou": network.miou, "predicted_us": network.predicted_us} for network in result.judged],
         "history": [asdict(record) for record in result.history],
     }
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, get_args
 
 import torch
+from torch import Tensor
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -145,6 +146,15 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """A network, its mIoU (0 to 1) with the weights that it inherits from the supernet, its predicted latency."""
+
+    genotype: Genotype
+    miou: float
+    predicted_us: float
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """What was found, its predicted latency, and how the search went."""
 
@@ -158,6 +168,10 @@ class SearchResult:
     """Edge name → how undecided it is: entropy of Softmax(α'), in nats."""
     supernet: Supernet = field(compare=False, repr=False)
     """With the weights that it was left with."""
+    log_alpha: Mapping[str, Tensor] = field(compare=False, repr=False)
+    """Edge name → α' of its candidates (Eq. 5)."""
+    judged: tuple[Judged, ...] = ()
+    """The networks that this one was chosen from, the most likely one first; none: it is the most likely one."""
 
 
 def search(
@@ -208,6 +222,7 @@ def search(
         latencies.digest,
         run.architecture.entropies(),
         run.supernet,
+        {name: row.detach().cpu() for name, row in run.architecture().by_edge(space).items()},
     )
 
 

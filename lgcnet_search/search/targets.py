@@ -11,6 +11,7 @@ from typing import Any
 from lgcnet_search.computing.checkpoint import Checkpoints
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.loading import shares
+from lgcnet_search.data.segmentation import SegmentationFiles
 from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.search.architecture import Architecture
 from lgcnet_search.search.search import SearchResult, SearchSettings, StepRecord, search
@@ -45,12 +46,14 @@ class Target:
         *,
         on_step: Callable[[StepRecord], None] | None = None,
         on_architecture: Callable[[int, Architecture], None] | None = None,
+        crops: SegmentationFiles | None = None,
     ) -> SearchResult:
         """Search on crops of a folder's pictures, `batch` in an update, from the checkpoint where there is one.
 
+        `crops` are of some of its training pictures; None: of all.
         Raises what `search` raises, DataError, and ValueError for a batch that the processes cannot share.
         """
-        crops = data.search_crops(space, proxy, settings.seed)
+        crops = crops or data.search_crops(space, proxy, settings.seed)
         return search(
             space,
             proxy,
@@ -59,7 +62,9 @@ class Target:
             replace(settings, beta=self.beta),
             computing,
             on_step,
-            checkpoints=Checkpoints(self.checkpoint, save_every, f"{data.root}, {batch} images in an update"),
+            checkpoints=Checkpoints(
+                self.checkpoint, save_every, f"{len(crops)} pictures of {data.root}, {batch} images in an update"
+            ),
             on_architecture=on_architecture,
         )
 

@@ -124,7 +124,7 @@ def result_of(genotype: Genotype, entropies: list[float], losses: list[float], *
     edges = {edge.name: 0.1 for edge in TINY.graph.edges}
     settings = SearchSettings(steps=len(history))
     of_edges: Any = {**edges, **undecided}
-    return SearchResult(genotype, predicted_us, history, settings, PROXY, "", of_edges, Supernet(PROXY))
+    return SearchResult(genotype, predicted_us, history, settings, PROXY, "", of_edges, Supernet(PROXY), {})
 
 
 FALLING = [3.0 - 0.02 * step for step in range(100)]
