@@ -9,6 +9,7 @@ import argparse
 import json
 import signal
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,7 @@ from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
 BIN = Path(sys.executable).parent
+OTHERS = Path(__file__).parent / "tables"
 REGISTRATION_S = 120.0
 SERVER_S = 10.0
 BATCH = 4
@@ -76,8 +78,13 @@ class UsageError(Exception):
     """A value on the command line that cannot be."""
 
 
+class OthersError(Exception):
+    """The tables of other machines could not be imported."""
+
+
 REFUSALS = (
     UsageError,
+    OthersError,
     ServiceDied,
     TimeoutError,
     LutError,
@@ -114,6 +121,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="port of the server (default: a free one)")
     parser.add_argument("--folder", type=Path, default=Path("runs/quickstart"), help="where everything is kept")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the summary here too")
+    parser.add_argument(
+        "--with-others", action="store_true", help="also the tables of other machines in deploy/tables, to compare with"
+    )
     parser.add_argument("--keep", action="store_true", help="leave server and agent up until Ctrl-C")
     return parser.parse_args(arguments)
 
@@ -139,6 +149,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
         running.enter_context(_sole_in(folder))
         results = _new_folder(folder / "results")
         with stages("starting", "starting server and agent"):
+            if options.with_others:
+                import_others(folder / "data")
             url, services = _start(running, folder, options.device, options.port)
             client = running.enter_context(LutClient(url, retry_for_s=SERVER_S))
             running.enter_context(_explained(services))
@@ -418,6 +430,14 @@ def _new_folder(parent: Path) -> Path:
             folder.mkdir(parents=True)
             return folder
     raise AssertionError("count() does not end")
+
+
+def import_others(data: Path) -> None:
+    """Store the tables that come with the project. Raises OthersError."""
+    command = [str(BIN / "lut-server"), "import", str(OTHERS), "--data-dir", str(data)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OthersError(f"the tables of {OTHERS} could not be imported: {done.stderr.strip()}")
 
 
 def _start(running: ExitStack, folder: Path, device: str, port: int) -> tuple[str, list[Service]]:

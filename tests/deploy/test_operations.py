@@ -34,6 +34,7 @@ def test_every_command_works(postgresql: URL, tmp_path: Path) -> None:
     port = "0"  # until the server has taken one
     composed, alone = _composed(tmp_path), tmp_path / "alone"
     (alone / "home").mkdir(parents=True)
+    (alone / "deploy").symlink_to(ROOT / "deploy")
     environment = _environment(tmp_path, postgresql, alone)
     execute(postgresql, "CREATE ROLE lut SUPERUSER LOGIN")
     execute(postgresql, "CREATE DATABASE lut OWNER lut")
