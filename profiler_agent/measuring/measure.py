@@ -158,7 +158,9 @@ class _Run:
         """The measurements of workloads that left the rounds, normalized to the `standard` state."""
         normalized = normalize(trace, standard, self.follow, {result.key for result in results})
         scatter_rel = noise_rel(trace)
-        anchor = self.anchor and Anchor(network=self.anchor.digest, standard_us=standard[name_of(self.anchor.digest)])
+        anchor = None
+        if self.anchor is not None:
+            anchor = Anchor(network=self.anchor.digest, standard_us=standard[name_of(self.anchor.digest)])
         for result in results:
             yield self._measurement_of(result, normalized[result.key], anchor, scatter_rel)
 

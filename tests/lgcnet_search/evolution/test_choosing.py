@@ -1,5 +1,6 @@
 """The network that a search by gradient ends with, among those that its α draws."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_the_most_likely_network_comes_first_and_the_others_are_as_likely_as_alp
     assert len({network.to_json() for network in networks}) == len(networks) == 300
     edge = TINY.cell_edges[0]
     kept = np.mean([network.choices[edge.name] == LIKELY.choices[edge.name] for network in networks])
-    assert kept == pytest.approx(np.e / (np.e + len(edge.names) - 1), abs=0.08)
+    assert kept == pytest.approx(math.e / (math.e + len(edge.names) - 1), abs=0.08)
     assert drawn(found(), LATENCIES, 5) == networks[:5]
 
 
