@@ -20,7 +20,7 @@ from profiler_agent.runtimes.engines.library import TENSORRT_RTX
 from profiler_agent.runtimes.engines.models import model_of
 from profiler_agent.runtimes.exports import ShareExport
 from profiler_agent.runtimes.subject import Subject
-from tests.support.every_space import RepositorySpace, every_space, random_inputs
+from tests.support.every_space import RepositorySpace, every_space, published, random_inputs
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 CAPABILITIES = ("7.5", "8.6", "8.9", "12.0")
@@ -102,6 +102,8 @@ def build_all(
         operations = ((str(operation), space.operation_subject(operation)) for operation in space.operations)
         for precision, builds in built(operations).items():
             yield f"{space.plugin.name}, {len(space.operations)} operations", precision, builds
+        if space.network is None:
+            continue
         whole = (
             (f"network {number} of {space.plugin.name}", space.network_subject(number)) for number in range(networks)
         )
@@ -131,7 +133,7 @@ def main() -> None:
     capabilities = options.capability or CAPABILITIES
     rows: list[list[str]] = []
     total, seconds = Counter[str](), {"exporting": 0.0, "building": 0.0}
-    spaces = list(every_space(small=options.small))
+    spaces = [*every_space(small=options.small), published(small=options.small)]
     for what, precision, builds in build_all(spaces, options.precision or PRECISIONS, capabilities):
         nodes, kernels = (sum(numbers) for numbers in zip(*builds.fused, strict=True)) if builds.fused else (0, 0)
         counts = [str(builds.ended[how]) for how in ("built", "failed", "refused")]

@@ -19,14 +19,17 @@ from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
 from profiler_agent.measuring.workload import SearchSpace
 from profiler_agent.runtimes.subject import Subject
+from published_networks import plugin as published_plugin
+from published_networks.catalogue import FROM_LIBRARIES, NETWORKS
+from published_networks.plugin import operation
 
 
 class RepositorySpace(NamedTuple):
-    """A space as an agent finds it, its operations, and networks of it by number."""
+    """A space as an agent finds it, its operations, and networks of it by number; None: its operations are networks."""
 
     plugin: SearchSpace
     operations: tuple[OperationSpec, ...]
-    network: Callable[[int], NetworkSpec]
+    network: Callable[[int], NetworkSpec] | None
 
     @property
     def kinds(self) -> tuple[OperationSpec, ...]:
@@ -38,6 +41,7 @@ class RepositorySpace(NamedTuple):
         return Subject(self.plugin.build_operation(operation), shapes, is_part=True)
 
     def network_subject(self, number: int) -> Subject:
+        assert self.network is not None, "its operations are networks"
         spec = self.network(number)
         return Subject(self.plugin.build_network(spec), ((1, *spec.input_shape),))
 
@@ -54,6 +58,13 @@ def every_space(*, small: bool) -> Iterator[RepositorySpace]:
         tokens.plan().operations if small else tokens.operations,
         lambda number: transformers.network(tokens, 0, tokens.random(random.Random(number))),
     )
+
+
+def published(*, small: bool) -> RepositorySpace:
+    """The published networks that need no library, at one size for all."""
+    names = [name for name in NETWORKS if name not in FROM_LIBRARIES]
+    height, width = (64, 128) if small else (512, 1024)
+    return RepositorySpace(published_plugin.space, tuple(operation(name, height, width) for name in names), None)
 
 
 def random_inputs(subject: Subject) -> tuple[torch.Tensor, ...]:

@@ -15,7 +15,7 @@ from profiler_agent.runtimes.exported.quantize import quantize
 from profiler_agent.runtimes.interface import RuntimeMode
 from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.runtimes.subject import Subject
-from tests.support.every_space import every_space, random_inputs
+from tests.support.every_space import every_space, published, random_inputs
 
 CPU = torch.device("cpu")
 CAPABILITIES = ("7.5", "8.6", "8.9", "12.0")
@@ -121,6 +121,6 @@ def test_every_operation_and_six_networks_are_built_for_every_capability_in_ever
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu12 is not installed: pip install 'lgcnet[dev]'")
     from benchmarks.engine_builds import build_all
 
-    for what, precision, builds in build_all(list(every_space(small=True))):
+    for what, precision, builds in build_all([*every_space(small=True), published(small=True)]):
         assert not builds.ended["failed"], (what, precision, builds.reasons)
         assert not builds.ended["refused"] or precision != "fp16", (what, precision, builds.reasons)
