@@ -1,6 +1,7 @@
 """lut-server: serve the lookup tables, and look after them."""
 
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -28,6 +29,8 @@ SHUTDOWN_S = 1
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # longer than agents renew and readers poll: each keeps its connection
 SWITCH_INTERVAL_S = 0.0005
+
+log = logging.getLogger("lut_server.serve")
 
 cli = typer.Typer(
     help="The lookup-table server: latencies of operations on devices.", no_args_is_help=True, add_completion=False
@@ -60,7 +63,7 @@ def serve(
         signal.signal(number, _exit)  # uvicorn shuts down first, then hands the signal on to this
     logs.configure(settings.log_format)
     listener = _listen(settings)
-    database = migrated(settings)
+    database = migrated(settings, log.info)
     _require_tokens(settings, database)
     access = Access(database, settings.key.load, utc_now, open_to_local=settings.is_local)
     app = create_app(database, stopping=lambda: server.should_exit, access=access, root_path=settings.root_path)
