@@ -80,8 +80,9 @@ def serve(
         forwarded_allow_ips=settings.trusted_peers,
     )
     server = _Server(config, ready_file)
-    app.openapi()  # made once; whoever asked first would wait for it
     _calm_python()
+    # Takes most of a second, for which neither the start waits nor whoever asks for it first.
+    threading.Thread(target=app.openapi, name="openapi", daemon=True).start()
     try:
         server.run([listener])
     finally:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import LatencyTable, canonical_json, sha256
+from latency_tables.contract import LatencyTable, TableSummary, canonical_json, sha256
 from lut_server.analysis.comparison import Side
 from lut_server.errors import NotFound, Unprocessable
 from lut_server.storage import tables
@@ -41,29 +41,36 @@ def load_sides(
             field="table",
         )
     summaries = {id: tables.find(session, id) for id in ids}
-    # Parsed, but only made a table of once the rows are chosen: of 10 000 that takes half a second.
-    contents = {id: json.loads(tables.content(session, id)) for id in summaries}
-    if names:
-        contents = {id: _of_names(id, content, names) for id, content in contents.items()}
-    keys = {id: [operation_key(row["operation"]) for row in content["rows"]] for id, content in contents.items()}
-    shared = set.intersection(*map(set, keys.values()))
-    left_out = max(0, len(shared) - MAX_SHARED // len(contents))
-    dropped = set(sorted(shared)[len(shared) - left_out :])
-    sides = {
-        id: LatencyTable.model_validate_json(json.dumps(_without(content, keys[id], dropped)))
-        for id, content in contents.items()
-    }
+    contents, left_out = _chosen(session, summaries, names)
+    shared = set.intersection(*({row.operation.digest for row in table.rows} for table in contents.values()))
     measured = {
-        UUID(row["measurement_id"])
-        for id, content in contents.items()
-        for key, row in zip(keys[id], content["rows"], strict=True)
-        if key in shared and key not in dropped
+        row.measurement_id for table in contents.values() for row in table.rows if row.operation.digest in shared
     }
     query = select(MeasurementRow.id, MeasurementRow.body)
     bodies = {id: json.loads(body) for id, body in select_in(session, query, MeasurementRow.id, measured)}
     samples_us = {id: tuple(body["samples_us"]) for id, body in bodies.items()}
     noise_rel = {id: (body.get("observed") or {}).get("noise_rel") for id, body in bodies.items()}
-    return [Side(summaries[id], sides[id], samples_us, noise_rel) for id in ids], left_out
+    return [Side(summaries[id], contents[id], samples_us, noise_rel) for id in ids], left_out
+
+
+def _chosen(
+    session: Session, summaries: Mapping[UUID, TableSummary], names: Collection[str]
+) -> tuple[dict[UUID, LatencyTable], int]:
+    """The tables without the rows that are not compared, and how many of those that all of them share."""
+    contents = {id: tables.content(session, id) for id in summaries}
+    most = MAX_SHARED // len(contents)
+    left_out = 0
+    if names or max(summary.rows for summary in summaries.values()) > most:
+        # As parsed JSON: to make a table of 10 000 rows takes half a second.
+        parsed = {id: json.loads(content) for id, content in contents.items()}
+        rows = {id: _of_names(id, table["rows"], names) if names else table["rows"] for id, table in parsed.items()}
+        keyed = {id: [(operation_key(row["operation"]), row) for row in own] for id, own in rows.items()}
+        shared = sorted(set.intersection(*({key for key, _ in own} for own in keyed.values())))
+        dropped = set(shared[most:])
+        left_out = len(dropped)
+        kept = {id: [row for key, row in own if key not in dropped] for id, own in keyed.items()}
+        contents = {id: json.dumps({**table, "rows": kept[id]}).encode() for id, table in parsed.items()}
+    return {id: LatencyTable.model_validate_json(content) for id, content in contents.items()}, left_out
 
 
 def operation_key(operation: Mapping[str, Any]) -> str:
@@ -71,21 +78,16 @@ def operation_key(operation: Mapping[str, Any]) -> str:
     return sha256(canonical_json({name: value for name, value in operation.items() if value is not None}))
 
 
-def _of_names(id: UUID, content: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    rows = [row for row in content["rows"] if row["operation"]["name"] in names]
-    if not rows:
-        known = sorted({row["operation"]["name"] for row in content["rows"]})
+def _of_names(id: UUID, rows: Sequence[Mapping[str, Any]], names: Collection[str]) -> Sequence[Mapping[str, Any]]:
+    found = [row for row in rows if row["operation"]["name"] in names]
+    if not found:
+        known = sorted({row["operation"]["name"] for row in rows})
         raise Unprocessable(
             f"operation={', '.join(names)!r}: table {id} has none of this name; it has {', '.join(known[:20])}",
             field="operation",
             value=", ".join(names),
         )
-    return {**content, "rows": rows}
-
-
-def _without(content: Mapping[str, Any], keys: Sequence[str], dropped: Collection[str]) -> dict[str, Any]:
-    rows = [row for key, row in zip(keys, content["rows"], strict=True) if key not in dropped]
-    return {**content, "rows": rows}
+    return found
 
 
 def _newest(session: Session, filter: TableFilter) -> UUID:
