@@ -8,12 +8,13 @@ measured again.
 import argparse
 import json
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from itertools import count
@@ -134,9 +135,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run(options, Console(stderr=True, highlight=False))
     except KeyboardInterrupt:
-        sys.exit("quickstart: stopped; what was measured is kept and not measured again")
+        sys.exit(f"quickstart: {_stopped(options.folder)}")
     except REFUSALS as error:
         sys.exit(plain(f"quickstart: {error}", lines=True))
+
+
+def _stopped(folder: Path) -> str:
+    """What a run leaves that was stopped."""
+    database = folder / "data" / "lut.sqlite"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as kept:
+        if kept.execute("SELECT 1 FROM measurements LIMIT 1").fetchone():
+            return "stopped; what was measured is kept and not measured again"
+    return "stopped before anything was measured"
 
 
 def run(options: argparse.Namespace, console: Console) -> None:

@@ -1,12 +1,14 @@
 """Which latency of a row or a measurement counts, and their sum over a network: the same in server and search."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from latency_tables.contract import Basis, LatencyTable, Measurement, NetworkSpec, TableRow
 
 Z95 = 1.96
 """Standard deviations from the middle of a Gaussian to either end of its 95 % interval."""
+IN_WORDS: Mapping[Basis, str] = {"normalized_us": "latency at quiet speed", "median_us": "median latency"}
+"""What pictures call the latencies that sums are of."""
 
 
 def basis_of(table: LatencyTable, measurements: Iterable[Measurement] = ()) -> Basis:
@@ -19,6 +21,14 @@ def latency_us(measured: TableRow | Measurement, basis: Basis) -> float:
     """Of an operation alone or of a network, in microseconds; the median where it has no other."""
     normalized_us = measured.normalized_us if basis == "normalized_us" else None
     return measured.latency.median_us if normalized_us is None else normalized_us
+
+
+def bounds_us(measured: TableRow | Measurement, basis: Basis) -> tuple[float, float]:
+    """The 95 % interval of that latency, in microseconds; the latency twice where there is none."""
+    if basis == "median_us" or measured.normalized_us is None:
+        return measured.latency.low_us, measured.latency.high_us
+    low_us, high_us = measured.normalized_low_us, measured.normalized_high_us
+    return low_us or measured.normalized_us, high_us or measured.normalized_us
 
 
 def std_rel(measured: TableRow | Measurement, basis: Basis) -> float | None:

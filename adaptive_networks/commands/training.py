@@ -53,7 +53,9 @@ class ScheduleOptions(RunOptions):
 class CompareOptions:
     """Of systems that are compared with another training."""
 
-    compare: Annotated[bool, typer.Option(help="Train what it is compared with, too: for as many steps.")] = False
+    compare: Annotated[
+        bool, typer.Option(metavar="", help="Train what it is compared with, too: for as many steps.")
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class ComparedTable(Contract):
     Both are None where undefined. `proxy` says in words whether this table would do in place of the reference.
     `missing`: what another compared table holds and this one does not. `warnings` are those of the table: with any, its
     machine is in doubt. `noise_rel` is by how much that machine's references scattered, so that it may differ from
-    itself by as much: the intervals of such a table are wider by it.
+    itself by as much: the intervals of such a table are wider by it. `one_measurement`: for how many operations both
+    tables hold the very same measurement, so that they are equal there whatever a second one would have said.
     """
 
     table: TableSummary
@@ -62,6 +63,7 @@ class ComparedTable(Contract):
     missing: tuple[OperationSpec, ...]
     warnings: Annotated[tuple[Text, ...], Field(max_length=MAX_WARNINGS)] = ()
     noise_rel: NonNegative | None = None
+    one_measurement: Count = 0
 
 
 class Comparison(Contract):

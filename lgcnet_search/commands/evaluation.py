@@ -27,7 +27,9 @@ def run(
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="What is evaluated on.")] = "val",
     size: Size = None,
     pictures: Annotated[int, typer.Option(min=0, help="How many images to draw beside truth and prediction.")] = 4,
-    label_files: Annotated[bool, typer.Option(help="Write predictions as Cityscapes' server takes them.")] = False,
+    label_files: Annotated[
+        bool, typer.Option(metavar="", help="Write predictions as Cityscapes' server takes them.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for scores.json and predictions.png.")] = Path("runs/evaluate"),
 ) -> None:
     """Evaluate weights at the labels' own resolution: mean and per-class intersection over union.
@@ -66,7 +68,7 @@ def run(
 def export(
     weights: Annotated[Path, typer.Argument(help="weights.pt of finetune.")],
     size: Size = None,
-    onnx: Annotated[bool, typer.Option(help="Write network.onnx too.")] = True,
+    onnx: Annotated[bool, typer.Option(metavar="", help="Write network.onnx too.")] = True,
     out: Annotated[Path, typer.Option(help="Folder for network.pt and network.onnx.")] = Path("runs/export"),
 ) -> None:
     """Fold BatchNorm and write the network: network.pt (torch.load reads it) and network.onnx, checked."""

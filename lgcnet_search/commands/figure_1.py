@@ -35,9 +35,9 @@ DATA: Data = "Cityscapes"
 class ConventionOptions:
     """How networks are deployed for timing."""
 
-    fold: Annotated[bool, typer.Option(help="Fold BatchNorm into the convolutions before it.")] = True
-    auxiliary: Annotated[bool, typer.Option(help="Keep heads that only training needs.")] = False
-    upsampling: Annotated[bool, typer.Option(help="Bring the logits to the input's size.")] = True
+    fold: Annotated[bool, typer.Option(metavar="", help="Fold BatchNorm into the convolutions before it.")] = True
+    auxiliary: Annotated[bool, typer.Option(metavar="", help="Keep heads that only training needs.")] = False
+    upsampling: Annotated[bool, typer.Option(metavar="", help="Bring the logits to the input's size.")] = True
 
     @property
     def convention(self) -> Convention:
@@ -56,7 +56,9 @@ def figure_1(
         list[str] | None, typer.Option(help=f"Networks to measure, may be repeated: {', '.join(NETWORKS)}, {FOUND}.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH for all; left out: that of each publication.")] = None,
-    read: Annotated[bool, typer.Option("--read", help="Measure nothing; show what was measured before.")] = False,
+    read: Annotated[
+        bool, typer.Option("--read", metavar="", help="Measure nothing; show what was measured before.")
+    ] = False,
     budget: Annotated[float, typer.Option(help="Seconds of measuring for each network.")] = 30,
     out: Annotated[Path, typer.Option(help="Folder for figure-1.png and figure-1.md.")] = Path("runs/figure-1"),
 ) -> None:

@@ -37,7 +37,9 @@ def show(space: SpaceOptions) -> None:
 def draw(
     space: SpaceOptions,
     seed: Seed = 0,
-    typical: Annotated[bool, typer.Option(help="Light in front, like the network the paper found.")] = False,
+    typical: Annotated[
+        bool, typer.Option(metavar="", help="Light in front, like the network the paper found.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write it here instead of to the screen.")] = None,
 ) -> None:
     """Draw a random genotype."""

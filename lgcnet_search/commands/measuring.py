@@ -23,7 +23,7 @@ def measure(
         list[str] | None,
         typer.Option(help="What the server's pages call the networks; as often as there are genotypes."),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure doubtful networks again.")] = False,
+    again: Annotated[bool, typer.Option("--again", metavar="", help="Measure doubtful networks again.")] = False,
 ) -> None:
     """Have agents measure networks end to end; prints predicted beside measured latencies."""
     with usage():

@@ -144,7 +144,7 @@ class ComputingOptions:
     """How batches are computed."""
 
     amp: Annotated[Amp, typer.Option(help="Precision of activations.")] = "none"
-    channels_last: Annotated[bool, typer.Option(help="Images in NHWC layout.")] = False
+    channels_last: Annotated[bool, typer.Option(metavar="", help="Images in NHWC layout.")] = False
     workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 1
     train_on: Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU if there is one.")] = "auto"
 
@@ -165,7 +165,9 @@ class RunOptions(ComputingOptions):
     batch: Annotated[int, typer.Option(min=2, help="Images in an update, over all processes.")] = 4
     accumulate: Annotated[int, typer.Option(min=1, help="Parts that each process's images are run in.")] = 1
     seed: Seed = 0
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in OUT, where there is one.")] = False
+    resume: Annotated[bool, typer.Option(metavar="", help="Go on from the checkpoint in OUT, where there is one.")] = (
+        False
+    )
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50
 
     @contextmanager

@@ -84,13 +84,16 @@ def profile(
     sweep: SweepOptions,
     space: SpaceOptions,
     budget: Annotated[float | None, typer.Option(help="Seconds for each table; left out: until converged.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure doubtful operations again.")] = False,
+    again: Annotated[bool, typer.Option("--again", metavar="", help="Measure doubtful operations again.")] = False,
     calibrate: Annotated[
         int, typer.Option(help="Networks to measure end to end, so that the table knows its error; 0: none.", min=0)
     ] = jobs.CALIBRATION_NETWORKS,
     ablation: Annotated[AblationName | None, typer.Option(help="Also what the arms of this one need.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what is known, what is missing, and how long it would take.")
+        bool,
+        typer.Option(
+            "--dry-run", metavar="", help="Only say what is known, what is missing, and how long it would take."
+        ),
     ] = False,
 ) -> None:
     """Have agents measure every operation of the space; prints a line for each table, with its id.
@@ -136,7 +139,8 @@ def _finish(client: LutClient, plan: Planned, job: Job, on_job: jobs.OnJob) -> s
     doubtful = sum(not table[operation].quality.sound for operation in plan.operations)
     for warning in table.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{plan}: {len(plan.operations)} operations, {doubtful} of them doubtful; table {table.id}")
+    more = f", {len(table.rows)} operations in all" if len(table.rows) > len(plan.operations) else ""
+    typer.echo(f"{plan}: {len(plan.operations)} operations, {doubtful} of them doubtful; table {table.id}{more}")
     return ""
 
 

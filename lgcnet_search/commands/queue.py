@@ -28,7 +28,7 @@ def list_jobs(
     state: Annotated[
         JobState | None, typer.Option(help="Only those in this state; left out: measured or queued.")
     ] = None,
-    all_states: Annotated[bool, typer.Option("--all", help="Those that have ended too.")] = False,
+    all_states: Annotated[bool, typer.Option("--all", metavar="", help="Those that have ended too.")] = False,
 ) -> None:
     """List jobs: who asked for what on which device, since when, and how far it is."""
     now = datetime.now(timezone.utc)

@@ -52,11 +52,17 @@ class LatencyOptions(DevicesOptions):
 
     table: Annotated[UUID | None, typer.Option(help="Table to use; left out: each device's newest.")] = None
     isolated: Annotated[
-        bool, typer.Option(help="Latencies as measured alone, also where the table knows those inside a network.")
+        bool,
+        typer.Option(
+            metavar="", help="Latencies as measured alone, also where the table knows those inside a network."
+        ),
     ] = False
 
     transfer: Annotated[
-        bool, typer.Option(help="By a few networks and other devices (lgcnet-search introduce), without a table.")
+        bool,
+        typer.Option(
+            metavar="", help="By a few networks and other devices (lgcnet-search introduce), without a table."
+        ),
     ] = False
 
     def latencies(self) -> list[Latencies]:
@@ -95,7 +101,9 @@ class SearchOptions:
         ),
     ] = None
     sampling: Annotated[Sampling, typer.Option(help="soft: all candidates, weighted; hard: the sampled ones.")] = "soft"
-    recompute: Annotated[bool, typer.Option(help="Less memory: run each cell again in the backward pass.")] = False
+    recompute: Annotated[
+        bool, typer.Option(metavar="", help="Less memory: run each cell again in the backward pass.")
+    ] = False
     method: Annotated[Method, typer.Option(help="gradient: Eq. 10; evolution: with the weights of a supernet.")] = (
         "gradient"
     )

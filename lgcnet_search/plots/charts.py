@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 
 from latency_tables.contract import LatencyTable, OperationSpec
+from latency_tables.latencies import basis_of, latency_us
 from lgcnet_search.plots.figures import COLORS, arrange, plain, saved, written
 
 Point = tuple[float, float]
@@ -237,14 +238,15 @@ def latency_heatmap(cells: Mapping[tuple[str, str], HeatCell], path: Path, title
 
 
 def heatmap_cells(table: LatencyTable) -> dict[tuple[str, str], HeatCell]:
-    """A table's medians by operation and input (channels × height × width), fine inputs first."""
+    """What a table's sums are of, by operation and input (channels × height × width), fine inputs first."""
+    basis = basis_of(table)
     rows = sorted(table.rows, key=lambda row: _input_order(row.operation))
     labels = Counter((_operation_label(row.operation), _input_label(row.operation)) for row in rows)
     cells: dict[tuple[str, str], HeatCell] = {}
     for row in rows:
         key = (_operation_label(row.operation), _input_label(row.operation))
         # Two operations that differ in what the label leaves out are two rows.
-        cell = HeatCell(row.latency.median_us, doubtful=not row.quality.sound)
+        cell = HeatCell(latency_us(row, basis), doubtful=not row.quality.sound)
         cells[(str(row.operation), key[1]) if labels[key] > 1 else key] = cell
     return cells
 

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 COLORS = ("#1f6fb4", "#e08214", "#2a9d3a", "#7a7a7a", "#c2377f", "#9467bd")
 """Of series, in their order."""
+LARGEST, SMALLEST = 12, 7
+"""Points of a title."""
 
 
 def plain(axes: Axes) -> None:
@@ -23,8 +26,13 @@ def saved(figure: Figure, path: Path, title: str, bottom: float = 0.0) -> Path:
 
 
 def arrange(figure: Figure, title: str, bottom: float = 0.0) -> None:
+    """Set the title, as large as the figure is wide enough for, and make room for it."""
     if title:
-        figure.suptitle(title, fontsize=12)
+        text = figure.suptitle(title, fontsize=LARGEST)
+        renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+        share = text.get_window_extent(renderer).width / (0.96 * figure.bbox.width)
+        text.set_fontsize(max(SMALLEST, LARGEST / max(1.0, share)))
+        text.set_wrap(True)
     figure.tight_layout(rect=(0, bottom, 1, 1))
 
 

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from latency_tables.contract import LatencyTable
+from latency_tables.latencies import IN_WORDS, basis_of
 from latency_tables.plain_text import moment
 from lgcnet_search.errors import Refused
 from lgcnet_search.plots.charts import heatmap_cells, latency_heatmap, search_curves
@@ -85,7 +86,7 @@ def draw_table(table: LatencyTable, out: Path) -> Path:
     doubtful = sum(not row.quality.sound for row in table.rows)
     title = (
         f"{table.device.name}, {table.runtime}, {moment(table.created_at)}\n"
-        f"median latency of each operation alone; {doubtful} of {len(table.rows)} doubtful"
+        f"{IN_WORDS[basis_of(table)]} of each operation alone; {doubtful} of {len(table.rows)} doubtful"
     )
     return latency_heatmap(heatmap_cells(table), out / "table.png", title)
 

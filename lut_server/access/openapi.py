@@ -1,5 +1,6 @@
 """The token scheme and the answers of the gate, in the OpenAPI document: the docs page gets its Authorize button."""
 
+import threading
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,8 +14,13 @@ SCHEME = "token"
 def describe_access(app: FastAPI) -> None:
     """Add the token scheme, and the answers that the gate gives, to the document of an app."""
     without_access = app.openapi
+    turn = threading.Lock()
 
     def openapi() -> dict[str, Any]:
+        with turn:  # nobody gets a document that is half made
+            return described()
+
+    def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = without_access()
             schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})

@@ -99,6 +99,7 @@ def compare(
                 missing=tuple(operation for operation in operations if operation not in table),
                 warnings=side.table.warnings,
                 noise_rel=column.noise_rel,
+                one_measurement=0 if column is columns[0] else sum(_is_one(column, columns[0])),
             )
             for side, table, column, table_ratios in zip(sides, rows, columns, ratios, strict=True)
         ),
@@ -184,12 +185,9 @@ def _ratios(column: _Column, reference: _Column, margin_rel: float) -> list[Rati
     wider = np.log1p(np.hypot(column.noise, reference.noise))
     bounds = intervals(column.log_draws - reference.log_draws)
     return [
-        _EXACTLY_ONE
-        if row.measurement_id == other.measurement_id
-        else _ratio(a / b, bound, float(room), margin_rel, may_judge)
-        for row, other, a, b, bound, room, may_judge in zip(
-            column.rows,
-            reference.rows,
+        _EXACTLY_ONE if is_one else _ratio(a / b, bound, float(room), margin_rel, may_judge)
+        for is_one, a, b, bound, room, may_judge in zip(
+            _is_one(column, reference),
             column.medians_us,
             reference.medians_us,
             bounds,
@@ -200,6 +198,11 @@ def _ratios(column: _Column, reference: _Column, margin_rel: float) -> list[Rati
     ]
 
 
+def _is_one(column: _Column, reference: _Column) -> list[bool]:
+    """Whether both tables hold the very same measurement, by operation."""
+    return [row.measurement_id == other.measurement_id for row, other in zip(column.rows, reference.rows, strict=True)]
+
+
 def _may_judge(column: _Column, reference: _Column) -> list[bool]:
     """Throttling shifts the median, which no interval covers; too few samples have no interval."""
     return [mine and others for mine, others in zip(column.may_judge, reference.may_judge, strict=True)]
@@ -207,7 +210,7 @@ def _may_judge(column: _Column, reference: _Column) -> list[bool]:
 
 def _overall(column: _Column, reference: _Column, margin_rel: float) -> Ratio:
     """The geometric mean of the ratios, with the interval of that mean."""
-    if all(row.measurement_id == other.measurement_id for row, other in zip(column.rows, reference.rows, strict=True)):
+    if all(_is_one(column, reference)):
         return _EXACTLY_ONE
     count = len(column.rows)
     means = (column.log_draws - reference.log_draws).mean(axis=0)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
@@ -14,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from latency_tables.contract import Contract, Page
 from latency_tables.plain_text import file_error, plain
-from latency_tables.validation import first_error
+from latency_tables.validation import MOST, first_error
 from lut_server.credentials import KeyUnusable
 from lut_server.errors import ServiceError
 from lut_server.migrations import UnknownRevision, upgrade
@@ -42,9 +43,16 @@ def settings_from(**options: str | None) -> Settings:
         stop(str(error))
 
 
-def migrated(settings: Settings) -> Database:
-    """The database, brought up to date."""
-    shown = settings.database_url.render_as_string(hide_password=True)
+def say(message: str) -> None:
+    """To the person at the screen, beside what the command prints."""
+    print(f"lut-server: {message}", file=sys.stderr)
+
+
+def migrated(settings: Settings, announce: Callable[[str], None] | None = None) -> Database:
+    """The database, brought up to date. Where there is none it is made, which `announce` is told."""
+    shown = _shown(settings)
+    if announce is not None and _is_missing(settings):
+        announce(f"a new database: {plain(shown)}")
     try:
         database = Database(settings.database_url)
         upgrade(database)
@@ -55,6 +63,27 @@ def migrated(settings: Settings) -> Database:
     except SQLAlchemyError as error:
         stop(f"the database {shown} cannot be used: {_first_line(error)}")
     return database
+
+
+def existing(settings: Settings) -> Database:
+    """The database, brought up to date, for commands to which an empty one is of no use: none is made."""
+    require_database(settings)
+    return migrated(settings)
+
+
+def require_database(settings: Settings) -> None:
+    """End the command where there is no database."""
+    if _is_missing(settings):
+        stop(f"{_shown(settings)}: there is no database; name its folder with --data-dir")
+
+
+def _is_missing(settings: Settings) -> bool:
+    url = settings.database_url
+    return url.drivername == "sqlite" and not Path(url.database or "").exists()
+
+
+def _shown(settings: Settings) -> str:
+    return settings.database_url.render_as_string(hide_password=True)
 
 
 @contextmanager
@@ -88,7 +117,8 @@ def duration(text: str, option: str) -> timedelta:
 
 
 def refuse_options(error: ValidationError) -> NoReturn:
-    stop(f"{first_error(error, 'options')} (given: {error.errors()[0]['input']!r})")
+    reason, given = first_error(error, "options"), repr(error.errors()[0]["input"])
+    stop(reason if given[:MOST] in reason else f"{reason} (given: {given})")
 
 
 def _first_line(error: SQLAlchemyError) -> str:
@@ -96,5 +126,5 @@ def _first_line(error: SQLAlchemyError) -> str:
 
 
 def stop(message: str) -> NoReturn:
-    print(f"lut-server: {plain(message)}", file=sys.stderr)
+    say(plain(message))
     raise SystemExit(2)

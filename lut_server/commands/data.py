@@ -10,7 +10,18 @@ from sqlalchemy.orm import Session
 from latency_tables.contract import TableSummary
 from latency_tables.transfer.published import BadPublication, publications, read_lines, read_space
 from lut_server.app import utc_now
-from lut_server.commands.common import DatabaseUrl, DataDir, all_pages, migrated, refusing, settings_from, stop
+from lut_server.commands.common import (
+    DatabaseUrl,
+    DataDir,
+    all_pages,
+    existing,
+    migrated,
+    refusing,
+    require_database,
+    say,
+    settings_from,
+    stop,
+)
 from lut_server.exchange.backup import BackupFailed, back_up
 from lut_server.exchange.backup import restore as restore_copy
 from lut_server.exchange.files import find_tables, read_calibration, read_table, write_calibration, write_table
@@ -31,8 +42,7 @@ def backup(
     """Copy the SQLite database to a new file while servers use it, and verify the copy."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     database = _sqlite_file(settings, f"pg_dump --format=custom --file={path}")
-    if not database.exists():
-        stop(f"{database}: there is no database; name its folder with --data-dir")
+    require_database(settings)
     try:
         back_up(database, path)
     except BackupFailed as error:
@@ -72,8 +82,8 @@ def export(
     """Write tables to files, each with its newest calibration, for another server or for a notebook."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     with refusing():
+        database = existing(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        database = migrated(settings)
         with database.read() as session:
             filter = TableFilter(device=device, space=space)
             count = 0
@@ -137,7 +147,7 @@ def publish(
             made = publications(read_lines(path), specs, known.works, utc_now())
         except BadPublication as error:
             stop(str(error))
-        database = migrated(settings)
+        database = migrated(settings, say)
         with database.write() as session:
             stored = [stored_publications.put(session, publication, networks, utc_now()) for publication in made]
         database.close()

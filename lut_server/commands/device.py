@@ -6,7 +6,7 @@ import typer
 
 from latency_tables.contract import DeviceVisibility
 from latency_tables.plain_text import moment, plain
-from lut_server.commands.common import DatabaseUrl, DataDir, all_pages, migrated, refusing, settings_from
+from lut_server.commands.common import DatabaseUrl, DataDir, all_pages, existing, refusing, settings_from
 from lut_server.storage import devices
 
 PAGE = 100
@@ -19,9 +19,9 @@ Uuid = Annotated[str, typer.Argument(help="`uuid` in `lut-server device list`.")
 def list_(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """List all devices, also hidden ones: when each was last heard of, how many tables it has."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
-    print(f"{'uuid':40}  {'last heard of':20}  {'tables':>6}  {'state':8}  name")
     with refusing():
-        database = migrated(settings)
+        database = existing(settings)
+        print(f"{'uuid':40}  {'last heard of':20}  {'tables':>6}  {'state':8}  name")
         with database.read() as session:
             for record in all_pages(lambda after: devices.page(session, after, PAGE, hidden=True)):
                 seen, state = moment(record.heartbeat_at), "hidden" if record.hidden else "shown"
@@ -49,7 +49,7 @@ def remove(uuid: Uuid, data_dir: DataDir = None, database_url: DatabaseUrl = Non
     """Forget a device that never measured anything. One that did can be hidden: results are never deleted."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     with refusing():
-        database = migrated(settings)
+        database = existing(settings)
         with database.write() as session:
             devices.remove(session, uuid)
         database.close()
@@ -59,7 +59,7 @@ def remove(uuid: Uuid, data_dir: DataDir = None, database_url: DatabaseUrl = Non
 def _set(uuid: str, hidden: bool, data_dir: str | None, database_url: str | None) -> None:
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     with refusing():
-        database = migrated(settings)
+        database = existing(settings)
         with database.write() as session:
             devices.set_visibility(session, uuid, DeviceVisibility(hidden=hidden))
         database.close()

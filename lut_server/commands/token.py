@@ -18,9 +18,11 @@ from lut_server.commands.common import (
     DataDir,
     all_pages,
     duration,
+    existing,
     migrated,
     refuse_options,
     refusing,
+    say,
     settings_from,
 )
 from lut_server.credentials import write_secret
@@ -57,7 +59,7 @@ def create(
     except ValidationError as error:
         refuse_options(error)
     with refusing():
-        database = migrated(settings)
+        database = migrated(settings, say)
         with database.write() as session:
             made = tokens.create(session, uuid6.uuid7(), request, settings.key.load_or_make(), now)
             _hand_over(made, output)
@@ -69,9 +71,9 @@ def list_(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """List all tokens: owner, role, last use. The tokens are stored as hashes only and cannot be shown."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     now = utc_now()
-    print(f"{'id':36}  {'role':6}  {'device':20}  {'state':28}  {'last used':20}  name")
     with refusing():
-        database = migrated(settings)
+        database = existing(settings)
+        print(f"{'id':36}  {'role':6}  {'device':20}  {'state':28}  {'last used':20}  name")
         with database.read() as session:
             for token in all_pages(lambda after: tokens.page(session, after, PAGE)):
                 used = moment(token.last_used_at) if token.last_used_at else "never"
@@ -85,7 +87,7 @@ def revoke(id: TokenId, data_dir: DataDir = None, database_url: DatabaseUrl = No
     """End a token; running servers refuse it within 5 seconds."""
     settings = settings_from(LUT_DATA_DIR=data_dir, LUT_DATABASE_URL=database_url)
     with refusing():
-        database = migrated(settings)
+        database = existing(settings)
         with database.write() as session:
             revoked = tokens.revoke(session, id, utc_now())
         database.close()
@@ -113,7 +115,7 @@ def rotate(
     except ValidationError as error:
         refuse_options(error)
     with refusing():
-        database = migrated(settings)
+        database = existing(settings)
         with database.write() as session:
             made = tokens.rotate(session, id, rotation, settings.key.load_or_make(), now)
             _hand_over(made, output)

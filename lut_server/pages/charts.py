@@ -15,6 +15,7 @@ from latency_tables.contract import (
     Prediction,
     Verdict,
 )
+from latency_tables.latencies import IN_WORDS, basis_of, bounds_us, latency_us
 from latency_tables.plain_text import moment
 from latency_tables.statistics import quantile
 from lut_server.analysis.comparison import geometric_mean_ratio
@@ -80,26 +81,30 @@ def comparison_chart(comparison: Comparison, *, phone: bool = False) -> str:
 
 
 def table_chart(table: LatencyTable, *, phone: bool = False) -> str:
-    """Latency per operation with its interval on a logarithmic axis, by kind of operation, fastest first."""
+    """Latency per operation with its interval on a logarithmic axis, by kind of operation, fastest first.
+
+    The latencies are those that sums are of: at the machine's quiet speed where every row has that.
+    """
+    basis = basis_of(table)
     kinds = []
     for name, members in _by_kind((row.operation, row) for row in table.rows):
-        ordered = sorted(members, key=lambda row: row.latency.median_us)
+        ordered = sorted(members, key=lambda row: latency_us(row, basis))
+        latencies_us = [latency_us(row, basis) for row in ordered]
         rows = [
             [
                 Mark(
-                    row.latency.median_us,
-                    row.latency.low_us,
-                    row.latency.high_us,
+                    own_us,
+                    *bounds_us(row, basis),
                     "faster" if row.quality.sound else "ambiguous",
-                    f"{_in_words(row.operation)}: {latency(row.latency.median_us)}",
+                    f"{_in_words(row.operation)}: {latency(own_us)}",
                 )
             ]
-            for row in ordered
+            for own_us, row in zip(latencies_us, ordered, strict=True)
         ]
-        median = quantile([row.latency.median_us for row in ordered], 0.5)
+        median = quantile(latencies_us, 0.5)
         kinds.append((median, Group(name, rows, [latency(median)])))
     doubtful = sum(not row.quality.sound for row in table.rows)
-    content = f"{len(table.rows)} operations, median latency with 95{NARROW}% interval"
+    content = f"{len(table.rows)} operations, {IN_WORDS[basis]} with 95{NARROW}% interval"
     return draw(
         title=f"{short(table.device.name, 60)} · {table.runtime}",
         subtitle=content + (f"; hollow: doubtful ({doubtful})" if doubtful else ""),

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from latency_tables.contract import Environment, LatencyTable, Runtime, TableRow
+from latency_tables.latencies import basis_of
 from lut_server.pages.formatting import one_decimal, params, shapes, whole
 
 
 class ShownRow(NamedTuple):
-    """One row; `doubt` says in words why it is doubtful, "" if it is sound."""
+    """One row; `doubt` says in words why it is doubtful, "" if it is sound. `quiet`: at the machine's quiet speed."""
 
     key: str
     name: str
@@ -18,6 +19,7 @@ class ShownRow(NamedTuple):
     median_us: float
     median: str
     interval: str
+    quiet: str
     blocks: int
     weights: str
     macs: str
@@ -27,7 +29,10 @@ class ShownRow(NamedTuple):
 
 @dataclass(frozen=True)
 class ShownTable:
-    """A table without its samples; it takes about a tenth of the memory of a LatencyTable."""
+    """A table without its samples; it takes about a tenth of the memory of a LatencyTable.
+
+    `has_quiet`: sums over its rows are of latencies at the machine's quiet speed, which every row has.
+    """
 
     device: str
     device_name: str
@@ -36,6 +41,7 @@ class ShownTable:
     method_version: str
     warnings: tuple[str, ...]
     has_costs: bool
+    has_quiet: bool
     names: Sequence[str]
     all_rows: Sequence[ShownRow]
     doubtful: int
@@ -51,6 +57,7 @@ class ShownTable:
             method_version=table.method_version,
             warnings=table.warnings,
             has_costs=any(row.costs for row in table.rows),
+            has_quiet=basis_of(table) == "normalized_us",
             names=sorted({row.name for row in rows}),
             all_rows=rows,
             doubtful=sum(bool(row.doubt) for row in rows),
@@ -73,6 +80,7 @@ def _shown(row: TableRow) -> ShownRow:
         median_us=latency.median_us,
         median=one_decimal(latency.median_us),
         interval=f"{one_decimal(latency.low_us)} – {one_decimal(latency.high_us)}",
+        quiet="" if row.normalized_us is None else one_decimal(row.normalized_us),
         blocks=latency.count,
         weights=whole(costs.parameters) if costs else "",
         macs=one_decimal(costs.macs / 1e6) if costs else "",

@@ -10,6 +10,7 @@ from latency_tables.contract import (
     ExpectationRequest,
     LeaseRequest,
     PredictionRequest,
+    ProposalRequest,
     TransferRequest,
     canonical_json,
 )
@@ -51,15 +52,31 @@ _BODIES: Values = {
     "name_network": {"name": "found for the TITAN"},
     "rotate_token": {"id": "01900000-0000-7000-8000-000000000001"},
 }
+_NEEDS_A_SOURCE = (
+    "Nothing has been calibrated here yet that it could learn from: until a job has measured networks on a device with "
+    "a table, this answers 422."
+)
+_NO_TRANSFER = "There is no transfer here yet: PUT /v1/transfers/{id} makes one, and until then this answers 404."
+_NO_TRANSFER_MADE = (
+    "None has been made here yet. It takes three networks measured on the device, and a calibrated table of another "
+    "device or runtime or a publication: without them this answers 422."
+)
+_NO_PUBLICATION = "There is no publication here yet: `lut-server publish` stores them, and until then this answers 404."
 
 
 def with_examples(document: Mapping[str, Any], rows: Examples | None) -> dict[str, Any]:
-    """A copy of an OpenAPI document with an example for every parameter and body that `rows` have one for."""
-    filled = copy.deepcopy(dict(document))
+    """A copy of an OpenAPI document with an example for every parameter and body that `rows` have one for.
+
+    An operation that has nothing to work on in this database says so.
+    """
+    filled = {**document, "paths": copy.deepcopy(document["paths"])}  # schemas, which are most of it, stay as they are
     values, bodies = (_values(rows), _bodies(rows)) if rows else ({}, {})
+    notes = _notes(rows) if rows else {}
     for path, operations in filled["paths"].items():
         for operation in operations.values():
             name = operation["operationId"]
+            if name in notes:
+                operation["description"] = f"{operation.get('description', '')}\n\n{notes[name]}".strip()
             examples = {**_ALWAYS, **values.get("*", {}), **_of_noun(path, values)}
             examples = {**examples, **_OF_OPERATION.get(name, {}), **values.get(name, {})}
             for parameter in operation.get("parameters", ()):
@@ -99,8 +116,9 @@ def _values(rows: Examples) -> dict[str, Values]:
             "allow_unlike": rows.allow_unlike,
         },
     }
-    values["transfers"] = {"id": _NEVER_USED}
+    values["make_transfer"] = {"id": _NEVER_USED}
     if rows.transfer:
+        values["make_transfer"] = {}
         values["transfers"] = {
             "id": str(rows.transfer.id),
             "device": rows.transfer.device.uuid,
@@ -109,7 +127,8 @@ def _values(rows: Examples) -> dict[str, Values]:
             "threads": {"none: a GPU": []},
             **rows.transfer.runtime.model_dump(mode="json", exclude_none=True),
         }
-    values["publications"] = {"id": str(rows.publication or _NEVER_USED)}
+    if rows.publication:
+        values["publications"] = {"id": str(rows.publication)}
     if rows.calibration:
         calibration, calibrated = map(str, rows.calibration)
         values["calibrations"] = {"id": calibration, "table": calibrated}
@@ -161,13 +180,30 @@ def _bodies(rows: Examples) -> dict[str, Any]:
         ]
         expectation = ExpectationRequest.model_validate({"paths": paths, "device": device, "runtime": runtime})
         bodies["expect"] = _wire(expectation)
-        bodies["propose_networks"] = {"networks": [network], "device": device, "runtime": runtime.model_dump()}
         definition = {"space": network["space"], "space_digest": network["space_digest"]}
         bodies["make_transfer"] = _wire(TransferRequest(device=device, runtime=runtime, **definition))
+    if rows.proposal:
+        proposed, device, runtime = rows.proposal
+        bodies["propose_networks"] = _wire(
+            ProposalRequest.model_validate({"networks": [proposed], "device": device, "runtime": runtime})
+        )
     if rows.transfer:
         conditions = rows.transfer.model_dump(include={"runtime", "space", "space_digest"})
         bodies["make_transfer"] = _wire(TransferRequest(device=rows.transfer.device.uuid, **conditions))
     return bodies
+
+
+def _notes(rows: Examples) -> dict[str, str]:
+    """What operations say that find nothing in this database, by operation."""
+    notes = {}
+    if not rows.transfer:
+        notes["get_transfer"] = notes["get_newest_transfer"] = _NO_TRANSFER
+        notes["make_transfer"] = _NO_TRANSFER_MADE
+    if not rows.publication:
+        notes["get_publication"] = _NO_PUBLICATION
+    if not rows.proposal:
+        notes["propose_networks"] = _NEEDS_A_SOURCE
+    return notes
 
 
 def _wire(body: Any) -> Any:

@@ -318,7 +318,7 @@ def show_comparison(
     with parts.database.read() as session:
         picked = [tables.find(session, id) for id in table]
         newest = overview.newest_tables(session, part, picked)
-        conditions = {summary.id: overview.conditions(session, summary) for summary in (*picked, *newest.items)}
+        conditions = overview.conditions(session, [*picked, *newest.items])
     unlike = {
         summary.id: [*differences([conditions[id] for id in (*table, summary.id)]), *_other_sizes(picked, summary)]
         for summary in newest.items

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -136,6 +137,12 @@ def newest(session: Session, table_id: UUID) -> UUID | None:
     return row.id if row else None
 
 
+def newest_ids(session: Session, table_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """The id of the newest calibration of those tables that have one."""
+    query = select(CalibrationRow.table_id, CalibrationRow.id).order_by(CalibrationRow.rank, CalibrationRow.sequence)
+    return dict(select_in(session, query, CalibrationRow.table_id, table_ids))  # the last of a table counts
+
+
 def newest_of_others(session: Session, space: str, space_digest: str, device: str, runtime: str) -> list[UUID]:
     """The newest calibration of every other device and runtime (by digest) of a space, the oldest first."""
     query = (
@@ -195,11 +202,15 @@ def get(session: Session, id: UUID) -> Calibration:
     return Calibration.model_validate_json(content(session, id))
 
 
-def evidence(session: Session, id: UUID) -> tuple[Basis, dict[str, Evidence]]:
-    """Of a calibration the latencies that it compared, and its evidence by network; its rows are not looked at."""
-    stored = json.loads(content(session, id))
-    made = [Evidence.model_validate(item) for item in stored["evidence"]]
-    return stored["basis"], {item.network: item for item in made}
+def evidence(session: Session, ids: Iterable[UUID]) -> dict[UUID, tuple[Basis, dict[str, Evidence]]]:
+    """Of each calibration the latencies that it compared, and its evidence by network; its rows are not looked at."""
+    contents = select_in(session, select(CalibrationRow.id, CalibrationRow.content), CalibrationRow.id, ids)
+    return {id: _compared(json.loads(content)) for id, content in contents}
+
+
+def _compared(calibration: dict[str, Any]) -> tuple[Basis, dict[str, Evidence]]:
+    made = [Evidence.model_validate(item) for item in calibration["evidence"]]
+    return calibration["basis"], {item.network: item for item in made}
 
 
 def content(session: Session, id: UUID) -> bytes:

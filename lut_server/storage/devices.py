@@ -90,6 +90,12 @@ def find(session: Session, uuid_or_name: str) -> Device:
     return Device.model_validate_json(row.body)
 
 
+def of_uuids(session: Session, uuids: Iterable[str]) -> dict[str, Device]:
+    """Devices by their uuids, those that are known."""
+    bodies = select_in(session, select(DeviceRow.uuid, DeviceRow.body), DeviceRow.uuid, uuids)
+    return {uuid: Device.model_validate_json(body) for uuid, body in bodies}
+
+
 def environment(session: Session, digest: str) -> Environment:
     """The environment with this digest.
 
@@ -100,6 +106,12 @@ def environment(session: Session, digest: str) -> Environment:
     if row is None:
         raise unknown_environment(digest)
     return Environment.model_validate_json(row.body)
+
+
+def environments(session: Session, digests: Iterable[str]) -> dict[str, Environment]:
+    """Environments by their digests, those that are known."""
+    bodies = select_in(session, select(EnvironmentRow.digest, EnvironmentRow.body), EnvironmentRow.digest, digests)
+    return {digest: Environment.model_validate_json(body) for digest, body in bodies}
 
 
 def page(session: Session, after: str | None, limit: int, *, hidden: bool = False) -> Page[DeviceRecord]:
@@ -183,14 +195,13 @@ def unknown(session: Session, field: str, value: str) -> NotFound:
 def records(session: Session, rows: Sequence[DeviceRow]) -> list[DeviceRecord]:
     """The devices of rows, in their order, by two queries for 500 of them."""
     uuids, digests = [row.uuid for row in rows], {row.environment for row in rows}
-    bodies = select(EnvironmentRow.digest, EnvironmentRow.body)
-    environments = dict(select_in(session, bodies, EnvironmentRow.digest, digests))
+    of_digest = environments(session, digests)
     counts = select(LatencyTableRow.device, func.count()).group_by(LatencyTableRow.device)
     tables = dict(select_in(session, counts, LatencyTableRow.device, uuids))
     return [
         DeviceRecord(
             device=Device.model_validate_json(row.body),
-            environment=Environment.model_validate_json(environments[row.environment]),
+            environment=of_digest[row.environment],
             agent=row.agent,
             first_seen=row.first_seen,
             heartbeat_at=row.heartbeat_at,

@@ -5,14 +5,15 @@ from itertools import combinations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import DeviceRecord, LatencyTable, Runtime, Transfer
+from latency_tables.contract import DeviceRecord, LatencyTable, NetworkSpec, Runtime, Transfer
 from lut_server.analysis.likeness import differences
-from lut_server.storage import devices, networks, overview, tables
+from lut_server.storage import calibrations, devices, networks, overview, tables
 from lut_server.storage.models import (
     CalibrationRow,
+    DeviceRow,
     JobRow,
     LatencyTableRow,
     LeaseRow,
@@ -41,6 +42,7 @@ class Examples:
     measurement: str | None
     network: tuple[str, str] | None
     prediction: tuple[str, Runtime] | None
+    proposal: tuple[NetworkSpec, str, Runtime] | None
     calibration: tuple[UUID, UUID] | None
     transfer: Transfer | None
     publication: UUID | None
@@ -70,6 +72,7 @@ def find(session: Session) -> Examples | None:
         measurement=session.scalar(select(MeasurementRow.body).order_by(MeasurementRow.sequence.desc()).limit(1)),
         network=_first(session, select(NetworkRow.digest, NetworkRow.body).order_by(NetworkRow.sequence.desc())),
         prediction=_prediction(session),
+        proposal=_proposal(session),
         calibration=_first(
             session,
             select(CalibrationRow.id, CalibrationRow.table_id).order_by(CalibrationRow.sequence.desc()),
@@ -87,7 +90,7 @@ def _first(session: Session, query: Any) -> Any:
 def _pair(session: Session) -> tuple[tuple[UUID, UUID], bool]:
     """The two recent tables that compare best: alike, of two devices, large; a single table with itself."""
     recent = overview.newest_tables(session).items[:CANDIDATES]
-    conditions = {table.id: overview.conditions(session, table) for table in recent}
+    conditions = overview.conditions(session, recent)
     best, best_rank = (recent[0].id, recent[0].id), (True, True, 0)
     for newer, older in combinations(recent, 2):
         if (newer.space, newer.space_digest) == (older.space, older.space_digest):
@@ -106,5 +109,39 @@ def _transfer(session: Session) -> Transfer | None:
 def _prediction(session: Session) -> tuple[str, Runtime] | None:
     """The device and runtime where the newest network was predicted."""
     newest = session.scalar(select(NetworkRow.digest).order_by(NetworkRow.sequence.desc()).limit(1))
-    results = networks.get(session, newest).results if newest else ()
+    results = networks.listed(session, newest, CANDIDATES).record.results if newest else ()
     return next(((result.device.uuid, result.runtime) for result in results if result.raw_us), None)
+
+
+def _proposal(session: Session) -> tuple[NetworkSpec, str, Runtime] | None:
+    """A network of the newest calibration, and a device and runtime where it could be measured next.
+
+    Another device, or the same one with another batch size: either can learn from that calibration.
+    """
+    query = select(CalibrationRow.id, LatencyTableRow).join(
+        LatencyTableRow, LatencyTableRow.id == CalibrationRow.table_id
+    )
+    newest = session.execute(query.order_by(CalibrationRow.sequence.desc()).limit(1)).one_or_none()
+    if newest is None:
+        return None
+    id, table = newest
+    _, evidence = calibrations.evidence(session, [id])[id]
+    body = session.scalar(select(NetworkRow.body).where(NetworkRow.digest == next(iter(evidence))))
+    if body is None:
+        return None
+    network = NetworkSpec.model_validate_json(body)
+    runtime = tables.runtime_of(table)
+    measured = exists().where(
+        MeasurementRow.key == network.digest,
+        MeasurementRow.device == DeviceRow.uuid,
+        MeasurementRow.runtime == table.runtime,
+    )
+    other = session.scalar(
+        select(DeviceRow.uuid)
+        .where(DeviceRow.uuid != table.device, DeviceRow.hidden.is_(False), ~measured)
+        .order_by(DeviceRow.uuid)
+        .limit(1)
+    )
+    if other is not None:
+        return network, other, runtime
+    return network, table.device, runtime.model_copy(update={"batch_size": runtime.batch_size + 1})

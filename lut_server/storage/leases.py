@@ -231,6 +231,7 @@ def _finish(
     if request.operations:
         job.table_id = tables.build(session, request, lease, now, drafted, job.requested_by)
     job.state = "done"
+    job.missing = measurements.measured_since(session, job)
     job.progress = Progress(done=len(request.keys), total=len(request.keys)).model_dump_json()
 
 

@@ -134,6 +134,16 @@ def remaining(session: Session, job: JobRow, lease: LeaseRow, request: JobReques
     return list(session.scalars(query))
 
 
+def measured_since(session: Session, job: JobRow) -> int:
+    """How many keys a job has measured since it was leased last: results that came by another way took it no time."""
+    query = select(func.count(MeasurementRow.key.distinct())).where(
+        MeasurementRow.job_id == job.id,
+        MeasurementRow.device == job.ran_on,
+        MeasurementRow.received_at >= job.started_at,
+    )
+    return session.scalar(query) or 0
+
+
 def known(
     session: Session, keys: Sequence[str], device: str, environment: str, runtime: str, *, sound: bool
 ) -> set[str]:

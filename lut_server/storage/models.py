@@ -216,7 +216,7 @@ class JobRow(Base):
 
     `brief` is a JobBrief as JSON: lists read it instead of `body`, which may have megabytes. `ran_on` is the device
     that leased it last, `started_at` when it did, and `missing` the keys that were to be measured then (until then:
-    when it was queued).
+    when it was queued; once it is done: those that it has measured since).
     """
 
     __tablename__ = "jobs"

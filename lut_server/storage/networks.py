@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from latency_tables.contract import (
     Basis,
-    Device,
     Evidence,
     Measurement,
     MissingRows,
@@ -23,7 +23,7 @@ from latency_tables.latencies import latency_us
 from lut_server.errors import NotFound
 from lut_server.storage import calibrations, devices, measurements, operations, paging, predictions, tables
 from lut_server.storage.database import insert_missing, select_in
-from lut_server.storage.memory import remembered
+from lut_server.storage.memory import all_remembered
 from lut_server.storage.models import LatencyTableRow, MeasurementRow, NetworkRow
 
 MAX_REMEMBERED = 2000
@@ -104,16 +104,15 @@ def read(session: Session, rows: Sequence[NetworkRow], most: int | None = None) 
     shown = {digest: sorted(found.values())[-most if most else 0 :] for digest, found in last.items()}
     wanted = [sequence for sequences in shown.values() for sequence in sequences]
     found = [row for (row,) in select_in(session, select(MeasurementRow), MeasurementRow.sequence, wanted)]
-    read = measurements.read_networks(session, found)
-    measured = {row.sequence: (row, measurement) for row, measurement in zip(found, read, strict=True)}
-    reader = _Reader(session)
-    return [
-        Listed(
-            reader.read(row, [measured[sequence] for sequence in shown[row.digest]]),
-            len(last[row.digest]) - len(shown[row.digest]),
-        )
-        for row in rows
-    ]
+    restated = measurements.read_networks(session, found)
+    measured = {row.sequence: (row, measurement) for row, measurement in zip(found, restated, strict=True)}
+    results = [(row, [measured[sequence] for sequence in shown[row.digest]]) for row in rows]
+    reader = _Reader(session, results)
+    return [Listed(reader.read(row, own), len(last[row.digest]) - len(own)) for row, own in results]
+
+
+Result = tuple[MeasurementRow, Measurement]
+"""A stored measurement, and it restated."""
 
 
 class _Forecast(NamedTuple):
@@ -137,14 +136,20 @@ class _Conditions(NamedTuple):
 
 
 class _Reader:
-    """Reads networks; what several results have in common, it reads once."""
+    """Reads networks with their results; what the results need is found by a few queries for all of them."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, results: Sequence[tuple[NetworkRow, Sequence[Result]]]) -> None:
         self._session = session
-        self._conditions: dict[tuple[str, ...], _Conditions | None] = {}
-        self._devices: dict[str, Device] = {}
+        wanted = {_key(network.space, network.space_digest, row) for network, own in results for row, _ in own}
+        found = tables.newest_of_each(session, wanted)
+        newest = calibrations.newest_ids(session, [table.id for table in found.values()])
+        compared = all_remembered(
+            session, "evidence", MAX_REMEMBERED, newest.values(), partial(calibrations.evidence, session)
+        )
+        self._conditions = {key: _conditions(table, newest.get(table.id), compared) for key, table in found.items()}
+        self._devices = devices.of_uuids(session, {row.device for _, own in results for row, _ in own})
 
-    def read(self, row: NetworkRow, measured: Sequence[tuple[MeasurementRow, Measurement]]) -> NetworkRecord:
+    def read(self, row: NetworkRow, measured: Sequence[Result]) -> NetworkRecord:
         network = NetworkSpec.model_validate_json(row.body)
         return NetworkRecord(
             id=row.digest,
@@ -156,8 +161,6 @@ class _Reader:
 
     def _result(self, network: NetworkSpec, row: MeasurementRow, measurement: Measurement) -> NetworkResult:
         forecast, basis = self._predict(network, row, measurement)
-        if row.device not in self._devices:
-            self._devices[row.device] = devices.find(self._session, row.device)
         return NetworkResult(
             device=self._devices[row.device],
             environment=row.environment,
@@ -198,23 +201,18 @@ class _Reader:
         return _Forecast(**{name: getattr(made, name) for name in _Forecast._fields}), predictor.basis
 
     def _under(self, network: NetworkSpec, row: MeasurementRow) -> _Conditions | None:
-        columns = {
-            **{name: getattr(row, name) for name in ("device", "environment", "runtime", "method_version")},
-            "space": network.space,
-            "space_digest": network.space_digest,
-        }
-        key = tuple(columns.values())
-        if key not in self._conditions:
-            table = tables.newest_under(self._session, **columns)
-            self._conditions[key] = None if table is None else self._calibrated(table)
-        return self._conditions[key]
+        return self._conditions.get(_key(network.space, network.space_digest, row))
 
-    def _calibrated(self, table: LatencyTableRow) -> _Conditions:
-        session = self._session
-        newest = calibrations.newest(session, table.id)
-        if newest is None:
-            return _Conditions(table, "median_us", None, {})
-        basis, evidence = remembered(
-            session, "evidence", MAX_REMEMBERED, newest, lambda: calibrations.evidence(session, newest)
-        )
-        return _Conditions(table, basis, newest, evidence)
+
+def _key(space: str, space_digest: str, row: MeasurementRow) -> tables.ConditionValues:
+    """The conditions of a measurement of a network."""
+    return (row.device, row.environment, row.runtime, row.method_version, space, space_digest)
+
+
+def _conditions(
+    table: LatencyTableRow, newest: UUID | None, compared: Mapping[UUID, tuple[Basis, Mapping[str, Evidence]]]
+) -> _Conditions:
+    if newest is None:
+        return _Conditions(table, "median_us", None, {})
+    basis, evidence = compared[newest]
+    return _Conditions(table, basis, newest, evidence)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -109,7 +110,10 @@ def _part(session: Session, query: Select[Row], part: int, size: int) -> tuple[S
     return rows[:size], len(rows) > size
 
 
-def conditions(session: Session, table: TableSummary) -> Conditions:
-    """Under which a table was measured."""
-    environment = devices.environment(session, table.environment)
-    return Conditions(table.device, environment, table.method_version, table.runtime)
+def conditions(session: Session, summaries: Collection[TableSummary]) -> dict[UUID, Conditions]:
+    """Under which conditions each table was measured."""
+    environments = devices.environments(session, {table.environment for table in summaries})
+    return {
+        table.id: Conditions(table.device, environments[table.environment], table.method_version, table.runtime)
+        for table in summaries
+    }

@@ -1,7 +1,7 @@
 """Tables: projections of the measurements, immutable once built."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -34,6 +34,8 @@ NEWEST_FIRST = (LatencyTableRow.rank.desc(), LatencyTableRow.sequence.desc())
 SHOWN = 20
 CONDITIONS = ("device", "environment", "runtime", "method_version", "space", "space_digest")
 """Columns of a table: under which conditions all of its rows were measured (environment and runtime by digest)."""
+ConditionValues = tuple[str, str, str, str, str, str]
+"""The values of CONDITIONS, in their order."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,21 @@ def find(session: Session, id: UUID) -> TableSummary:
 def newest_under(session: Session, **conditions: str) -> LatencyTableRow | None:
     """The newest table whose columns are these: device, environment and runtime (by digest), method, space."""
     return _newest(session, select(LatencyTableRow).filter_by(**conditions))
+
+
+def newest_of_each(session: Session, wanted: Collection[ConditionValues]) -> dict[ConditionValues, LatencyTableRow]:
+    """The newest table under each of the conditions that has one, by two queries for 500 devices."""
+    columns = [getattr(LatencyTableRow, name) for name in CONDITIONS]
+    query = (
+        select(LatencyTableRow.sequence, *columns)
+        .where(LatencyTableRow.space_digest.in_({space_digest for *_, space_digest in wanted}))
+        .order_by(LatencyTableRow.rank, LatencyTableRow.sequence)
+    )
+    found = select_in(session, query, LatencyTableRow.device, {device for device, *_ in wanted})
+    newest = {tuple(values): sequence for sequence, *values in found}  # the last of those that are alike counts
+    sequences = {newest[values]: values for values in wanted if values in newest}
+    rows = select_in(session, select(LatencyTableRow), LatencyTableRow.sequence, sequences)
+    return {sequences[row.sequence]: row for (row,) in rows}
 
 
 def find_newest(

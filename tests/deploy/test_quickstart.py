@@ -10,6 +10,9 @@ import pytest
 from deploy import loop
 from deploy.loop import main
 from deploy.services import ServiceDied, service
+from latency_tables.contract import DeviceReport
+from tests.support.factories import operation, profile
+from tests.support.lut import Lut
 
 
 def test_a_second_run_in_a_folder_is_refused_and_touches_nothing(tmp_path: Path) -> None:
@@ -61,3 +64,26 @@ def test_ending_what_was_kept_up_is_no_failure(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(loop, "_check", check)
     loop._keep_up((), SimpleNamespace(print=ended.append))  # type: ignore[arg-type]
     assert ended == ["server and agent stay up; Ctrl-C stops them", ()]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_run_that_is_stopped_says_whether_anything_is_kept(
+    lut: Lut, device: DeviceReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "run", interrupted)
+    folder = tmp_path / "quickstart"
+
+    def stopped() -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["--folder", str(folder)])
+        return str(ended.value)
+
+    assert stopped() == "quickstart: stopped before anything was measured"
+    folder.mkdir()
+    (folder / "data").symlink_to(tmp_path)
+    assert stopped() == "quickstart: stopped before anything was measured", "a server was there, and no result"
+    lut.build_table(profile(operation()), device)
+    assert stopped() == "quickstart: stopped; what was measured is kept and not measured again"

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import rcParams
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from lgcnet_search.plots.charts import (
@@ -23,6 +25,7 @@ from lgcnet_search.plots.charts import (
     predicted_against_measured,
     search_curves,
 )
+from lgcnet_search.plots.figures import arrange
 from lgcnet_search.plots.networks import fusion_cell, searched_cells
 from lgcnet_search.search.findings import constant_cells
 from lgcnet_search.search.report import draw_genotype
@@ -132,6 +135,16 @@ def test_predictions_are_named_beside_their_bands(tmp_path: Path) -> None:
     assert "op 3" not in texts(predicted_against_measured(many, tmp_path / "many.svg"))
 
 
+@pytest.mark.parametrize("title", ["short", "a line of a title that is longer than the picture is wide " * 2])
+def test_a_long_title_is_not_cut(title: str) -> None:
+    figure = Figure(figsize=(6.6, 4), dpi=110)
+    figure.subplots()
+    arrange(figure, title)
+    drawn = figure.texts[0].get_window_extent(FigureCanvasAgg(figure).get_renderer())  # type: ignore[no-untyped-call]
+    assert drawn.x0 >= 0
+    assert drawn.x1 <= figure.bbox.width
+
+
 def test_names_of_crowded_points_do_not_overlap(tmp_path: Path) -> None:
     points = [AccuracyPoint(f"network {i}", 10 + 0.1 * i, 70 + 0.1 * (i % 2)) for i in range(6)]
     far = [AccuracyPoint("slow", 30, 75), AccuracyPoint("fast", 2, 60)]
@@ -153,6 +166,14 @@ def test_the_heat_map_shows_every_row_of_a_table(tmp_path: Path) -> None:
     assert not any(cell.doubtful for cell in cells.values())
     words = texts(latency_heatmap(cells, tmp_path / "heat.svg"))
     assert {"dil_conv_3x3 dilation 8", "64×97×193", "conv_3x3 /2", "µs where no unit stands"} <= set(words)
+
+
+def test_the_heat_map_shows_what_sums_are_of() -> None:
+    table = make_table(Space().operations[:2])
+    quiet = table.model_copy(
+        update={"rows": tuple(row.model_copy(update={"normalized_us": 5.0}) for row in table.rows)}
+    )
+    assert {cell.latency_us for cell in heatmap_cells(quiet).values()} == {5.0}
 
 
 def test_the_heat_map_writes_milliseconds_and_hatches_what_is_doubtful(tmp_path: Path) -> None:

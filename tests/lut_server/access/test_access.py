@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import uuid6
+from pydantic import ValidationError
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
@@ -21,6 +22,7 @@ from latency_tables.contract import DeviceReport, Lease, Role, TokenRequest, Tok
 from lut_server.__main__ import cli
 from lut_server.access.auth import CACHE_S
 from lut_server.access.failed_logins import MAX_FAILURES, WINDOW_S
+from lut_server.commands.common import refuse_options
 from lut_server.credentials import mint
 from lut_server.storage import tokens
 from tests.support.factories import lease_request, measurement, operation, profile, report
@@ -417,6 +419,7 @@ def test_a_server_that_nobody_could_enter_does_not_start(database_url: str, tmp_
 
 
 def test_what_makes_no_sense_on_the_command_line(tmp_path: Path) -> None:
+    CliRunner().invoke(cli, ["migrate", "--data-dir", str(tmp_path)])
     for arguments, message in (
         (["create", "--role", "read", "--device", "gpu-1"], "only a token of role agent"),
         (["create", "--role", "agent", "--device", "../x"], "device"),
@@ -454,3 +457,11 @@ def test_a_refused_option_is_named_with_its_value(tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert "name:" in refused.output
     assert "x" * 1000 in refused.output
+
+
+def test_a_refused_word_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValidationError) as error:
+        TokenRequest.model_validate({"name": "x", "role": "owner"})
+    with pytest.raises(SystemExit):
+        refuse_options(error.value)
+    assert capsys.readouterr().err.count("owner") == 1

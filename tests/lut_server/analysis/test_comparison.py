@@ -314,3 +314,11 @@ def test_a_ratio_and_its_inverse_cancel(values: list[tuple[float, float]]) -> No
     x, y = [a for a, _ in values], [b for _, b in values]
     assert geometric_mean_ratio(x, y) * geometric_mean_ratio(y, x) == pytest.approx(1)
     assert geometric_mean_ratio([3 * value for value in y], y) == pytest.approx(3)
+
+
+def test_rows_that_are_one_measurement_are_counted() -> None:
+    first, second = side(of(1)), side(of(1.2, seed=100))
+    rows = (*first.table.rows[:5], *second.table.rows[5:])
+    extended = Side(second.summary, second.table.model_copy(update={"rows": rows}), second.samples_us)
+    assert [item.one_measurement for item in compare([first, extended]).tables] == [0, 5]
+    assert [item.one_measurement for item in compare([first, second]).tables] == [0, 0]

@@ -57,9 +57,9 @@ def test_what_is_well_or_not_known_is_no_warning() -> None:
 def test_each_trouble_is_said_once_with_how_many_operations_it_touched() -> None:
     every = [Observed(clocks="not locked", noise_rel=0.09, foreign_processes=1), Observed(noise_rel=0.06), Observed()]
     clocks, noise, foreign = warnings_of(FREE, [measured(item) for item in every])
-    assert "not locked (governor powersave, turbo on), for 1 of 3 operations" in clocks
-    assert "scattered by 9 % (over 5 % with 2 of 3 operations)" in noise
-    assert "with 1 of 3 operations" in foreign
+    assert "not locked (governor powersave, turbo on), for 1 of 3 operations of the table" in clocks
+    assert "scattered by 9 % (over 5 % with 2 of 3 operations of the table)" in noise
+    assert "with 1 of 3 operations of the table" in foreign
     assert "()" not in warnings_of(PLAIN, [measured(every[0])])[0]
 
 

@@ -402,3 +402,35 @@ def test_devices_are_listed_hidden_and_removed(database_url: str, lut: Lut, tabl
     assert "results are never deleted" in refused("device", "remove", table.device.uuid, *where)
     assert lut_server("device", "remove", "cpu-2", *where).exit_code == 0
     assert "no such device" in refused("device", "show", "cpu-2", *where)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("backup", "copy"),
+        ("export", "out"),
+        ("device", "list"),
+        ("device", "hide", "cpu-1"),
+        ("device", "show", "cpu-1"),
+        ("device", "remove", "cpu-1"),
+        ("token", "list"),
+        ("token", "revoke", "01900000-0000-7000-8000-000000000000"),
+        ("token", "rotate", "01900000-0000-7000-8000-000000000000"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_needs_a_database_makes_none(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    message = refused(*arguments, "--data-dir", data)
+    assert f"{data}/lut.sqlite: there is no database" in message
+    assert not (data / "lut.sqlite").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_command_that_makes_a_database_says_where(tmp_path: Path) -> None:
+    arguments = ("token", "create", "--role", "read", "--data-dir", tmp_path)
+    assert f"a new database: sqlite:///{tmp_path}/lut.sqlite" in lut_server(*arguments).stderr
+    assert "new database" not in lut_server(*arguments).stderr

@@ -16,6 +16,7 @@ from lut_server.pages.calibration_charts import calibration_chart
 from lut_server.pages.charts import comparison_chart, networks_chart, table_chart
 from lut_server.pages.drawing import MAX_TICKS, SVG
 from lut_server.pages.marks import Mark, _Axis
+from lut_server.pages.shown_table import ShownTable
 from lut_server.storage import overview
 from tests.lut_server.analysis.test_comparison import of, side
 from tests.support.lut import Lut
@@ -53,6 +54,20 @@ def test_every_operation_has_its_mark_in_every_panel() -> None:
     table = _parsed(table_chart(sides[0].table))
     assert len(list(table.iter(f"{{{SVG}}}circle"))) == 12
     assert _inside(table)
+
+
+def test_the_picture_and_the_page_of_a_table_show_what_sums_are_of() -> None:
+    table = side(of(1)).table
+    figures = {"normalized_us": 5.0, "normalized_low_us": 4.0, "normalized_high_us": 6.0}
+    quiet = table.model_copy(update={"rows": tuple(row.model_copy(update=figures) for row in table.rows)})
+    assert "median latency" in table_chart(table)
+    assert "latency at quiet speed" in table_chart(quiet)
+    assert formatting.latency(5.0) in table_chart(quiet)
+    assert not ShownTable.of(table).has_quiet
+    shown = ShownTable.of(quiet)
+    assert shown.has_quiet
+    assert {row.quiet for row in shown.all_rows} == {"5.0"}
+    assert "5.0" not in {row.median for row in shown.all_rows}
 
 
 def test_the_picture_of_a_table_with_itself_still_has_an_axis() -> None:

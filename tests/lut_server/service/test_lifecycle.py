@@ -132,6 +132,22 @@ def test_the_database_going_away_is_503(tmp_path: Path, postgresql: URL) -> None
         admin.dispose()
 
 
+def test_no_request_waits_until_all_that_is_remembered_was_walked_through() -> None:
+    program = """
+import gc
+from lut_server.__main__ import _calm_python
+_calm_python()
+before = gc.get_stats()
+large = [[number] for number in range(2_000_000)]
+after = gc.get_stats()
+print(*(new["collections"] - old["collections"] for new, old in zip(after, before)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    young, middle, full = map(int, done.stdout.split())
+    assert young > middle > 0
+    assert full == 0
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_every_line_of_a_log_in_json_is_an_object(database_url: str, tmp_path: Path) -> None:
     server = Server(database_url, tmp_path, arguments=["--log-format", "json"])

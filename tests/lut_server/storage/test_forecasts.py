@@ -15,7 +15,7 @@ from latency_tables.contract import (
     Progress,
     Runtime,
 )
-from tests.support.factories import end_to_end, measurement, network, operation, profile
+from tests.support.factories import end_to_end, lease_request, measurement, network, operation, profile
 from tests.support.lut import Lut
 
 ON_DEVICE = DeviceSelector(uuid="cpu-1")
@@ -88,3 +88,49 @@ def test_the_jobs_most_like_it_tell(lut: Lut, device: DeviceReport) -> None:
     assert lut.client.forecast(named).takes_s == 5
     with pytest.raises(NotFound, match="no such device"):
         lut.client.forecast(of(1, device=DeviceSelector(uuid="gone")))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_results_that_came_by_another_way_tell_nothing(lut: Lut, device: DeviceReport) -> None:
+    """As those of an earlier attempt that arrive while the next one begins."""
+    lut.client.register_device(device)
+    other = lut.client.submit_job(of(1, 2))
+    lut.client.submit_job(of(1, 2, 3))
+    lut.client.cancel_job(other.id)
+    lease = lut.claim(device)
+    for key in lease.remaining[:2] + lease.remaining[3:]:
+        lut.client.put_measurement(measurement(lease, key, device).model_copy(update={"job_id": other.id}))
+    lut.clock.advance(10)
+    lut.client.put_measurement(measurement(lease, lease.remaining[2], device))
+    lut.client.complete(lease.id, lease.token, Completion())
+    assert lut.client.forecast(of(4, 5, 6)).takes_s == 30, "10 s for the only key that it measured"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_job_of_known_keys_tells_nothing(lut: Lut, device: DeviceReport) -> None:
+    lut.client.register_device(device)
+    other = lut.client.submit_job(of(1))
+    lut.client.submit_job(of(1))
+    lut.client.cancel_job(other.id)
+    lease = lut.claim(device)
+    for key in lease.remaining:
+        lut.client.put_measurement(measurement(lease, key, device).model_copy(update={"job_id": other.id}))
+    lut.client.complete(lease.id, lease.token, Completion())
+    assert lut.client.forecast(of(2)).takes_s is None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_lease_that_is_taken_up_again_tells_of_all_its_keys(lut: Lut, device: DeviceReport) -> None:
+    lut.client.register_device(device)
+    lut.client.submit_job(of(1))
+    claim = lease_request(device)
+    lease = lut.client.claim(claim)
+    assert lease is not None
+    lut.clock.advance(60)
+    lut.client.put_measurement(measurement(lease, lease.remaining[0], device))
+    again = lut.client.claim(claim)
+    assert again is not None
+    lut.clock.advance(40)
+    lut.client.put_measurement(measurement(again, again.remaining[0], device))
+    lut.client.complete(again.id, again.token, Completion())
+    assert lut.client.forecast(of(2, 3, 4)).takes_s == 150

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from latency_tables.contract import (
 )
 from latency_tables.contract import TableRow as Row
 from lut_server.storage import tables
+from lut_server.storage.comparisons import operation_key
 from tests.support.factories import CPU, METHOD, SOUND, SPACE_DIGEST, network, operation, profile, report
 from tests.support.lut import Lut
 
@@ -238,3 +240,9 @@ def _predict(lut: Lut, request: PredictionRequest, status: int = 200) -> Any:
     answer = lut.http.post("/v1/predictions", json=request.model_dump(mode="json"))
     assert answer.status_code == status, answer.text
     return answer.json()
+
+
+def test_the_key_of_a_parsed_operation_is_its_digest() -> None:
+    params = (("bias", False), ("mode", "größer"), ("one", 1.0), ("scale", 0.1))
+    for spec in (A, A.model_copy(update={"params": params})):
+        assert operation_key(json.loads(spec.model_dump_json())) == spec.digest

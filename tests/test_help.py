@@ -1,0 +1,32 @@
+"""What `--help` says, of every command there is."""
+
+from collections.abc import Iterator
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from adaptive_networks.__main__ import cli as adaptive_networks
+from lgcnet_search.__main__ import cli as lgcnet_search
+from lut_server.__main__ import cli as lut_server
+from profiler_agent.__main__ import cli as profiler_agent
+
+
+def _commands(cli: typer.Typer) -> Iterator[list[str]]:
+    """The words of every command."""
+    for group in cli.registered_groups:
+        assert group.typer_instance is not None
+        yield from ([str(group.name), *words] for words in _commands(group.typer_instance))
+    for command in cli.registered_commands:
+        yield [command.name or command.callback.__name__.replace("_", "-")] if command.callback else []
+
+
+@pytest.mark.parametrize("cli", [lgcnet_search, lut_server, profiler_agent, adaptive_networks])
+def test_a_switch_has_no_value(cli: typer.Typer) -> None:
+    commands = list(_commands(cli))
+    assert len(commands) > 1
+    for words in commands:
+        said = CliRunner().invoke(cli, [*words, "--help"])
+        assert said.exit_code == 0, said.output
+        shown = [line for line in said.output.splitlines() if "<bool>" in line]
+        assert all("--help" in line for line in shown), "typer's own row"
