@@ -25,7 +25,7 @@ from benchmarks._common import (
 )
 from latency_tables.client import LutClient
 from latency_tables.contract import Lease, Measurement
-from lut_server.app import utc_now
+from lut_server.clock import utc_now
 from lut_server.storage.database import Database
 from lut_server.storage.measurements import to_row
 from tests.support.factories import lease_request, measurement, operation, profile, report

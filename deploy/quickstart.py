@@ -20,6 +20,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = ROOT / "deploy" / "constraints.txt"
 EXTRAS = "agent,search,server"
+ALL_EXTRAS = "dev"
 
 
 class SetupError(Exception):
@@ -32,15 +33,18 @@ def _fingerprint() -> str:
 
 
 def install(extras: str) -> None:
-    """Make `.venv` and install the project with `extras` into it, unless that was done with these very requirements.
+    """Make `.venv` and install the project with `extras` into it.
+
+    Nothing to do where that was done with these very requirements, or where ALL_EXTRAS were installed with them.
 
     Raises SetupError when Python is too old, has no venv, or the installation fails.
     """
     if sys.version_info < (3, 10):  # noqa: UP036 (it is run before anything is installed)
         raise SetupError(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}: {sys.executable}")
     stamp = VENV / f".installed-{extras}"
-    if stamp.exists() and stamp.read_text() == _fingerprint():
-        return
+    for done in (stamp, VENV / f".installed-{ALL_EXTRAS}"):
+        if done.exists() and done.read_text() == _fingerprint():
+            return
     if not PYTHON.exists():
         with _step(f"making {VENV}"):
             try:

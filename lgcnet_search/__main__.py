@@ -1,56 +1,34 @@
 """lgcnet-search: from the space to a trained network: profile, search, train, evaluate, export, measure."""
 
-from collections.abc import Callable
-
-import typer
-
-from lgcnet_search.commands import (
-    ablating,
-    calibrating,
-    drawing,
-    evaluation,
-    figure_1,
-    genotypes,
-    introducing,
-    measuring,
-    profiling,
-    queue,
-    ranking,
-    search,
-    training,
-)
 from lgcnet_search.commands.running import run
 
-cli = typer.Typer(
-    help="Searches segmentation networks for a device, with the latencies that its agent measured.",
-    no_args_is_help=True,
-    add_completion=False,
-)
-COMMANDS: dict[str, Callable[..., None]] = {
-    "space": genotypes.show,
-    "profile": profiling.profile,
-    "calibrate": calibrating.calibrate,
-    "introduce": introducing.introduce,
-    "search": search.run,
-    "measure": measuring.measure,
-    "random": genotypes.draw,
-    "pretrain": training.pretrain,
-    "finetune": training.finetune,
-    "evaluate": evaluation.run,
-    "export": evaluation.export,
-    "ablate": ablating.ablate,
-    "figure-1": figure_1.figure_1,
-    "rank": ranking.run,
+COMMANDS = {
+    "space": "lgcnet_search.commands.genotypes:show",
+    "profile": "lgcnet_search.commands.profiling:profile",
+    "calibrate": "lgcnet_search.commands.calibrating:calibrate",
+    "introduce": "lgcnet_search.commands.introducing:introduce",
+    "search": "lgcnet_search.commands.search:run",
+    "measure": "lgcnet_search.commands.measuring:measure",
+    "random": "lgcnet_search.commands.genotypes:draw",
+    "pretrain": "lgcnet_search.commands.training:pretrain",
+    "finetune": "lgcnet_search.commands.training:finetune",
+    "evaluate": "lgcnet_search.commands.evaluation:run",
+    "export": "lgcnet_search.commands.evaluation:export",
+    "ablate": "lgcnet_search.commands.ablating:ablate",
+    "figure-1": "lgcnet_search.commands.figure_1:figure_1",
+    "rank": "lgcnet_search.commands.ranking:run",
+    "jobs": "lgcnet_search.commands.queue:cli",
+    "draw": "lgcnet_search.commands.drawing:cli",
 }
-for name, command in COMMANDS.items():
-    cli.command(name)(command)
-cli.add_typer(queue.cli, name="jobs")
-cli.add_typer(drawing.cli, name="draw")
 
 
 def main() -> None:
     """The command; whatever is wrong with options, input, server or data becomes one line and exit code 2."""
-    run(cli, "lgcnet-search")
+    run(
+        "lgcnet-search",
+        "Searches segmentation networks for a device, with the latencies that its agent measured.",
+        COMMANDS,
+    )
 
 
 if __name__ == "__main__":

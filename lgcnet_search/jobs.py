@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from latency_tables.calibration import MIN_NETWORKS, calibrated_by, choose, choose_next
-from latency_tables.client import LutClient, NotFound
+from latency_tables.client import LutClient, NotFound, OnJob
 from latency_tables.contract import (
     Calibration,
     Device,
@@ -29,14 +29,13 @@ from latency_tables.contract import (
     TransferRequest,
 )
 from latency_tables.latencies import basis_of
+from lgcnet_search.errors import Refused
 from lgcnet_search.space import REQUIREMENT, SPACE
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype, varied_genotype
 from lgcnet_search.space.latencies import Latencies, TransferLatencies
 from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
-
-OnJob = Callable[[Job], None]
 
 CALIBRATION_NETWORKS = 8
 """Measured with every new table; `lgcnet-search calibrate` adds more."""
@@ -58,7 +57,7 @@ NETWORK_BLOCKS = 18
 _NOT_CALIBRATED = "table {} was not calibrated by its networks; is a newer table of this device there?"
 
 
-class AgentError(RuntimeError):
+class AgentError(Refused):
     """No such device, or no result of a job; the message says what to do."""
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import partial
 
 from anyio import CapacityLimiter
@@ -21,11 +21,12 @@ from lut_server.access.auth import Access
 from lut_server.access.below_path import BelowPath
 from lut_server.access.gate import Gate
 from lut_server.access.openapi import describe_access
+from lut_server.clock import Clock, utc_now
 from lut_server.credentials import ServerKey
 from lut_server.nouns import collect
 from lut_server.pages.problem import problem_page
 from lut_server.routes import docs
-from lut_server.routes.state import Clock, State
+from lut_server.routes.state import State
 from lut_server.service.hot_tables import AnswerHotTables, HotTables
 from lut_server.service.metrics import Requests, ServiceCollector
 from lut_server.service.observing import ObserveRequests
@@ -44,10 +45,6 @@ Latencies are microseconds. Errors are problem documents (RFC 9457) that name fi
 """
 
 log = logging.getLogger(__name__)
-
-
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 def create_app(

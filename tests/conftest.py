@@ -1,6 +1,11 @@
-"""Databases for tests: a fresh one each, on SQLite and on a real PostgreSQL that lives as long as the test run."""
+"""Databases for tests: a fresh one each, on SQLite and on a real PostgreSQL that lives as long as the test run.
 
+And one thread for each process.
+"""
+
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +22,20 @@ from tests.support.lut import Clock, Lut, serving
 
 TEMPLATE = "lut_template"
 
+# What tests compute is small: further threads would only spin, on cores that other tests need. Holds for what tests
+# start, and for this process, which has not imported torch yet.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("lgcnet", deadline=None)
 settings.load_profile("lgcnet")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    """Again where a module before, or a runtime mode that it opened, took more."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.hookimpl(tryfirst=True)

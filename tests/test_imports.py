@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from adaptive_networks.__main__ import COMMANDS as ADAPTIVE
+from lgcnet_search.__main__ import COMMANDS as SEARCH
+
 PACKAGES = [
     "latency_tables",
     "lut_server",
@@ -23,23 +26,37 @@ def _modules(package: str) -> list[str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_importing_every_module_prints_nothing(package: str) -> None:
+def test_importing_every_module_prints_nothing_and_the_server_does_not_load_torch(package: str) -> None:
     # Alembic runs its scripts itself; they are no modules to import.
     names = [name for name in _modules(package) if ".migrations." not in name]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+    if package == "lut_server":
+        code += "assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_server_does_not_load_torch() -> None:
-    names = [name for name in _modules("lut_server") if ".migrations." not in name]
-    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
-    subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules", *names], check=True)
-
-
-def test_the_agent_s_own_process_does_not_load_torch() -> None:
-    code = "import profiler_agent.__main__, sys; assert 'torch' not in sys.modules"
+@pytest.mark.parametrize(("program", "module"), [("lut_server", "fastapi"), ("profiler_agent", "torch")])
+def test_a_command_line_does_not_load_what_takes_long(program: str, module: str) -> None:
+    """The server's other commands know no HTTP; what measures is another process than the agent."""
+    code = f"import {program}.__main__, sys; assert '{module}' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_command_of_the_search_loads_its_own_module_only() -> None:
+    """What that may import is said in pyproject.toml."""
+    code = """
+import sys
+from contextlib import suppress
+from lgcnet_search.__main__ import main
+sys.argv = ["lgcnet-search", "jobs", "--help"]
+with suppress(SystemExit):
+    main()
+assert "lgcnet_search.commands.queue" in sys.modules
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "List, show and cancel jobs" in done.stdout
 
 
 @pytest.mark.parametrize("module", ["latency_tables.contract", "latency_tables.client"])
@@ -54,11 +71,12 @@ def test_contract_and_client_need_only_the_base_install(module: str) -> None:
 
 def test_commands_and_processes_load_without_what_only_some_modes_need() -> None:
     """`make run` installs the extras agent, search and server only."""
+    commands = {name.partition(":")[0] for name in (*ADAPTIVE.values(), *SEARCH.values())}
     names = [
-        "adaptive_networks.__main__",
+        *commands,
         "deploy.loop",
-        "lgcnet_search.__main__",
         "lut_server.__main__",
+        "lut_server.commands.serving",
         "profiler_agent.__main__",
         "profiler_agent.measuring.remote_worker",
         "profiler_agent.measuring.tasks",

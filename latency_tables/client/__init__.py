@@ -1,7 +1,7 @@
 """Talk to a lookup-table server, or read its tables from files without one."""
 
 from latency_tables.client.cache import Cache
-from latency_tables.client.client import LutClient
+from latency_tables.client.client import LutClient, OnJob
 from latency_tables.client.errors import (
     Conflict,
     JobFailed,
@@ -26,6 +26,7 @@ __all__ = [
     "Misdirected",
     "NotAccurate",
     "NotFound",
+    "OnJob",
     "Rejected",
     "ServerUnavailable",
     "UnreadableTable",

@@ -59,6 +59,8 @@ from latency_tables.validation import first_error
 
 Answer = TypeVar("Answer")
 Query = Mapping[str, str | int | None]
+OnJob = Callable[[Job], None]
+"""Gets a job whenever it has changed."""
 
 PAGE_LIMIT = 1000
 BATCH = 500
@@ -145,8 +147,8 @@ class LutClient:
         """
         return self._call(TypeAdapter(Job), "DELETE", f"/v1/jobs/{id}")
 
-    def wait_for_job(self, id: UUID, on_progress: Callable[[Job], None] | None = None, poll_s: float = 1.0) -> Job:
-        """Wait until the job is done; `on_progress` gets the job whenever it has changed.
+    def wait_for_job(self, id: UUID, on_progress: OnJob | None = None, poll_s: float = 1.0) -> Job:
+        """Wait until the job is done; `on_progress` gets it whenever it has changed.
 
         Raises:
             JobFailed: it failed or was cancelled.

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from latency_tables.contract import OperationSpec
-from lgcnet_search.evolution.searching import Method
+from lgcnet_search.evolution import Method
 from lgcnet_search.search.guide import DIMENSION, Guide
 from lgcnet_search.search.latency import BETA
 from lgcnet_search.space.space import Aggregation, Space

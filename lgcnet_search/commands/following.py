@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from latency_tables.client import OnJob
 from latency_tables.contract import Forecast, Job, remaining_s
 from latency_tables.plain_text import age, plain
-from lgcnet_search import jobs
 from lgcnet_search.errors import Refused
 
 SILENT_S = 120.0
@@ -90,14 +90,14 @@ def left(job: Job, now: datetime) -> float | None:
 
 
 @contextmanager
-def following_job(description: str) -> Iterator[jobs.OnJob]:
+def following_job(description: str) -> Iterator[OnJob]:
     """A bar of a job's progress; a line for every change of its state where stderr is no terminal."""
     with following(description, ()) as on_job:
         yield on_job
 
 
 @contextmanager
-def following(description: str, queued: Sequence[Job]) -> Iterator[jobs.OnJob]:
+def following(description: str, queued: Sequence[Job]) -> Iterator[OnJob]:
     """One bar over several jobs, those that are `queued` and those that are heard of later.
 
     At once and whenever it changes, a line says what a job that is not measured waits for. Ctrl-C and SIGTERM end the

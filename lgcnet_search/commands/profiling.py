@@ -7,7 +7,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from latency_tables.client import JobFailed, LutClient
+from latency_tables.client import JobFailed, LutClient, OnJob
 from latency_tables.contract import Device, Effort, Job, Mode, OperationSpec, Precision, Runtime
 from lgcnet_search import jobs
 from lgcnet_search.ablations.arms import ABLATIONS
@@ -130,7 +130,7 @@ def profile(
         raise jobs.AgentError(f"{len(failures)} of {len(queued)} tables could not be made. {'; '.join(failures)}")
 
 
-def _finish(client: LutClient, plan: Planned, job: Job, on_job: jobs.OnJob) -> str:
+def _finish(client: LutClient, plan: Planned, job: Job, on_job: OnJob) -> str:
     """Wait for a table and print its line; returns why there is none, else nothing."""
     try:
         table = jobs.finished_table(client, job, on_job)

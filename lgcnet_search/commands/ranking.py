@@ -30,7 +30,7 @@ from lgcnet_search.computing.engines import Engine
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.data.sources import GENERATED, GENERATED_SIZE
-from lgcnet_search.evolution.searching import Method
+from lgcnet_search.evolution import Method
 
 
 @grouped

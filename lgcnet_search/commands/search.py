@@ -29,9 +29,10 @@ from lgcnet_search.computing.how import Computing
 from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.data.layouts import LAYOUTS, Layout
 from lgcnet_search.data.sources import GENERATED, DataFolder
+from lgcnet_search.evolution import Method
 from lgcnet_search.evolution.choosing import search_by_gradient
 from lgcnet_search.evolution.one_path import PathSettings
-from lgcnet_search.evolution.searching import STATE, TRAINING, Method, OnePathSupernet
+from lgcnet_search.evolution.searching import STATE, TRAINING, OnePathSupernet
 from lgcnet_search.search.ceiling import Ceiling, margin
 from lgcnet_search.search.findings import findings
 from lgcnet_search.search.logs import SearchLog

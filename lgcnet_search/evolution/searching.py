@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock
 
@@ -19,9 +19,6 @@ from lgcnet_search.evolution.one_path import OnePathRun, PathRecord, PathSetting
 from lgcnet_search.evolution.pictures import trained_on
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
-
-Method = Literal["gradient", "evolution"]
-"""How networks are searched: by the gradient of Eq. 10, or by evolution over a supernet trained path by path."""
 
 SUPERNET = "supernet.pt"
 TRAINING = "supernet-training.pt"

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from latency_tables.contract import TableSummary
 from latency_tables.transfer.published import BadPublication, publications, read_lines, read_space
-from lut_server.app import utc_now
+from lut_server.clock import utc_now
 from lut_server.commands.common import (
     DatabaseUrl,
     DataDir,

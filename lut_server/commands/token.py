@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from latency_tables.contract import NewToken, Role, TokenRecord, TokenRequest, TokenRotation
 from latency_tables.plain_text import moment
-from lut_server.app import utc_now
+from lut_server.clock import utc_now
 from lut_server.commands.common import (
     DatabaseUrl,
     DataDir,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from anyio import CapacityLimiter
@@ -14,13 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 from latency_tables.contract import Contract, Mode, Precision, Runtime, Text
 from lut_server.access.auth import Access, Principal
 from lut_server.access.gate import PRINCIPAL
+from lut_server.clock import Clock
 from lut_server.service.hot_tables import HotTables
 from lut_server.service.readiness import Readiness
 from lut_server.service.waiting import WaitingRoom
 from lut_server.storage.database import Database
 
 Parsed = TypeVar("Parsed")
-Clock = Callable[[], datetime]
 MAX_LIMIT = 1000
 BatchSize = Annotated[int, Query(gt=0, le=65536)]
 Threads = Annotated[int, Query(gt=0, le=4096)]

@@ -2,8 +2,8 @@
 
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,26 @@ from tests.support.agents import wait_until
 ROOT = Path(__file__).parents[2]
 
 
-def rehearse(folder: Path, *options: str) -> tuple[dict[str, Any], str]:
-    command = [sys.executable, "-m", "deploy.gpu_day", "--device", "cpu", "--small", "--folder", str(folder), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1]), done.stdout
+Rehearse = Callable[..., tuple[dict[str, Any], str]]
+
+
+@pytest.fixture
+def rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Rehearse:
+    """The day with these options, in this process but for its parts; its last line, and all of them."""
+    monkeypatch.chdir(ROOT)
+
+    def rehearsed(*options: str) -> tuple[dict[str, Any], str]:
+        gpu_day.main(["--device", "cpu", "--small", "--folder", str(tmp_path), *options])
+        output = capsys.readouterr().out
+        return json.loads(output.splitlines()[-1]), output
+
+    return rehearsed
 
 
 @pytest.mark.process
-def test_a_table_and_a_step_are_rehearsed_and_not_repeated(tmp_path: Path) -> None:
+def test_a_table_and_a_step_are_rehearsed_and_not_repeated(rehearse: Rehearse, tmp_path: Path) -> None:
     wanted = ("--only", "table pytorch fp32", "--only", "search step, hard", "--only", "nvml")
-    last, output = rehearse(tmp_path, *wanted)
+    last, output = rehearse(*wanted)
     assert (last["parts"], last["done"]) == (3, 3), output
     day = json.loads((tmp_path / "day.json").read_text())
     table = day["table pytorch fp32"]
@@ -37,13 +46,13 @@ def test_a_table_and_a_step_are_rehearsed_and_not_repeated(tmp_path: Path) -> No
     section = (tmp_path / "section.md").read_text()
     assert "| pytorch fp32 | 95 |" in section
     assert "2000 steps take" in section
-    again, output = rehearse(tmp_path, *wanted)
+    again, output = rehearse(*wanted)
     assert (again["done"], output.count("done earlier")) == (3, 3), output
 
 
 @pytest.mark.slow
-def test_all_of_it_is_rehearsed(tmp_path: Path) -> None:
-    last, output = rehearse(tmp_path, "--limit", "900")
+def test_all_of_it_is_rehearsed(rehearse: Rehearse, tmp_path: Path) -> None:
+    last, output = rehearse("--limit", "900")
     assert last["done"] == last["parts"] > 6, output
     day = json.loads((tmp_path / "day.json").read_text())
     assert day["tests"]["exit_code"] == 0, day["tests"]

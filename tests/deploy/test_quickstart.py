@@ -1,5 +1,6 @@
 """Two quickstarts side by side and one after the other lose nothing of each other's."""
 
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,12 +8,34 @@ from typing import Any
 
 import pytest
 
-from deploy import loop
+from deploy import loop, quickstart
 from deploy.loop import main
 from deploy.services import ServiceDied, service
 from latency_tables.contract import DeviceReport
 from tests.support.factories import operation, profile
 from tests.support.lut import Lut
+
+
+def test_what_was_installed_is_not_installed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `make test`, `make run` would install the project anew beside whatever runs in that environment."""
+    ran: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        ran.append(command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(quickstart, "VENV", tmp_path)
+    monkeypatch.setattr(quickstart, "PYTHON", Path(sys.executable))
+    monkeypatch.setattr(subprocess, "run", run)
+    quickstart.install("dev")
+    assert [command[-1] for command in ran] == ["torch", f"{quickstart.ROOT}[dev]"]
+    quickstart.install("dev")
+    quickstart.install(quickstart.EXTRAS)
+    assert len(ran) == 2, "dev has what make run needs"
+    (tmp_path / ".installed-dev").write_text("of other requirements")
+    quickstart.install(quickstart.EXTRAS)
+    quickstart.install(quickstart.EXTRAS)
+    assert len(ran) == 4
 
 
 def test_a_second_run_in_a_folder_is_refused_and_touches_nothing(tmp_path: Path) -> None:

@@ -1,22 +1,12 @@
-"""One thread, which is quicker for small networks, and a small data set in a published layout."""
+"""A small data set in a published layout."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from lgcnet_search.data.cityscapes import LABELS
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

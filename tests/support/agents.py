@@ -34,7 +34,6 @@ class Agents:
         self._environment = {
             **os.environ,
             "PYTHONPATH": on_path(site),
-            "OMP_NUM_THREADS": "1",
             "LUT_LOCK_DIR": str(folder),
         }
         self.started: list[subprocess.Popen[str]] = []

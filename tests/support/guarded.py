@@ -43,7 +43,7 @@ class Guarded:
 
     def http(self, token: str | None = None) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, verify=False, timeout=60)
 
     def status(self, token: str | None, path: str = "/v1/devices") -> int:
         with self.http(token) as http:

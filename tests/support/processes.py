@@ -14,7 +14,7 @@ import uuid6
 from sqlalchemy.engine import make_url
 
 from latency_tables.contract import Role, TokenRequest
-from lut_server.app import utc_now
+from lut_server.clock import utc_now
 from lut_server.settings import load_settings
 from lut_server.storage import tokens
 from lut_server.storage.database import Database

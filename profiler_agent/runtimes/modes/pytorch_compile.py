@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 
@@ -96,6 +97,9 @@ def _compiler(device: torch.device) -> str:
 
 
 def _cache_counts() -> tuple[int, int]:
+    """Hits and misses of this process. Opening the mode does not import the compiler, which takes seconds."""
+    if "torch._dynamo.utils" not in sys.modules:
+        return 0, 0
     counts = torch._dynamo.utils.counters["inductor"]
     return counts["fxgraph_cache_hit"], counts["fxgraph_cache_miss"]
 

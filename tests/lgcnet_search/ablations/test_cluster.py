@@ -29,7 +29,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]
     """The address of a scheduler, and its two workers."""
     file = tmp_path / "scheduler.json"
     # A busy machine may take minutes to import torch; a worker that is silent for so long counts as dead by default.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "600s"}
+    environment = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "600s"}
 
     def started(*arguments: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(

@@ -143,19 +143,26 @@ class Stopped(Exception):
     pass
 
 
+BATCH = "2 images in an update there, .* 4 images in an update now"
+
+
 @pytest.mark.parametrize(
-    ("stage", "changed", "message"),
+    ("stage", "changes"),
     [
-        ("searching", {"search_batch": 4}, "2 images in an update there, .* 4 images in an update now"),
-        ("searching", {"crop": (49, 49)}, r"proxy.height: 33 there, 49 now"),
-        ("training", {"train_batch": 4}, "2 images in an update there, .* 4 images in an update now"),
-        ("training", {"train_crop": (49, 49)}, "genotype: "),
-        ("training", {"train_channels": 2}, "genotype: "),
-        ("training", {"input_size": (97, 97)}, "input_size: 65x97 there, 97x97 now"),
+        ("searching", [({"search_batch": 4}, BATCH), ({"crop": (49, 49)}, r"proxy.height: 33 there, 49 now")]),
+        (
+            "training",
+            [
+                ({"train_batch": 4}, BATCH),
+                ({"train_crop": (49, 49)}, "genotype: "),
+                ({"train_channels": 2}, "genotype: "),
+                ({"input_size": (97, 97)}, "input_size: 65x97 there, 97x97 now"),
+            ],
+        ),
     ],
 )
 def test_a_network_begun_at_another_scale_is_not_gone_on_with(
-    study: Study, monkeypatch: pytest.MonkeyPatch, stage: str, changed: dict[str, object], message: str
+    study: Study, monkeypatch: pytest.MonkeyPatch, stage: str, changes: list[tuple[dict[str, object], str]]
 ) -> None:
     arm = ABLATIONS["table-9"].arms[1]
     monkeypatch.setattr(network, "SAVE_EVERY", 1)
@@ -166,8 +173,9 @@ def test_a_network_begun_at_another_scale_is_not_gone_on_with(
 
     with pytest.raises(Stopped):
         make(study, Trial(arm, 0), on_progress=stop)
-    with pytest.raises(CheckpointError, match=message):
-        make(replace(study, scale=study.scale.with_(**changed)), Trial(arm, 0))
+    for changed, message in changes:
+        with pytest.raises(CheckpointError, match=message):
+            make(replace(study, scale=study.scale.with_(**changed)), Trial(arm, 0))
 
 
 def test_a_folder_of_another_run_is_refused(study: Study) -> None:

@@ -108,7 +108,6 @@ def test_several_targets_are_searched_by_several_processes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     at = ["--server", server, "--device", "Test CPU"]
     assert run(monkeypatch, *PROFILE, *at, *SIZE) == 0
     capsys.readouterr()

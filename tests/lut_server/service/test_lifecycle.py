@@ -10,20 +10,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import pytest
 import uuid6
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
+from typer.testing import CliRunner
 
 from latency_tables.client import LutClient, ServerUnavailable
 from latency_tables.contract import Completion, Lease
-from lut_server.__main__ import _listen
+from lut_server.__main__ import cli
+from lut_server.commands import serving
 from lut_server.credentials import KeySource
 from lut_server.settings import Settings
 from tests.support.factories import lease_request, measurement, operation, profile, report
@@ -181,6 +182,17 @@ def _refused(*arguments: str, **environment: str) -> str:
     return line
 
 
+def _refused_settings(*arguments: str, **environment: str) -> str:
+    """The same of settings, which are refused before anything is begun: in this process."""
+    with patch.object(serving, "serve") as begun:
+        ended = CliRunner().invoke(cli, ["serve", *arguments], env=environment)
+    begun.assert_not_called()
+    assert ended.exit_code == 2, ended.output
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
 def test_a_port_in_use(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
@@ -191,33 +203,24 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
     """asyncio sets TCP_NODELAY only on a socket that names its protocol."""
-    with closing(_listen(Settings(URL.create("sqlite"), KeySource(Path()), port=0))) as listener:
+    with closing(serving._listen(Settings(URL.create("sqlite"), KeySource(Path()), port=0))) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    folders = [str(tmp_path / "no" / "such"), str(tmp_path / "file"), "/proc/lut"]
-    with ThreadPoolExecutor() as pool:
-        for folder, message in zip(
-            folders, pool.map(partial(_refused, "--port", "0", "--data-dir"), folders), strict=True
-        ):
-            assert folder in message
+    for folder in (str(tmp_path / "no" / "such"), str(tmp_path / "file"), "/proc/lut"):
+        assert folder in _refused_settings("--port", "0", "--data-dir", folder)
     assert not (tmp_path / "no").exists()
 
 
 def test_settings_that_cannot_work(tmp_path: Path) -> None:
     folder = str(tmp_path)
-    with ThreadPoolExecutor() as pool:
-        refused = {
-            "access tokens": pool.submit(_refused, "--host", "0.0.0.0", "--data-dir", folder),
-            "LUT_PORT='http'": pool.submit(_refused, "--data-dir", folder, LUT_PORT="http"),
-            "LUT_DATABASE_URL: not a database URL": pool.submit(_refused, LUT_DATABASE_URL="x"),
-            "'mysql'": pool.submit(_refused, "--database-url", "mysql://host/x"),
-            "give one of them": pool.submit(_refused, "--database-url", "sqlite:///x", "--data-dir", folder),
-        }
-        for reason, message in refused.items():
-            assert reason in message.result()
+    assert "access tokens" in _refused("--host", "0.0.0.0", "--port", "0", "--data-dir", folder)
+    assert "LUT_PORT='http'" in _refused_settings("--data-dir", folder, LUT_PORT="http")
+    assert "LUT_DATABASE_URL: not a database URL" in _refused_settings(LUT_DATABASE_URL="x")
+    assert "'mysql'" in _refused_settings("--database-url", "mysql://host/x")
+    assert "give one of them" in _refused_settings("--database-url", "sqlite:///x", "--data-dir", folder)
 
 
 def test_a_database_that_is_not_there_or_not_one(tmp_path: Path) -> None:
@@ -226,7 +229,7 @@ def test_a_database_that_is_not_there_or_not_one(tmp_path: Path) -> None:
     assert "127.0.0.1:9" in message
     assert secret not in message
     for wrong in (f"postgresql:lut:{secret}@host/lut", f"postgresql://lut:{secret}@host:54x2/lut"):
-        message = _refused("--port", "0", "--database-url", wrong)
+        message = _refused_settings("--port", "0", "--database-url", wrong)
         assert "LUT_DATABASE_URL: not a database URL" in message
         assert secret not in message
     (tmp_path / "lut.sqlite").write_bytes(b"not a database" * 1000)

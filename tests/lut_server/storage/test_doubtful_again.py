@@ -4,11 +4,10 @@ import threading
 
 import pytest
 import uuid6
-from typer.testing import CliRunner
 
 from latency_tables.client import Conflict
 from latency_tables.contract import Completion, DeviceReport, JobRequest, Lease, Quality
-from lgcnet_search.__main__ import cli
+from tests.support.commands import run
 from tests.support.factories import SOUND, lease_request, measurement, operation, profile, report
 from tests.support.lut import Lut
 
@@ -79,7 +78,7 @@ def test_of_two_such_jobs_the_second_repeats_what_the_first_left_doubtful(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_the_search_offers_it_as_an_option(lut: Lut) -> None:
+def test_the_search_offers_it_as_an_option(lut: Lut, monkeypatch: pytest.MonkeyPatch) -> None:
     """`lgcnet-search profile`, then the same with --again."""
     by = report(uuid="cpu-7")
     lut.client.register_device(by)
@@ -98,8 +97,7 @@ def test_the_search_offers_it_as_an_option(lut: Lut) -> None:
     agent.start()
     size = ["--height", "65", "--width", "97", "--channels", "1", "--calibrate", "0"]
     for option in ([], [], ["--again"]):
-        done = CliRunner().invoke(cli, ["profile", "--server", lut.url, *size, *option])
-        assert done.exit_code == 0, done.output
+        assert run(monkeypatch, "profile", "--server", lut.url, *size, *option) == 0
     agent.join()
     assert asked[0] > 0
     assert asked == [asked[0], 0, asked[0]]

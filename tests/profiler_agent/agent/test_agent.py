@@ -3,6 +3,8 @@
 import signal
 import subprocess
 from itertools import count
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import uuid6
@@ -20,8 +22,9 @@ from latency_tables.contract import (
     Runtime,
 )
 from profiler_agent.agent.lease import Renewal
-from profiler_agent.agent.process import inspect_device
+from profiler_agent.machine.environment import inspect
 from profiler_agent.measuring.procedure import METHOD_VERSION
+from profiler_agent.runtimes.mode import library_versions
 from tests.support import toy_space
 from tests.support.agents import WAIT_S, Agents, profile, wait_until
 from tests.support.processes import Server
@@ -49,25 +52,48 @@ def long_job() -> JobRequest:
     return profile(fresh("conv"), effort=Effort(target_rel=1e-9, min_blocks=1000))
 
 
-def wait_until_registered(agents: Agents) -> None:
-    wait_until(lambda: "is registered" in agents.log().read_text())
-
-
 def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
     """Send a signal; the exit status."""
     process.send_signal(number)
     return process.wait(WAIT_S)
 
 
-def test_a_job_is_done_whole_and_nothing_is_measured_twice(server: Server, client: LutClient, agents: Agents) -> None:
-    request = operations(6)
-    first = client.submit_job(request)
+class Served(NamedTuple):
+    """The folder of an agent with its traces, and the jobs that one start of it took, in this order."""
+
+    folder: Path
+    unknown: Job
+    broken: Job
+    partial: Job
+    first: Job
+    second: Job
+    third: Job
+
+
+@pytest.fixture(scope="module")
+def served(server: Server, site: Path, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """Three that fail, one of them in part; then operations, a network, and the operations again."""
+    elsewhere = toy_space.operation("conv").model_copy(update={"space": "moon"})
     counts = {toy_space.operation("conv"): 2}
-    network = NetworkSpec.of(toy_space.name, toy_space.digest, {}, (8, 16, 16), counts)
-    second = client.submit_job(profile(networks=(network,)))
-    third = client.submit_job(request)
-    traces = agents.folder / "traces"
-    assert agents.once(server.url, "--trace", str(traces)) == 0
+    same = operations(6)
+    requests = (
+        profile(elsewhere, space="moon", requirement="moon==1"),
+        profile(toy_space.operation("boom")),
+        profile(fresh("boom"), fresh("conv")),
+        same,
+        profile(networks=(NetworkSpec.of(toy_space.name, toy_space.digest, {}, (8, 16, 16), counts),)),
+        same,
+    )
+    agents = Agents(tmp_path_factory.mktemp("served"), site)
+    with LutClient(server.url) as client:
+        jobs = [client.submit_job(request) for request in requests]
+    assert agents.once(server.url, "--trace", str(agents.folder / "traces")) == 0
+    return Served(agents.folder, *jobs)
+
+
+def test_a_job_is_done_whole_and_nothing_is_measured_twice(served: Served, client: LutClient) -> None:
+    first, second, third = served.first, served.second, served.third
+    request, (network,) = first.request, second.request.networks
     done = client.job(first.id)
     assert (done.state, state(client, second), state(client, third)) == ("done", "done", "done")
     assert done.table_id is not None
@@ -83,8 +109,10 @@ def test_a_job_is_done_whole_and_nothing_is_measured_twice(server: Server, clien
     assert client.measurements(job_id=third.id) == []
     assert [measurement.key for measurement in client.measurements(job_id=second.id)] == [network.digest]
     assert all(measurement.observed and measurement.observed.noise_rel is not None for measurement in measured)
-    assert {path.stem for path in traces.glob("*.npz")} == {str(first.id), str(second.id)}
-    assert len(list(agents.folder.glob("*/standard/*.json"))) == 1, "both jobs share the standard state"
+    traced = {path.stem for path in served.folder.glob("traces/*.npz")}
+    assert {str(first.id), str(second.id)} <= traced
+    assert str(third.id) not in traced
+    assert len(list(served.folder.glob("*/standard/*.json"))) == 1, "all jobs share the standard state"
 
 
 def test_a_server_killed_in_the_middle_loses_and_doubles_nothing(
@@ -135,40 +163,26 @@ def test_ctrl_c_gives_the_lease_back_and_ends_well(server: Server, client: LutCl
     client.cancel_job(job.id)
 
 
-def test_ctrl_c_while_nothing_is_queued_ends_well(server: Server, agents: Agents) -> None:
-    agent = agents.start(server.url)
-    wait_until_registered(agents)
-    assert end(agent, signal.SIGINT) == 0
-
-
-def test_a_failed_job_does_not_stop_the_agent(server: Server, client: LutClient, agents: Agents) -> None:
-    unknown = client.submit_job(
-        profile(toy_space.operation("conv").model_copy(update={"space": "moon"}), space="moon", requirement="moon==1"),
-    )
-    broken = client.submit_job(profile(toy_space.operation("boom")))
-    good = client.submit_job(operations(2))
-    assert agents.once(server.url) == 0
-    error = client.job(unknown.id).error
+def test_a_job_that_fails_does_not_stop_the_agent(served: Served, client: LutClient) -> None:
+    error = client.job(served.unknown.id).error
     assert error is not None
     assert "'moon' is not installed" in error
     assert "pip install 'moon==1'" in error
-    error = client.job(broken.id).error
+    error = client.job(served.broken.id).error
     assert error is not None
     assert "toy/boom(8×16×16)" in error
-    assert state(client, good) == "done"
+    assert state(client, served.first) == "done", "it came later"
 
 
-def test_a_key_that_fails_leaves_the_others_measured(server: Server, client: LutClient, agents: Agents) -> None:
-    conv, boom = fresh("conv"), fresh("boom")
-    job = client.submit_job(profile(boom, conv))
-    assert agents.once(server.url) == 0
-    done = client.job(job.id)
+def test_a_key_that_fails_leaves_the_others_measured(served: Served, client: LutClient) -> None:
+    boom, conv = served.partial.request.operations
+    done = client.job(served.partial.id)
     assert done.state == "failed"
     assert done.error is not None
     assert "1 of 2 keys" in done.error
     assert str(boom) in done.error
     assert str(conv) not in done.error
-    assert [measurement.key for measurement in client.measurements(job_id=job.id)] == [conv.digest]
+    assert [measurement.key for measurement in client.measurements(job_id=done.id)] == [conv.digest]
 
 
 def test_onnxruntime_measures_a_job(server: Server, client: LutClient, agents: Agents) -> None:
@@ -183,7 +197,7 @@ def test_onnxruntime_measures_a_job(server: Server, client: LutClient, agents: A
 
 
 def test_a_renewal_tells_progress_and_hears_of_the_cancellation(client: LutClient) -> None:
-    inspected = inspect_device("cpu")
+    inspected = inspect("cpu", library_versions())
     client.register_device(DeviceReport(device=inspected.device, environment=inspected.environment, agent="test"))
     job = client.submit_job(long_job())
     lease = client.claim(
@@ -210,9 +224,12 @@ def test_a_renewal_tells_progress_and_hears_of_the_cancellation(client: LutClien
     assert "the lease is lost" in ended[1]
 
 
-def test_a_second_agent_on_the_device_is_sent_away(server: Server, agents: Agents) -> None:
-    agents.start(server.url)
-    wait_until_registered(agents)
+def test_a_second_agent_on_the_device_is_sent_away_and_ctrl_c_ends_the_idle_first_one_well(
+    server: Server, agents: Agents
+) -> None:
+    first = agents.start(server.url)
+    wait_until(lambda: "is registered" in agents.log().read_text())
     for number, state in enumerate(("", "another-state-folder"), start=1):
         assert agents.start(server.url, state).wait(WAIT_S) == 2
         assert "another agent measures on device" in agents.log(number).read_text()
+    assert end(first, signal.SIGINT) == 0

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from latency_tables.contract import NOISY_REL, Device, Environment, Observed
 from profiler_agent.agent.noise_report import findings, show_noise, verdict
-from profiler_agent.agent.process import inspect_device
 from profiler_agent.agent.state import lock_device
 from profiler_agent.doubt import Block, Doubt
 from profiler_agent.machine.clocks import CpuClocks, read_cpu_clocks
+from profiler_agent.machine.environment import inspect
 from profiler_agent.measuring.noise import clock_step_and_cost_s, noise_rel, reference_noise, take_rounds
 from profiler_agent.measuring.trace import Entry, Trace
 from profiler_agent.messages import Noise, ReferenceNoise
@@ -206,7 +206,7 @@ def test_the_command_fails_only_where_nothing_can_be_measured(tmp_path: Path, mo
     assert (absent.returncode, "cuda:99" in absent.stderr) == (1, True)
     monkeypatch.setenv("LUT_LOCK_DIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    lock = lock_device(inspect_device("cpu").device.uuid)
+    lock = lock_device(inspect("cpu", {}).device.uuid)
     busy = run_noise("--device", "cpu")
     lock.release()
     assert (busy.returncode, "another agent measures" in busy.stderr) == (2, True)

@@ -45,9 +45,10 @@ def test_an_unknown_mode_is_refused_with_those_that_there_are() -> None:
 
 
 @pytest.mark.process
-def test_entries_are_read_without_their_libraries() -> None:
+def test_entries_are_read_without_their_libraries_and_compiling_is_opened_without_the_compiler() -> None:
+    """An agent opens every mode when it starts, and the compiler takes seconds to import."""
     code = f"""
-import sys
+import os, sys
 sys.modules |= dict.fromkeys({LIBRARIES})
 import torch
 from latency_tables.contract import Runtime
@@ -60,6 +61,10 @@ for mode in ("onnxruntime", "openvino"):
         assert f"pip install 'lgcnet[{{MODES[mode].extra}}]'" in str(error), error
     else:
         raise AssertionError(mode)
+os.environ["CXX"] = sys.executable  # any program that is there
+compiling = open_mode(Runtime(mode="pytorch-compile"), torch.device("cpu"))
+assert compiling.settings["cache_misses"] == 0
+assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
