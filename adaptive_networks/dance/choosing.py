@@ -1,9 +1,10 @@
 """How many channels go: as few as a ceiling allows of what an image costs to answer on a device, by its table."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adaptive_networks.commands.measuring import measure_networks, measure_operations
+from adaptive_networks.core.slimming import DIVISOR
 from adaptive_networks.dance.learning import Choose
 from adaptive_networks.dance.plugin import space as plugin
 from adaptive_networks.dance.space import Space
@@ -36,11 +37,14 @@ class AnswerCosts:
         expected_us = sum(share * latencies.network_us(network) for network, share in networks.items())
         return upper_end(latencies) * expected_us
 
-    def calibrated_us(self, space: Space) -> float:
-        """As `upper_us`, of a network that is measured too: sums of rows alone are far off. Raises JobFailed."""
-        self.upper_us(space)
-        measure_networks(self.client, plugin.requirement, list(self._networks(space)), self.device, self.runtime)
-        return self.upper_us(space)
+    def calibrate(self, whole: Space) -> None:
+        """Have it measured, and with half and few of its channels: sums of rows alone are far off. Raises JobFailed."""
+        widths = [tuple(max(DIVISOR, width // part) for width in whole.widths) for part in (1, 2, 8)]
+        spaces = [replace(whole, widths=each) for each in widths]
+        for space in spaces:
+            self.upper_us(space)
+        networks = [network for space in spaces for network in self._networks(space)]
+        measure_networks(self.client, plugin.requirement, networks, self.device, self.runtime)
 
     def macs(self, space: Space) -> float:
         """In the mean."""
@@ -55,7 +59,7 @@ def under(ceiling_us: float, costs: AnswerCosts, whole: Space) -> Choose:
 
     What would be left is estimated by its MACs; the last time its own rows decide. Raises JobFailed.
     """
-    whole_us = costs.calibrated_us(whole)
+    whole_us = costs.upper_us(whole)
 
     def choose(space_at: Callable[[float], Space], last: bool) -> float:
         per_mac_us = whole_us / costs.macs(whole)

@@ -104,6 +104,7 @@ def trained(run: Run[DanceOptions]) -> Sequence[Path]:
         shares = {ratio: count / len(held_out) for ratio, count in sorted(ratios.items())}
         with run.asked.connected() as client:
             costs = AnswerCosts(client, *run.asked.targets(client)[0], shares)
+            costs.calibrate(space)
             slimmed = [
                 replace(both, name=f"both, {us / 1000:g} ms", channels=under(us, costs, space))
                 for us in run.asked.ceilings_us

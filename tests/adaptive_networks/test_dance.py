@@ -223,8 +223,6 @@ class Known(AnswerCosts):
     def upper_us(self, space: Space, followed: bool = True) -> float:  # noqa: ARG002
         return (1.0 if space.widths == SMALL.widths else 1.5) * self.macs(space) / 1000
 
-    calibrated_us = upper_us
-
 
 @pytest.mark.parametrize("of_whole", [2.0, 0.7, 0.5, 0.001])
 def test_channels_go_until_a_ceiling_is_met_by_the_rows_of_what_stays(
