@@ -30,9 +30,9 @@ from torch import Tensor
 
 from adaptive_networks.core.plugin import Plugin
 from adaptive_networks.core.record import Record
-from adaptive_networks.core.streams import Frame, Generated, Labelled, elsewhere, spread, weights_of
+from adaptive_networks.core.streams import Frame, Generated, Labelled, spread, weights_of
 from adaptive_networks.dance.deciding import Decisions
-from adaptive_networks.dance.learning import Deciding, Pictures, Trained, arms, complexities, train
+from adaptive_networks.dance.learning import DATA, PLAIN, Arm, Deciding, Pictures, Trained, complexities, train
 from adaptive_networks.dance.plugin import space as dance
 from adaptive_networks.dance.space import SETTINGS as DANCE
 from adaptive_networks.dance.space import Space as Dance
@@ -57,6 +57,7 @@ from profiler_agent.runtimes.subject import Subject
 RUNTIME = Runtime(threads=1)
 CPU = torch.device("cpu")
 LR = 0.02
+ARMS = (PLAIN, DATA, Arm("both", data=True, channels=0.4))
 HALF = Dance(height=180, width=240)
 SLIM = replace(HALF, widths=(16, 24, 40, 40, 40, 16, 16, 16, 16, 40))
 
@@ -201,7 +202,7 @@ def video(options: argparse.Namespace) -> dict[str, Any]:
     known = measured(jitnet, paths, options.budget)
     with seeded(0):
         network, large = jitnet.staged(space), jitnet.staged(space.teacher).deployed()
-    pretrain(Student(network, weights_of(stream.labels)), elsewhere(stream, STARTED_ON), 150, 0)
+    pretrain(Student(network, weights_of(stream.labels)), stream.elsewhere(STARTED_ON), 150, 0)
     beside = Beside(jitnet, known.timed[0])
     half = options.frames // 2
 
@@ -281,7 +282,7 @@ def slimmed(options: argparse.Namespace) -> dict[str, Any] | None:
     known = complexities(pictures)
     decisions = Decisions.by(known, len(space.ratios))
     results: dict[str, list[Result]] = {}
-    for arm in arms(0.4):
+    for arm in ARMS:
         for seed in range(options.seeds):
             found = train(space, pictures, arm, known, options.epochs, LR, seed, CPU)
             miou, shares = scored(found, decisions if arm.data else None, test, computing)
@@ -340,7 +341,7 @@ def training_costs(
     """Of every arm, in another run of its training."""
     known = measured(dance, [path.network for path in record.paths], options.budget)
     costs = []
-    for arm, point in zip(arms(0.4), record.points, strict=True):
+    for arm, point in zip(ARMS, record.points, strict=True):
         beside = Beside(dance, known.timed[0])
         with pinned():
             began = time.perf_counter()

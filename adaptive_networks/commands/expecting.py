@@ -48,12 +48,18 @@ class TargetsOptions(AccessOptions):
 
     @property
     def ceilings_us(self) -> list[float]:
-        """None where none are given. Raises UsageError."""
+        """Empty where none are given. Raises UsageError."""
         texts = self.ceiling_ms.split(",") if self.ceiling_ms else []
         ceilings_us = [1000 * number_of("ceiling-ms", text) for text in texts]
         if not all(0 < ceiling_us < math.inf for ceiling_us in ceilings_us):
             raise UsageError(f"ceiling-ms: {self.ceiling_ms} are not milliseconds above 0")
         return ceilings_us
+
+    def require(self) -> None:
+        """Raises what is wrong with the options, the server or the device before anything is trained for them."""
+        _ = self.ceilings_us
+        with self.connected() as client:
+            self.targets(client)
 
     def targets(self, client: LutClient) -> list[tuple[Device, Runtime]]:
         devices = [jobs.find_device(client, name) for name in self.device or (None,)]
@@ -111,7 +117,9 @@ def expected_on(client: LutClient, asked: TargetsOptions, record: Record, device
         try:
             point = sweep(record.points, path_us, ceiling_us)
         except CeilingTooLow as error:
-            lines.append(f"  {error}")
+            nearest = record.points[means_us.index(low_us)]
+            searched = "; demo --resume searches again, under any --ceiling-ms" if record.ceilings_us else ""
+            lines.append(f"  {error}, of {nearest.series}, {nearest.label}{searched}")
             continue
         (expectation,) = client.expect(record.rated(point.rates), device.uuid, runtime)
         chosen.append((ceiling_us, point))
@@ -211,7 +219,7 @@ def _lines(
     interval = f" ({choice['low_us']:.1f} to {choice['high_us']:.1f})" if choice["low_us"] is not None else ", raw"
     measured = f", paths as measured {choice['measured_us']:.1f}" if choice["measured_us"] else ""
     std = choice["std_of_rates_us"]
-    counted = f"; ±{std:.1f} from counting {record.held_out} images" if std is not None else ""
+    counted = f"; ±{std:.1f} from counting {record.held_out} images" if std else ""
     in_time = f"; {choice['in_time']:.0%} of inputs within it" if choice["in_time"] is not None else ""
     query = {"device": device.uuid, **runtime.model_dump(mode="json", exclude_none=True)}
     paths = [

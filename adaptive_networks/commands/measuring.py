@@ -27,7 +27,7 @@ from lgcnet_search.commands.options import DeviceOptions
 from lgcnet_search.commands.usage import usage
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder that a training wrote, with rates.json.")]
-Budget = Annotated[float | None, typer.Option(help="Seconds for all paths; left out: 12 for each.")]
+Budget = Annotated[float | None, typer.Option(min=1, help="Seconds for all paths; left out: 12 for each.")]
 
 
 @grouped
@@ -44,12 +44,20 @@ def measure(run: RunFolder, asked: DeviceOptions, budget: Budget = None) -> None
 
 
 def measure_operations(
-    client: LutClient, requirement: str, operations: Sequence[OperationSpec], device: Device, runtime: Runtime
+    client: LutClient,
+    requirement: str,
+    operations: Sequence[OperationSpec],
+    device: Device,
+    runtime: Runtime,
+    *,
+    followed: bool = True,
 ) -> LatencyTable:
-    """Their table. Raises JobFailed."""
+    """Their table; `followed` with a bar, which no other bar must be around. Raises JobFailed."""
+    request = _request(requirement, device, runtime, operations=tuple(operations))
+    if not followed:
+        return jobs.finished_table(client, client.submit_job(request))
     with following_job(f"measuring {len(operations)} operations on {device.name}") as on_job:
-        job = client.submit_job(_request(requirement, device, runtime, operations=tuple(operations)))
-        return jobs.finished_table(client, job, on_job)
+        return jobs.finished_table(client, client.submit_job(request), on_job)
 
 
 def measure_paths(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from adaptive_networks.core.record import Point
 from lgcnet_search.plots.figures import COLORS, plain, saved, written
@@ -43,8 +44,9 @@ def trade_off(curves: Sequence[Curve], path: Path, title: str, metric: str = "to
             axes.annotate(chosen.label, at, xytext=(6, -12), textcoords="offset points", fontsize=8)
         axes.set_title(curve.name, loc="left", fontsize=10)
         axes.set_xlabel("expected latency, ms", fontsize=9)
-        axes.set_ylabel(f"{metric} of test images, %", fontsize=9)
-        axes.legend(fontsize=8, edgecolor="none", loc="lower right")
+        axes.set_ylabel(f"{metric}, test, %", fontsize=9)
+        axes.margins(0.12)  # room for labels
+        axes.legend(fontsize=8, edgecolor="none")
         plain(axes)
     return saved(figure, path, title)
 
@@ -52,22 +54,16 @@ def trade_off(curves: Sequence[Curve], path: Path, title: str, metric: str = "to
 def leaving(rows: Sequence[tuple[str, Sequence[npt.NDArray[np.uint8]]]], path: Path, title: str) -> Path:
     """A row of images (H×W×3) for each exit, with its name."""
     columns = max(len(images) for _, images in rows)
-    figure = Figure(figsize=(0.75 * columns + 1.4, 0.85 * len(rows) + 0.5), dpi=110)
+    width, height = max(0.75 * columns + 1.4, 0.09 * len(title)), 0.85 * len(rows) + 0.5
+    figure = Figure(figsize=(width, height), dpi=110)
     for row, (name, images) in enumerate(rows):
+        bottom = height - 0.85 * (row + 1) - 0.4
         for column, image in enumerate(images):
-            axes = figure.add_axes(
-                (
-                    (1.3 + 0.75 * column) / (0.75 * columns + 1.4),
-                    1 - (0.85 * (row + 1) + 0.4) / (0.85 * len(rows) + 0.5),
-                    0.7 / (0.75 * columns + 1.4),
-                    0.78 / (0.85 * len(rows) + 0.5),
-                )
-            )
+            axes = figure.add_axes(((1.3 + 0.75 * column) / width, bottom / height, 0.7 / width, 0.78 / height))
             axes.imshow(image, interpolation="nearest")
             axes.set_axis_off()
-        middle = 1 - (0.85 * (row + 0.55) + 0.4) / (0.85 * len(rows) + 0.5)
-        figure.text(0.1 / (0.75 * columns + 1.4), middle, name, fontsize=9, va="center")
-    figure.text(0.1 / (0.75 * columns + 1.4), 0.985, title, fontsize=10, va="top")
+        figure.text(0.1 / width, (bottom + 0.38) / height, name, fontsize=9, va="center")
+    figure.text(0.1 / width, 0.985, title, fontsize=10, va="top")
     return written(figure, path)
 
 
@@ -79,9 +75,14 @@ def timeline(
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for color, (name, (shares, counts)) in zip(COLORS, lines.items(), strict=False):
         above.plot([100 * share for share in shares], color=color, label=name, linewidth=1.5)
-        below.step(list(counts), list(counts.values()), where="post", color=color, marker=".", linewidth=1.2)
+        if counts:
+            below.plot(list(counts), list(counts.values()), color=color, marker=".", linestyle="")
+            held = {**counts, len(shares) - 1: list(counts.values())[-1]}
+            below.step(list(held), list(held.values()), where="post", color=color, linewidth=1.2)
     above.legend(fontsize=8, edgecolor="none")
     below.set_xlabel("frame", fontsize=9)
+    for axis in (below.xaxis, below.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     for axes, label in zip((above, below), names, strict=True):
         axes.set_ylabel(label, fontsize=9)
         plain(axes)

@@ -1,11 +1,13 @@
 """What systems share that classify pixels: options, a run as it was asked for, the commands `train` and `demo`."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic
 
 import typer
+from torch import nn
 
 from adaptive_networks.commands.expecting import TargetsOptions
 from adaptive_networks.commands.measuring import Budget
@@ -26,16 +28,22 @@ class LearnOptions:
 
 @dataclass(frozen=True)
 class Run(Generic[Own]):
-    """As it was asked for; `own` are the options of the system."""
+    """As it was asked for; `own` are the options of the system, `asked` those of the device in `demo`."""
 
     setting: str
     how: LearnOptions
     own: Own
     out: Path
+    asked: TargetsOptions | None = None
 
     def chosen(self, settings: dict[str, Of]) -> Of:
         """Raises UsageError for a setting that there is not."""
         return chosen(settings, self.setting)
+
+    def require_finite(self, network: nn.Module) -> None:
+        """Raises UsageError where training has left weights that are no numbers."""
+        if not all(parameter.isfinite().all() for parameter in network.parameters()):
+            raise UsageError(f"lr: {self.how.lr} is too large, weights are no longer finite; take less")
 
     def file(self, name: str) -> Path:
         """In the folder, which is made."""
@@ -55,10 +63,12 @@ class Run(Generic[Own]):
 def commands(
     trained: Callable[[Run[Own]], Sequence[Path]], how: LearnOptions, own: type[Own], out: Path, about: str | None
 ) -> typer.Typer:
-    """`train` and `demo` of a system: `trained` returns the folders of its records."""
+    """`train` and `demo` of a system: `trained` returns the folders of its records; ceilings are of the first."""
 
     def begun(run: Run[Own]) -> Sequence[Path]:
         torch_device(run.how.train_on)
+        if not 0 < run.how.lr < math.inf:
+            raise UsageError(f"lr: {run.how.lr} is not a finite number above 0")
         if (run.out / FILE).exists():
             raise UsageError(f"out: {run.out / FILE} is of an earlier run; another --out begins anew")
         return trained(run)
@@ -71,8 +81,10 @@ def commands(
         own: Any, asked: TargetsOptions, how: Any = how, setting: Any = SETTING, budget: Budget = None, out: Any = out
     ) -> None:
         """Train, have the paths measured, and choose among the points under ceilings of each device and mode."""
-        for folder in begun(Run(setting, how, own, out)):
-            demonstrate(Record.load(folder), asked, folder, budget)
+        asked.require()
+        for number, folder in enumerate(begun(Run(setting, how, own, out, asked))):
+            ceilings = asked if number == 0 else replace(asked, ceiling_ms=None)
+            demonstrate(Record.load(folder), ceilings, folder, budget)
 
     hints = {
         "how": type(how),

@@ -10,32 +10,32 @@ from statistics import fmean
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from torch import nn
 
 from adaptive_networks.commands.measuring import measure_networks, measure_operations, result_of
 from adaptive_networks.commands.training import Training
 from adaptive_networks.core.evolve import Found, PathCosts, Searchable, search
 from adaptive_networks.core.exits import CeilingTooLow, Operating, all_to, operate
-from adaptive_networks.core.images import Judged
+from adaptive_networks.core.images import Images, Judged, judge_both
 from adaptive_networks.core.plugin import Choice, Plugin
-from adaptive_networks.core.record import Point, RatedPath, moved, operated, rated_paths
+from adaptive_networks.core.record import Point, RatedPath, Record, moved, operated, rated_paths
+from adaptive_networks.core.staged import StagedNetwork
 from latency_tables.calibration import choose
 from latency_tables.client import LutClient
 from latency_tables.contract import Device, LatencyTable, Runtime
 from latency_tables.latencies import basis_of
 from lgcnet_search import jobs
+from lgcnet_search.computing.how import Computing
 from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.plots.charts import PredictedPoint, predicted_against_measured
+from lgcnet_search.search.ceiling import upper_end
 from lgcnet_search.space.latencies import Latencies
 
 SHARES = (0.4, 0.6, 0.8)
 """Ceilings, where none are given: of the largest member's last path."""
 
-
 CANDIDATES = 100
 """Random members, of whose paths some calibrate the table that is searched with."""
-
-Judge = Callable[["Member"], tuple[Judged, Judged]]
-"""A member on held-out and on test images."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,9 @@ def predict_members(
                 str(number), prediction.predicted_us, result.measured_us, *jobs.measured_between_us(result), between_us
             )
             points.append(point)
+    if not points:
+        typer.echo("members: their table is not calibrated, so none is predicted")
+        return []
     errors = [abs(point.predicted_us / point.measured_us - 1) for point in points]
     shown = f"{len(points)} members, {fmean(errors):.1%} off in the mean, {max(errors):.1%} at most"
     typer.echo(f"{device.name}, {runtime}: {shown}; each predicted from others")
@@ -136,35 +139,45 @@ def search_members(
 ) -> list[Member]:
     """Under each ceiling: the best by the table, the best by MACs, and the largest that always runs to its end.
 
-    The last one only where members have several exits.
+    The best lie just below what they may cost. So the upper end of their predictions' intervals must be under the
+    ceiling, not the prediction. The largest only where members have several exits.
     """
     by_table, by_macs = _costs(plugin, space, latencies)
+    times = upper_end(latencies)
     members: list[Member] = []
     for ceiling_us in ceilings_us or [share * by_table(space.largest)[-1] for share in SHARES]:
+        at_most_us = ceiling_us / times
         for series, cost in (("by table", by_table), ("by MACs", by_macs)):
             try:
-                ranked = _followed(space, cost, judge, wide, ceiling_us, series, seed)
+                ranked = _followed(space, cost, judge, wide, at_most_us, series, seed)
             except CeilingTooLow as error:
-                typer.echo(error)
+                typer.echo(f"{error} (of {ceiling_us / 1000:.6g} ms, with a margin of {times - 1:.1%})")
                 continue
             best, label = ranked[0], f"{ceiling_us:.0f} µs"
             members.append(Member(series, label, best.choice, best.operating, ceiling_us))
-            fitting = [found.choice for found in ranked if by_table(found.choice)[-1] <= ceiling_us]
+            fitting = [found.choice for found in ranked if by_table(found.choice)[-1] <= at_most_us]
             if series == "by table" and fitting and len(by_table(space.largest)) > 1:
                 static = max(fitting, key=lambda choice: by_macs(choice)[-1])
                 members.append(Member("static", label, static))
     return members
 
 
-def rated_members(
-    plugin: Plugin[Any], space: Searchable, members: Sequence[Member], judge: Judge
-) -> tuple[list[RatedPath], list[Point]]:
-    """The paths of some members, and a point for each."""
+def save_members(
+    training: Training[Any],
+    plugin: Plugin[Any],
+    space: Searchable,
+    whole: nn.Module,
+    images: Images,
+    computing: Computing,
+    members: Sequence[Member],
+    deployed: Callable[[Member], StagedNetwork],
+) -> Record:
+    """The weights that members share, their paths, and a point for each: of what is deployed of it."""
     exits = len(space.plan(space.largest).exits)
     paths: list[RatedPath] = []
     points: list[Point] = []
     for number, member in enumerate(members):
-        held_out, test = judge(member)
+        held_out, test = judge_both(deployed(member), images, computing)
         limits = member.operating.thresholds if member.operating else all_to(exits - 1, exits)
         operating = operate(held_out.confidence, held_out.correct, limits)
         name = f"{member.series}, {member.label}"
@@ -172,12 +185,8 @@ def rated_members(
         paths += rated_paths(plugin, space, labels, member.choice)
         point = operated(member.series, member.label, operating, test)
         points += moved([point], number * exits, len(members) * exits)
-    return paths, points
-
-
-def ceilings_of(members: Sequence[Member]) -> list[float]:
-    """Those under which they were searched, microseconds."""
-    return list(dict.fromkeys(member.ceiling_us for member in members if member.ceiling_us))
+    ceilings_us = list(dict.fromkeys(member.ceiling_us for member in members if member.ceiling_us))
+    return training.save(plugin, whole, images, paths, points, ceilings_us)
 
 
 def _write(space: Searchable, members: Sequence[Member], out: Path) -> None:

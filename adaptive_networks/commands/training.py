@@ -191,6 +191,7 @@ def commands(
         out: Any = out,
     ) -> None:
         """Train, have the paths measured, and choose among the points under ceilings of each device and mode."""
+        asked.require()
         demonstrate(trained(Training(data, how, setting, own, out, asked)), asked, out, budget)
 
     return with_hints((train, demo), {"how": type(how), "own": type(own), "setting": setting, "out": folder}, about)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
@@ -50,6 +50,36 @@ class Point(Contract):
     test_accuracy: Share
 
 
+class PathRates(NamedTuple):
+    """A network that inputs take, or that is executed beside: how often for a held-out input, and for a test input."""
+
+    network: NetworkSpec
+    rate: float
+    test_rate: float
+
+
+class Outcome(NamedTuple):
+    """A point by the labels of its paths; those that it has not are not taken."""
+
+    series: str
+    label: str
+    paths: Mapping[str, PathRates]
+    accuracy: float
+    test_accuracy: float
+
+    def point(self, labels: Iterable[str]) -> Point:
+        """Among all paths of a network."""
+        taken = [self.paths.get(label) for label in labels]
+        return Point(
+            series=self.series,
+            label=self.label,
+            rates=tuple(path.rate if path else 0.0 for path in taken),
+            accuracy=self.accuracy,
+            test_rates=tuple(path.test_rate if path else 0.0 for path in taken),
+            test_accuracy=self.test_accuracy,
+        )
+
+
 class Record(Contract):
     """A trained network of `system`: `held_out` images gave thresholds and rates, `test` images saw neither.
 
@@ -83,11 +113,11 @@ class Record(Contract):
         plugin: Plugin[Any],
         setting: str,
         counts: tuple[int, int],
-        networks: Mapping[str, NetworkSpec],
-        points: Sequence[Point],
+        outcomes: Sequence[Outcome],
         metric: str,
     ) -> "Record":
-        """Of paths by their labels; `counts` are of held-out and of test images."""
+        """`counts` are of held-out and of test images. Equal labels are of equal networks."""
+        networks = {label: path.network for outcome in outcomes for label, path in outcome.paths.items()}
         return cls(
             system=plugin.name,
             setting=setting,
@@ -95,7 +125,7 @@ class Record(Contract):
             held_out=counts[0],
             test=counts[1],
             paths=tuple(RatedPath.of(plugin.definition, label, network) for label, network in networks.items()),
-            points=tuple(points),
+            points=tuple(outcome.point(networks) for outcome in outcomes),
             metric=metric,
         )
 

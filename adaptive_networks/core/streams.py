@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,16 +44,25 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Generated:
-    """A drive through generated streets, a cut every 150 frames; `split` has towns of its own."""
+    """A drive through generated streets of split test, a cut every 150 frames."""
 
     size: Size
     frames: int
-    split: str = "test"
     labels: LabelTable = LAYOUTS["cityscapes"].labels
 
+    def __len__(self) -> int:
+        return self.frames
+
     def __iter__(self) -> Iterator[Frame]:
-        for drawn in drive(self.split, self.frames, self.size):
-            yield _drawn(drawn, self.labels)
+        return map(self._frame, drive("test", self.frames, self.size))
+
+    def elsewhere(self, count: int) -> list[Frame]:
+        """So many pictures of other streets."""
+        return [self._frame(scene("train", index, self.size)) for index in range(count)]
+
+    def _frame(self, drawn: Scene) -> Frame:
+        classes = np.array(self.labels.train_ids)[drawn.labels]
+        return Frame(normalized(Image.fromarray(drawn.image))[None], torch.from_numpy(classes)[None])
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,20 @@ class Labelled:
     def labels(self) -> LabelTable:
         return self.layout.labels
 
+    @cached_property
+    def _pictures(self) -> SegmentationFiles:
+        return self.layout.open(self.root, self.split, Resized(self.size))
+
+    def __len__(self) -> int:
+        return min(len(self._pictures), self.frames or len(self._pictures))
+
     def __iter__(self) -> Iterator[Frame]:
-        pictures = self.layout.open(self.root, self.split, Resized(self.size))
-        for index in range(min(len(pictures), self.frames or len(pictures))):
-            image, truth = pictures[index]
-            yield Frame(image[None], truth[None])
+        return (Frame(image[None], truth[None]) for image, truth in map(self._pictures.__getitem__, range(len(self))))
+
+    def elsewhere(self, count: int) -> list[Frame]:
+        """Up to so many pictures from all over split train."""
+        pictures = spread(self.layout.open(self.root, "train", Resized(self.size)), count)
+        return [Frame(image[None], truth[None]) for image, truth in map(pictures.__getitem__, range(len(pictures)))]
 
 
 @dataclass(frozen=True)
@@ -83,28 +102,30 @@ class Folder:
     root: Path
     size: Size
     frames: int | None = None
+    labels: LabelTable = LAYOUTS["camvid"].labels
 
-    def __iter__(self) -> Iterator[Frame]:
+    @cached_property
+    def _files(self) -> list[Path]:
         files = pictures_in(self.root)[: self.frames]
         if not files:
             raise DataError(f"{self.root}: no pictures in it (.png, .jpg); name the folder with the frames")
-        for file in files:
+        return files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for file in self._files:
             picture = open_rgb(file)
             view = Resized(self.size).view((picture.height, picture.width), np.random.default_rng(0))
             yield Frame(normalized(view.image(picture))[None], None)
 
+    def elsewhere(self, _count: int) -> list[Frame]:
+        """None: of no picture the classes are known."""
+        return []
+
 
 Stream = Generated | Labelled | Folder
-
-
-def elsewhere(stream: Stream, count: int) -> list[Frame]:
-    """Up to so many pictures with classes, of other streets than the stream's: from all over split train, if any."""
-    if isinstance(stream, Generated):
-        return [_drawn(scene("train", index, stream.size), stream.labels) for index in range(count)]
-    if isinstance(stream, Folder):
-        return []
-    pictures = spread(stream.layout.open(stream.root, "train", Resized(stream.size)), count)
-    return [Frame(image[None], truth[None]) for image, truth in map(pictures.__getitem__, range(len(pictures)))]
 
 
 def spread(pictures: SegmentationFiles, count: int | None) -> SegmentationFiles:
@@ -112,11 +133,6 @@ def spread(pictures: SegmentationFiles, count: int | None) -> SegmentationFiles:
     count = min(len(pictures), count or len(pictures))
     files = [pictures.files[index] for index in np.linspace(0, len(pictures) - 1, count).round().astype(int)]
     return SegmentationFiles(files, pictures.labels, pictures.views, full_labels=pictures.full_labels)
-
-
-def _drawn(drawn: Scene, labels: LabelTable) -> Frame:
-    classes = np.array(labels.train_ids)[drawn.labels]
-    return Frame(normalized(Image.fromarray(drawn.image))[None], torch.from_numpy(classes)[None])
 
 
 def weights_of(labels: LabelTable) -> Tensor:

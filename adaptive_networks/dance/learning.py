@@ -36,17 +36,24 @@ class Pictures(Protocol):
     def __getitem__(self, key: tuple[int, int], /) -> tuple[Tensor, Tensor]: ...
 
 
+Choose = Callable[[Callable[[float], Space], bool], float]
+"""What share of the channels goes, by the network that would be left of any; the last time this is asked, it does."""
+
+
 @dataclass(frozen=True)
 class Arm:
-    """What is slimmed: the data, and a share of the channels. `sparsity` is the weight of Σ|γ| while channels go."""
+    """What is slimmed: the data, and a share of the channels, which may be chosen anew whenever channels are removed.
+
+    `sparsity` is the weight of Σ|γ| while channels go. Raises ValueError naming field and value.
+    """
 
     name: str
     data: bool
-    channels: float = 0.0
+    channels: float | Choose = 0.0
     sparsity: float = 1e-4
 
     def __post_init__(self) -> None:
-        if not 0 <= self.channels < 1:
+        if not callable(self.channels) and not 0 <= self.channels < 1:
             raise ValueError(f"channels: {self.channels} is no share from 0 to below 1")
 
 
@@ -59,21 +66,14 @@ class Trained(NamedTuple):
     presented: int
 
 
-class AtRatio(nn.Module):
+def at_ratio(space: Space, network: StagedNetwork, images: Tensor, ratio: int = 0) -> Tensor:
     """A network of ratio 1 on images at any other: N×3×H×W to logits N×classes×H×W."""
-
-    def __init__(self, space: Space, network: StagedNetwork) -> None:
-        super().__init__()
-        self.space = space
-        self.network = network
-
-    def forward(self, images: Tensor, ratio: int = 0) -> Tensor:
-        size = self.space.size(self.space.ratios[ratio])
-        if tuple(images.shape[2:]) != size:
-            images = F.interpolate(images, size, mode="bilinear", align_corners=False)
-        values = {INPUT: images}
-        self.network.execute(self.network.plan.steps, values)
-        return values[self.network.plan.exits[0].logits]
+    size = space.size(space.ratios[ratio])
+    if tuple(images.shape[2:]) != size:
+        images = F.interpolate(images, size, mode="bilinear", align_corners=False)
+    values = {INPUT: images}
+    network.execute(network.plan.steps, values)
+    return values[network.plan.exits[0].logits]
 
 
 class Deciding(nn.Module):
@@ -81,7 +81,8 @@ class Deciding(nn.Module):
 
     def __init__(self, trained: Trained, decisions: Decisions | None) -> None:
         super().__init__()
-        self.network = AtRatio(trained.space, trained.network)
+        self.space = trained.space
+        self.network = trained.network
         self.complexity = Complexity(())
         self.decisions = decisions
         self.taken: Counter[int] = Counter()
@@ -89,8 +90,7 @@ class Deciding(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         ratio = self.decisions.ratio(self.complexity(image).item()) if self.decisions else 0
         self.taken[ratio] += 1
-        logits: Tensor = self.network(image, ratio)
-        return logits
+        return at_ratio(self.space, self.network, image, ratio)
 
 
 @torch.inference_mode()
@@ -117,24 +117,25 @@ def train(
     """
     with seeded(seed):
         network = plugin.staged(space)
-    network_at = AtRatio(space, network.to(device).train())
+    network.to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr, momentum=MOMENTUM)
     decisions = Decisions.by(complexity, len(space.ratios))
     steps, taken = epochs * len(pictures), Taken()
     whole = sum(space.widths)
-    cuts = {int(share * steps): round(arm.channels * whole * part / 3) for part, share in enumerate(CUTS, start=1)}
+    cuts = {int(share * steps): part / len(CUTS) for part, share in enumerate(CUTS, start=1)}
     for step, (index, epoch, dropped) in enumerate(_order(arm, decisions, complexity, epochs, seed)):
         if arm.channels and step in cuts:
-            removed = whole - sum(space.widths)
-            space, network, optimizer = _cut(space, network, optimizer, max(0, cuts[step] - removed))
-            network_at = AtRatio(space, network)
+            slimming = Slimming(space, network, whole)
+            last = step == max(cuts)
+            share = arm.channels(slimming.space_at, last) if callable(arm.channels) else arm.channels
+            space, network, optimizer = _cut(space, network, optimizer, slimming.kept(share * cuts[step]))
         optimizer.param_groups[0]["lr"] = lr * (1 - step / steps) ** 0.9
         if dropped:
             continue
         ratio = decisions.ratio(complexity[index]) if arm.data else 0
         weight = decisions.weight(complexity[index]) if arm.data else 1.0
         image, target = (part[None].to(device) for part in pictures[index, epoch])
-        loss = image_loss(network_at(image, ratio), target, weight)
+        loss = image_loss(at_ratio(space, network, image, ratio), target, weight)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if arm.channels:
@@ -159,9 +160,31 @@ def scales(network: nn.Module) -> dict[str, nn.Parameter]:
     return {layer: network.get_parameter(f"{layer}.layers.1.weight") for layer in LAYERS}
 
 
+class Slimming(NamedTuple):
+    """Which channels of a network in training stay, of `whole` that it had at first."""
+
+    space: Space
+    network: StagedNetwork
+    whole: int
+
+    def kept(self, share: float) -> dict[str, Tensor]:
+        """Those of each layer that stay where this share of all is gone."""
+        removed = self.whole - sum(self.space.widths)
+        return kept_channels(scales(self.network), max(0, round(share * self.whole) - removed))
+
+    def space_at(self, share: float) -> Space:
+        """The network's where this share is gone."""
+        return with_widths(self.space, self.kept(share))
+
+
+def with_widths(space: Space, kept: Mapping[str, Tensor]) -> Space:
+    """That of the channels that stay."""
+    return replace(space, widths=tuple(len(kept[layer]) for layer in LAYERS))
+
+
 def slimmed(space: Space, network: StagedNetwork, kept: Mapping[str, Tensor]) -> tuple[Space, StagedNetwork]:
     """Smaller convolutions with the weights that stay."""
-    smaller = replace(space, widths=tuple(len(kept[layer]) for layer in LAYERS))
+    smaller = with_widths(space, kept)
     slim = plugin.staged(smaller)
     slim.load_state_dict(cut(network.state_dict(), kept, BEFORE, dict(zip(LAYERS, space.widths, strict=True))))
     return smaller, slim.train(network.training)
@@ -179,20 +202,21 @@ def _order(
 
 
 def _cut(
-    space: Space, network: StagedNetwork, optimizer: torch.optim.SGD, remove: int
+    space: Space, network: StagedNetwork, optimizer: torch.optim.SGD, kept: Mapping[str, Tensor]
 ) -> tuple[Space, StagedNetwork, torch.optim.SGD]:
-    """Without so many channels; the momentum is cut alike."""
-    kept = kept_channels(scales(network), remove)
+    """Of these channels; the momentum is cut alike."""
     smaller, slim = slimmed(space, network, kept)
-    momenta = {name: optimizer.state[parameter]["momentum_buffer"] for name, parameter in network.named_parameters()}
-    own = torch.optim.SGD(slim.to(momenta["logits.logits.bias"].device).parameters(), momentum=MOMENTUM)
+    momenta = {  # none before the first update
+        name: optimizer.state[parameter]["momentum_buffer"]
+        for name, parameter in network.named_parameters()
+        if parameter in optimizer.state
+    }
+    own = torch.optim.SGD(slim.to(next(network.parameters()).device).parameters(), momentum=MOMENTUM)
     widths = dict(zip(LAYERS, space.widths, strict=True))
     for name, momentum in cut(momenta, kept, BEFORE, widths).items():
         own.state[slim.get_parameter(name)]["momentum_buffer"] = momentum
     return smaller, slim, own
 
 
-def arms(channels: float) -> tuple[Arm, ...]:
-    """What is compared at an equal number of images."""
-    plain = Arm("plain", data=False)
-    return plain, replace(plain, name="data slimming", data=True), Arm("both", data=True, channels=channels)
+PLAIN = Arm("plain", data=False)
+DATA = Arm("data slimming", data=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaptive_networks.commands.searching import SearchOptions, ceilings_of, found_members, rated_members
+from adaptive_networks.commands.searching import Member, SearchOptions, found_members, save_members
 from adaptive_networks.commands.training import ScheduleOptions, Training, commands
 from adaptive_networks.core.distill import divergence
-from adaptive_networks.core.images import Judged, judge_both, judge_part
+from adaptive_networks.core.images import Judged, judge_part
 from adaptive_networks.core.plugin import Choice
 from adaptive_networks.core.record import Record
 from adaptive_networks.core.staged import StagedNetwork
@@ -53,11 +53,11 @@ def trained(training: Training[SearchOptions]) -> Record:
         def held_out(choice: Choice) -> Judged:
             return judge_part(recalibrated(choice), images.held_out, computing)
 
+        def deployed(member: Member) -> StagedNetwork:
+            return recalibrated(member.choice)
+
         members = found_members(training, plugin, space, held_out)
-        paths, points = rated_members(
-            plugin, space, members, lambda member: judge_both(recalibrated(member.choice), images, computing)
-        )
-        return training.save(plugin, supernet.largest, images, paths, points, ceilings_of(members))
+        return save_members(training, plugin, space, supernet.largest, images, computing, members, deployed)
 
 
 cli = commands(trained, ScheduleOptions(batch=64, lr=0.05, epochs=2), SearchOptions(), Path("runs/enas4d"), __doc__)

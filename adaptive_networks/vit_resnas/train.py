@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from adaptive_networks.commands.searching import Member, SearchOptions, ceilings_of, found_members, rated_members
+from adaptive_networks.commands.searching import Member, SearchOptions, found_members, save_members
 from adaptive_networks.commands.training import ScheduleOptions, Training, commands
-from adaptive_networks.core.images import Judged, judge_both, judge_part
+from adaptive_networks.core.images import Judged, judge_part
 from adaptive_networks.core.mixing import MixedLoss
 from adaptive_networks.core.plugin import Choice
 from adaptive_networks.core.record import Record
@@ -55,23 +55,18 @@ def trained(training: Training[TransformerOptions]) -> Record:
             return judge_part(whole.member(choice), images.held_out, computing)
 
         @cache
-        def final(choice: Choice, searched: bool) -> StagedNetwork:
-            if not (searched and own.alone):
-                return whole.member(choice)
+        def alone(choice: Choice) -> StagedNetwork:
             name = f"alone {plugin.network(space, 0, choice).digest[:6]}"
             return fitted(name, choice, epochs=own.alone).body.network
 
-        if choice:
-            members = [Member("alone", training.setting, choice)]
-        else:
+        def deployed(member: Member) -> StagedNetwork:
+            searched = member.ceiling_us is not None
+            return alone(member.choice) if searched and own.alone else whole.member(member.choice)
+
+        members = [Member("alone", training.setting, choice)]
+        if not choice:
             members = found_members(training, plugin, space, held_out)
-        paths, points = rated_members(
-            plugin,
-            space,
-            members,
-            lambda member: judge_both(final(member.choice, member.ceiling_us is not None), images, computing),
-        )
-        return training.save(plugin, whole.body.network, images, paths, points, ceilings_of(members))
+        return save_members(training, plugin, space, whole.body.network, images, computing, members, deployed)
 
 
 cli = commands(

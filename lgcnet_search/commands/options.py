@@ -56,7 +56,7 @@ AtOnce = Annotated[int, typer.Option(min=1, help="Networks made at a time, by a 
 Cluster = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler whose workers make the networks: tcp://HOST:8786.")
 ]
-Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
+Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
 
 @dataclass(frozen=True)

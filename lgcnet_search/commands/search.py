@@ -33,7 +33,7 @@ from lgcnet_search.evolution import Method
 from lgcnet_search.evolution.choosing import search_by_gradient
 from lgcnet_search.evolution.one_path import PathSettings
 from lgcnet_search.evolution.searching import STATE, TRAINING, OnePathSupernet
-from lgcnet_search.search.ceiling import Ceiling, margin
+from lgcnet_search.search.ceiling import UPPER_END, Ceiling, margin
 from lgcnet_search.search.findings import findings
 from lgcnet_search.search.logs import SearchLog
 from lgcnet_search.search.report import draw_result, write_result
@@ -42,9 +42,6 @@ from lgcnet_search.search.targets import Target, targets, write_summary
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
-
-UPPER_END = 0.95
-"""The quantile of the upper end of a 90 % interval."""
 
 
 @dataclass(frozen=True)

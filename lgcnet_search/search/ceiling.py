@@ -16,6 +16,9 @@ from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
+UPPER_END = 0.95
+"""The quantile of the upper end of a 90 % interval."""
+
 
 class CeilingTooLow(Refused, ValueError):
     """No network stays under the ceiling; the message says how fast they get."""
@@ -71,6 +74,11 @@ def margin(latencies: Latencies, quantile: float) -> float:
         )
     deviations = [math.log(network.high_us / network.predicted_us) / Z90 for network in latencies.intervals]
     return math.exp(NormalDist().inv_cdf(quantile) * median(deviations))
+
+
+def upper_end(latencies: Latencies) -> float:
+    """The margin of the upper end of a prediction's 90 % interval; 1 where none has been measured."""
+    return margin(latencies, UPPER_END) if latencies.intervals else 1.0
 
 
 def within_ceiling(space: Space, log_alpha: Mapping[str, Tensor], latencies: Latencies, ceiling: Ceiling) -> Genotype:

@@ -122,7 +122,7 @@ def test_thresholds_are_chosen_under_ceilings_and_shown(
     ceilings = f"{ceiling_ms},{least_us / 4000}"
     assert run(monkeypatch, "expect", tmp_path, "--server", lut.url, "--ceiling-ms", ceilings) == 0
     out = capsys.readouterr().out
-    assert f"ceiling: {least_us / 4000:.6g} ms is too low" in out
+    assert re.search(rf"ceiling: {least_us / 4000:.6g} ms is too low: .* ms, of one exit, exit 1\n", out)
     (found,) = json.loads((tmp_path / "expected.json").read_text())
     (chosen,) = found["chosen"]
     assert chosen["expected_us"] <= 1000 * ceiling_ms * 1.001
@@ -136,6 +136,9 @@ def test_thresholds_are_chosen_under_ceilings_and_shown(
     assert page.status_code == 200
     assert "in the mean" in page.text
     assert "of inputs take a path that stays within" in page.text
+    trained.model_copy(update={"ceilings_us": (least_us / 4,)}).save(tmp_path)
+    assert run(monkeypatch, "expect", tmp_path, "--server", lut.url) == 0
+    assert "exit 1; demo --resume searches again, under any --ceiling-ms" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("trained")

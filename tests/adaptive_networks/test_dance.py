@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from adaptive_networks.core.slimming import DIVISOR, kept_channels
 from adaptive_networks.core.staged import StagedNetwork
+from adaptive_networks.dance.choosing import AnswerCosts, under
 from adaptive_networks.dance.deciding import Decisions
 from adaptive_networks.dance.learning import (
     Arm,
-    AtRatio,
     Deciding,
     Trained,
+    at_ratio,
     complexities,
     image_loss,
     scales,
@@ -100,7 +101,7 @@ def test_one_set_of_weights_gives_every_path(ratio: int) -> None:
     path.load_state_dict(network.state_dict(), strict=False)
     image = torch.randn(2, 3, 48, 64)
     with torch.no_grad():
-        assert torch.equal(AtRatio(SMALL, network)(image, ratio), path(image)[0])
+        assert torch.equal(at_ratio(SMALL, network, image, ratio), path(image)[0])
 
 
 def test_an_image_is_answered_at_the_ratio_of_its_complexity() -> None:
@@ -197,6 +198,46 @@ def test_data_and_channels_are_slimmed_on_the_way(pictures: SegmentationFiles) -
     by_ratio = [sum(count for (_, ratio), count in found.taken.items() if ratio == wanted) for wanted in range(5)]
     assert by_ratio[0] == 8 * 3
     assert by_ratio[-1] < 8 * 2
+
+
+def test_channels_may_go_before_any_image_was_trained_on(pictures: SegmentationFiles) -> None:
+    """Where chance leaves out all that come before."""
+    known = np.linspace(0.1, 1, 12).tolist()
+
+    def first_are_left_out(seed: int) -> bool:
+        rng = np.random.default_rng((seed, 0))
+        lots, order = rng.random(12), rng.permutation(12)
+        return all(lots[index] < Decisions.by(known, 5).dropped(known[index]) for index in order[:3])
+
+    seed = next(filter(first_are_left_out, range(10_000)))
+    found = train(SMALL, pictures, Arm("both", data=True, channels=0.5), known, 1, 0.05, seed, CPU)
+    assert sum(found.space.widths) < sum(SMALL.widths)
+
+
+class Known(AnswerCosts):
+    """A microsecond for a thousand MACs, and half as much again where channels are gone."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "shares", {0: 0.25, 4: 0.75})
+
+    def upper_us(self, space: Space, followed: bool = True) -> float:  # noqa: ARG002
+        return (1.0 if space.widths == SMALL.widths else 1.5) * self.macs(space) / 1000
+
+
+@pytest.mark.parametrize("of_whole", [2.0, 0.7, 0.5, 0.001])
+def test_channels_go_until_a_ceiling_is_met_by_the_rows_of_what_stays(
+    pictures: SegmentationFiles, of_whole: float
+) -> None:
+    """No channel where the whole network is under it, nearly all where nothing is."""
+    costs = Known()
+    ceiling_us = of_whole * costs.upper_us(SMALL)
+    arm = Arm("both", data=True, channels=under(ceiling_us, costs, SMALL))
+    found = train(SMALL, pictures, arm, np.linspace(0.1, 1, 12).tolist(), 4, 0.05, 0, CPU)
+    assert found.network.plan == found.space.plan()
+    assert (found.space == SMALL) == (of_whole == 2.0)
+    assert (set(found.space.widths) == {DIVISOR}) == (of_whole == 0.001)
+    if of_whole != 0.001:
+        assert 0.3 * ceiling_us < costs.upper_us(found.space) <= ceiling_us
 
 
 def test_an_images_loss_is_its_weight_times_the_mean_of_its_pixels_with_a_class() -> None:

@@ -19,7 +19,6 @@ from adaptive_networks.core.streams import (
     Generated,
     Labelled,
     Overlap,
-    elsewhere,
     weights_of,
 )
 from adaptive_networks.jitnet.online import Seen, Stride, Student, follow, network_teacher, pretrain, rates, truth
@@ -175,14 +174,14 @@ def test_streams_are_frames_in_order(tmp_path: Path) -> None:
     size = (32, 48)
     labelled = list(Labelled(root, LAYOUTS["camvid"], "test", size, 3))
     assert len(labelled) == 3
-    for frame in (*labelled, *elsewhere(Labelled(root, LAYOUTS["camvid"], "test", size), 4)):
+    for frame in (*labelled, *Labelled(root, LAYOUTS["camvid"], "test", size).elsewhere(4)):
         assert frame.image.shape == (1, 3, *size)
         assert truth(frame).shape == (1, *size)
     frames = list(Folder(root / "test", size))
     assert len(frames) == 5
     assert all(torch.equal(left.image, right.image) for left, right in zip(labelled, frames, strict=False))
     assert frames[0].truth is None
-    assert elsewhere(Folder(root / "test", size), 9) == []
+    assert Folder(root / "test", size).elsewhere(9) == []
     with pytest.raises(DataError, match="no pictures in it"):
         list(Folder(tmp_path, size))
 
@@ -193,7 +192,7 @@ def test_a_generated_drive_is_a_stream_with_classes() -> None:
     assert first.image.shape == (1, 3, 48, 96)
     assert 0 < float((truth(first) != truth(second)).float().mean()) < 0.3
     assert set(truth(first).flatten().tolist()) <= {*range(19), 255}
-    (other,) = elsewhere(stream, 1)
+    (other,) = stream.elsewhere(1)
     assert not torch.equal(other.image, first.image)
 
 

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from adaptive_networks.core.record import Record
@@ -45,12 +47,16 @@ def test_dance_leaves_what_an_image_costs_to_answer_and_to_train_on(
     ]
     assert macs[0] > macs[1] > macs[2]
     assert set(torch.load(out / "weights.pt")) == {"plain", "data slimming", "both"}
-    assert (out / "complexity.png").stat().st_size > 5000
+    picture = np.asarray(Image.open(out / "complexity.png").convert("L"))
+    assert (picture < 128).any(axis=0)[:20].any()
+    assert not (picture < 200)[:, -4:].any(), "the title is not cut off"
     assert "mean IoU" in capsys.readouterr().out
     assert run(monkeypatch, *command) == 2
     assert "another --out begins anew" in capsys.readouterr().err
     assert run(monkeypatch, *command[:-1], tmp_path / "other", "--channels", "1") == 2
     assert "channels: 1" in capsys.readouterr().err
+    assert run(monkeypatch, *command[:-1], tmp_path / "other", "--lr", "1e12") == 2
+    assert "lr: 1000000000000.0 is too large, weights are no longer finite" in capsys.readouterr().err
     assert run(monkeypatch, *command[:-1], tmp_path / "other", "--layout", "cityscapes") == 2
     assert "layout: cityscapes has 19 classes, the setting 11" in capsys.readouterr().err
 
@@ -85,6 +91,15 @@ def test_a_network_given_as_a_file_teaches_on_a_folder_of_frames(
     assert len(Record.load(out).points) == 5
     assert run(monkeypatch, *options[:-2], tmp_path / "other", "--teacher", camvid / "test" / "0001TP_000000.png") == 2
     assert "is no program of torch.export" in capsys.readouterr().err
+    for wrong, said in (
+        (["--layout", "cityscapes"], "gives logits of (11, 192, 256), the stream takes (19, 192, 256)"),
+        (["--setting", "camvid"], "takes no images of (360, 480): "),
+    ):
+        asked = ["--data", camvid / "test", *STREAM, "--out", tmp_path / "other", "--teacher", teacher]
+        assert run(monkeypatch, "jitnet", "train", *asked, *wrong) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(
@@ -92,9 +107,14 @@ def test_a_network_given_as_a_file_teaches_on_a_folder_of_frames(
     [
         (["--data", "nowhere"], "data: nowhere is no folder"),
         (["--least", "9", "--most", "4"], "least: 9"),
+        (["--frames", "8", "--start", "3", "--lr", "1e30"], "lr: 1e+30 is too large, weights are no longer finite"),
         (["--agreement", "0.5,much"], "agreement: 'much' is not a number"),
         (["--setting", "huge"], "setting: 'huge' is none of demo, streets"),
         (["--train-on", "gpu"], "train-on: 'gpu'"),
+        (["--lr", "nan"], "lr: nan is not a finite number above 0"),
+        (["--lr", "-0.1"], "lr: -0.1 is not a finite number above 0"),
+        (["--seed", "-1"], "-1"),
+        (["--teacher", "nowhere.pt2"], "teacher: nowhere.pt2 is no program of torch.export"),
     ],
 )
 def test_what_is_wrong_with_a_stream_is_said(
@@ -106,6 +126,38 @@ def test_what_is_wrong_with_a_stream_is_said(
 ) -> None:
     assert run(monkeypatch, "jitnet", "train", *wrong, "--out", tmp_path / "out") == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_stream_of_a_few_frames_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = layouts.camvid(tmp_path / "few", 3)
+    assert run(monkeypatch, "jitnet", "train", "--data", few, *STREAM, "--out", tmp_path / "out") == 2
+    assert "has 3 frames, a stream takes 4 at least" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--device", "nobody"], "device 'nobody': no device of this UUID or name"),
+        (["--ceiling-ms", "0.8,-1"], "ceiling-ms: 0.8,-1 are not milliseconds above 0"),
+        (["--mode", "fast"], "mode"),
+        (["--budget", "0"], "--budget"),
+    ],
+)
+def test_a_demo_says_what_is_wrong_before_it_trains(
+    wrong: list[str],
+    said: str,
+    lut: Lut,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lut.client.register_device(report())
+    assert run(monkeypatch, "jitnet", "demo", *wrong, "--server", lut.url, "--out", tmp_path / "out") == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
