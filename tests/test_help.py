@@ -6,8 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from adaptive_networks.__main__ import cli as adaptive_networks
-from lgcnet_search.__main__ import cli as lgcnet_search
+from adaptive_networks.__main__ import COMMANDS as ADAPTIVE_NETWORKS
+from lgcnet_search.__main__ import COMMANDS as LGCNET_SEARCH
+from lgcnet_search.commands.running import command_line
 from lut_server.__main__ import cli as lut_server
 from profiler_agent.__main__ import cli as profiler_agent
 
@@ -21,7 +22,14 @@ def _commands(cli: typer.Typer) -> Iterator[list[str]]:
         yield [command.name or command.callback.__name__.replace("_", "-")] if command.callback else []
 
 
-@pytest.mark.parametrize("cli", [lgcnet_search, lut_server, profiler_agent, adaptive_networks])
+LINES = [
+    lut_server,
+    profiler_agent,
+    *(command_line("", commands, ()) for commands in (LGCNET_SEARCH, ADAPTIVE_NETWORKS)),
+]
+
+
+@pytest.mark.parametrize("cli", LINES)
 def test_a_switch_has_no_value(cli: typer.Typer) -> None:
     commands = list(_commands(cli))
     assert len(commands) > 1

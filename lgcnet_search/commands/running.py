@@ -27,7 +27,7 @@ def run(name: str, summary: str, commands: Mapping[str, str]) -> NoReturn:
     `commands` are functions and groups by their names, each as module:attribute. Only what is asked for is imported.
     """
     try:
-        code = _cli(summary, commands, sys.argv[1:2])(standalone_mode=False)
+        code = command_line(summary, commands, sys.argv[1:2])(standalone_mode=False)
     except OPTION_ERROR as error:
         message = error.format_message()  # type: ignore[attr-defined]
         if not message:  # a group without a command has printed its help
@@ -42,7 +42,7 @@ def run(name: str, summary: str, commands: Mapping[str, str]) -> NoReturn:
     sys.exit(code or 0)
 
 
-def _cli(summary: str, commands: Mapping[str, str], asked: Sequence[str]) -> typer.Typer:
+def command_line(summary: str, commands: Mapping[str, str], asked: Sequence[str]) -> typer.Typer:
     """With the command that is `asked` for; where it is none, as for help, with all of them, which takes seconds."""
     cli = typer.Typer(help=summary, no_args_is_help=True, add_completion=False, callback=_nothing)
     for command in commands.keys() & asked or commands:
