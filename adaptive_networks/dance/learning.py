@@ -109,11 +109,12 @@ def train(
     lr: float,
     seed: int,
     device: torch.device,
-    on_image: Callable[[float], None] | None = None,
+    on_image: Callable[[float | None], None] | None = None,
 ) -> Trained:
     """Train a network of `space` from weights drawn by `seed`; `complexity` is that of each picture.
 
-    An update takes one image: those of a batch would differ in size. `on_image` hears the loss of each.
+    An update takes one image: those of a batch would differ in size. `on_image` hears the loss of each, None of those
+    that are left out.
     """
     with seeded(seed):
         network = plugin.staged(space)
@@ -131,6 +132,8 @@ def train(
             space, network, optimizer = _cut(space, network, optimizer, slimming.kept(share * cuts[step]))
         optimizer.param_groups[0]["lr"] = lr * (1 - step / steps) ** 0.9
         if dropped:
+            if on_image:
+                on_image(None)
             continue
         ratio = decisions.ratio(complexity[index]) if arm.data else 0
         weight = decisions.weight(complexity[index]) if arm.data else 1.0

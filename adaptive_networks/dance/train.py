@@ -88,8 +88,10 @@ def trained(run: Run[DanceOptions]) -> Sequence[Path]:
     def fitted(arm: Arm) -> Result:
         with progress_bar(arm.name, own.epochs * len(pictures)) as show:
 
-            def on_image(loss: float) -> None:
-                show(advance=1, note=f"loss {loss:.3f}")
+            def on_image(loss: float | None) -> None:
+                show(advance=1)
+                if loss is not None:
+                    show(note=f"loss {loss:.3f}")
 
             found = train(space, pictures, arm, known, own.epochs, run.how.lr, run.how.seed, computing.device, on_image)
         run.require_finite(found.network)

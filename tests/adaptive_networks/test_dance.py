@@ -184,15 +184,16 @@ def test_without_slimming_it_is_plain_training(pictures: SegmentationFiles) -> N
 
 
 def test_data_and_channels_are_slimmed_on_the_way(pictures: SegmentationFiles) -> None:
-    known = np.linspace(0.1, 1, 12).tolist()
-    found = train(SMALL, pictures, Arm("both", data=True, channels=0.5), known, 8, 0.05, 0, CPU)
+    known, heard = np.linspace(0.1, 1, 12).tolist(), list[float | None]()
+    found = train(SMALL, pictures, Arm("both", data=True, channels=0.5), known, 8, 0.05, 0, CPU, heard.append)
     spaces = list(dict.fromkeys(space for space, _ in found.taken))
     assert [sum(space.widths) for space in spaces] == sorted((sum(space.widths) for space in spaces), reverse=True)
     assert len(spaces) == 4
     assert found.space == spaces[-1]
     assert found.network.plan == found.space.plan()
     executed = sum(found.taken.values())
-    assert found.presented == 96
+    assert found.presented == len(heard) == 96
+    assert heard.count(None) == 96 - executed
     kept = 96 - 8 * sum(0.5 * max(0.0, 1 - rank / 6) for rank in range(1, 13))
     assert abs(executed - kept) < 4 * np.sqrt(96) / 2
     by_ratio = [sum(count for (_, ratio), count in found.taken.items() if ratio == wanted) for wanted in range(5)]
