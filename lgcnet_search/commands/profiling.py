@@ -139,8 +139,8 @@ def _finish(client: LutClient, plan: Planned, job: Job, on_job: OnJob) -> str:
     doubtful = sum(not table[operation].quality.sound for operation in plan.operations)
     for warning in table.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    more = f", {len(table.rows)} operations in all" if len(table.rows) > len(plan.operations) else ""
-    typer.echo(f"{plan}: {len(plan.operations)} operations, {doubtful} of them doubtful; table {table.id}{more}")
+    of = f" of {len(table.rows)}" if len(table.rows) > len(plan.operations) else ""
+    typer.echo(f"{plan}: {len(plan.operations)}{of} operations, {doubtful} of them doubtful; table {table.id}")
     return ""
 
 

@@ -48,7 +48,7 @@ def test_dance_leaves_what_an_image_costs_to_answer_and_to_train_on(
     assert macs[0] > macs[1] > macs[2]
     assert set(torch.load(out / "weights.pt")) == {"plain", "data slimming", "both"}
     picture = np.asarray(Image.open(out / "complexity.png").convert("L"))
-    assert (picture < 128).any(axis=0)[:20].any()
+    assert (picture[:, :20] < 128).any()
     assert not (picture < 200)[:, -4:].any(), "the title is not cut off"
     assert "mean IoU" in capsys.readouterr().out
     assert run(monkeypatch, *command) == 2

@@ -136,7 +136,7 @@ def test_the_database_going_away_is_503(tmp_path: Path, postgresql: URL) -> None
 def test_no_request_waits_until_all_that_is_remembered_was_walked_through() -> None:
     program = """
 import gc
-from lut_server.__main__ import _calm_python
+from lut_server.commands.serving import _calm_python
 _calm_python()
 before = gc.get_stats()
 large = [[number] for number in range(2_000_000)]
@@ -167,7 +167,7 @@ def test_every_line_of_a_log_in_json_is_an_object(database_url: str, tmp_path: P
 
 
 def _refused(*arguments: str, **environment: str) -> str:
-    """What `serve` says on standard error when it does not start: one line."""
+    """What `serve` says on standard error when it does not start: a line, below those of its log."""
     ended = subprocess.run(
         [sys.executable, "-m", "lut_server", "serve", *arguments],
         env={**os.environ, **environment},
@@ -178,7 +178,8 @@ def _refused(*arguments: str, **environment: str) -> str:
     )
     assert ended.returncode == 2, ended.stderr
     assert ended.stdout == ""
-    (line,) = ended.stderr.splitlines()
+    *log, line = ended.stderr.splitlines()
+    assert all("INFO" in entry for entry in log)
     return line
 
 
