@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from latency_tables.client import LutError
@@ -32,7 +33,8 @@ def run(name: str, summary: str, commands: Mapping[str, str]) -> NoReturn:
         message = error.format_message()  # type: ignore[attr-defined]
         if not message:  # a group without a command has printed its help
             sys.exit(EXIT_REFUSED)
-        _refuse(name, message)
+        given = error.__cause__.errors()[0]["input"] if isinstance(error.__cause__, ValidationError) else None
+        _refuse(name, message if given is None else f"{message} (given: {given!r})")
     except Interrupted as error:
         _refuse(name, error, EXIT_INTERRUPTED)
     except REFUSALS as error:
