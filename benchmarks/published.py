@@ -31,7 +31,7 @@ from published_networks.plugin import operation, space
 from published_networks.standing import Standing, key_of, keyed, markdown, number, once, standings
 
 TOLERANCE_REL = 0.02
-MODES: tuple[Mode, ...] = ("pytorch", "onnxruntime")
+MODES: tuple[Mode, ...] = ("pytorch", "onnxruntime", "openvino")
 CONVENTIONS = {
     "as deployed": Convention(),
     "BatchNorm not folded": Convention(folded=False),
