@@ -1,4 +1,5 @@
-"""The second searcher: a supernet trained path by path, and evolution with the weights that it leaves."""
+"""What is decided by inherited weights: evolution over a supernet trained path by path, the second searcher, and which of
+the networks drawn a search by gradient ends with."""
 
 from typing import Literal
 
