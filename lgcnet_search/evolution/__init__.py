@@ -1,5 +1,4 @@
-"""What is decided by inherited weights: evolution over a supernet trained path by path, the second searcher, and which of
-the networks drawn a search by gradient ends with."""
+"""What inherited weights decide: evolution over a supernet trained path by path, and how a search by gradient ends."""
 
 from typing import Literal
 

@@ -42,10 +42,10 @@ def search_by_gradient(
 ) -> SearchResult:
     """Search by Eq. 10, then choose among `draws` networks; with one draw, the most likely network is found.
 
-    Networks are judged by one training picture in five, which the supernet is then not trained on. Raises what
-    `Target.search` raises.
+    Networks are judged by one training picture in five, which the supernet is then not trained on. Shared cells only
+    change together, so the most likely network is found there, too. Raises what `Target.search` raises.
     """
-    held_back = draws > 1
+    held_back = draws > 1 and not settings.shared_cells
     result = target.search(
         space,
         proxy,

@@ -84,4 +84,9 @@ def test_a_search_that_chooses_holds_pictures_back(tmp_path: Path) -> None:
         target, space, proxy, data, 2, SearchSettings(steps=2, sampling="hard"), 3, ALONE, save_every=1
     )
     assert len(result.judged) == 3
+    shared = SearchSettings(steps=2, sampling="hard", guide="none", shared_cells=True)
+    together = search_by_gradient(
+        replace(target, folder=tmp_path / "scenes"), space, proxy, data, 2, shared, 3, ALONE, save_every=1
+    )
+    assert not together.judged, "shared cells are not drawn apart"
     assert result.genotype == max(result.judged, key=lambda network: (network.miou, -network.predicted_us)).genotype
