@@ -11,6 +11,7 @@ from lgcnet_search.evolution import pictures
 from lgcnet_search.evolution.inherited import InheritedAccuracy
 from lgcnet_search.search.architecture import Architecture
 from lgcnet_search.search.ceiling import Ceiling, within_ceiling
+from lgcnet_search.search.gumbel import gumbel
 from lgcnet_search.search.search import Judged, SearchResult, SearchSettings, StepRecord
 from lgcnet_search.search.targets import Target
 from lgcnet_search.space.genotype import Genotype
@@ -106,8 +107,12 @@ def drawn(result: SearchResult, latencies: Latencies, count: int) -> list[Genoty
     generator = torch.Generator().manual_seed(settings.seed)
     networks: dict[str, Genotype] = {}
     for number in range(TRIES * count):
-        noise = {name: _gumbel(row, generator) if number else 0 * row for name, row in result.log_alpha.items()}
-        rows = {name: row + noise[name] for name, row in result.log_alpha.items()}
+        rows = result.log_alpha
+        if number:
+            rows = {
+                name: row + gumbel(torch.rand(row.shape, generator=generator, dtype=torch.float64))
+                for name, row in rows.items()
+            }
         if ceiling is None:
             best = {edge.name: edge.names[int(rows[edge.name].argmax())] for edge in space.graph.edges}
             genotype = Genotype.of(space, best)
@@ -117,7 +122,3 @@ def drawn(result: SearchResult, latencies: Latencies, count: int) -> list[Genoty
         if len(networks) == count:
             break
     return list(networks.values())
-
-
-def _gumbel(row: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return -torch.rand(row.shape, generator=generator, dtype=torch.float64).clamp_min(1e-12).log().neg().log()

@@ -8,14 +8,18 @@ from torch import Tensor
 NEGLIGIBLE = 1e-10
 
 
+def gumbel(uniform: Tensor) -> Tensor:
+    """G = -log(-log U) of U in [0, 1): added to log α, the largest is what Softmax(log α) draws."""
+    return -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
+
+
 def relax(log_alpha: Tensor, uniform: Tensor, temperature: float) -> Tensor:
     """Eq. 4: Z = Softmax((log α + G) / λ), G = -log(-log U), over the last dimension.
 
     `uniform` holds U in [0, 1), of the shape of `log_alpha`. What is below 1e-10 becomes 0: no float32 sum sees it,
     and at low temperatures it would fill activations and gradients with denormals, on which CPUs take twice as long.
     """
-    gumbel = -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
-    z = torch.softmax((log_alpha + gumbel) / temperature, dim=-1)
+    z = torch.softmax((log_alpha + gumbel(uniform)) / temperature, dim=-1)
     return torch.where(z < NEGLIGIBLE, 0, z)
 
 
