@@ -255,7 +255,7 @@ def show_table(
     now = parts.clock()
     with parts.database.read() as session:
         summary = tables.find(session, id)
-        shown = remembered(session, "shown tables", MAX_SHOWN, id, lambda: ShownTable.of(tables.get(session, id)))
+        shown = remembered(session, "shown tables", MAX_SHOWN, id, lambda: ShownTable.of(tables.content(session, id)))
         newest = calibrations.newest(session, id)
         calibration = calibrations.get(session, newest) if newest else None
     state = card_state(calibration.card if calibration else None, summary.created_at, now)
@@ -271,7 +271,7 @@ def show_table(
         calibration=calibration,
         state=state,
         inside=inside,
-        rows=rows[part * ROWS : (part + 1) * ROWS],
+        rows=[row.shown() for row in rows[part * ROWS : (part + 1) * ROWS]],
         first=part * ROWS,
         total=len(rows),
         part=part,

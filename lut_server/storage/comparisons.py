@@ -1,14 +1,15 @@
 """What a comparison needs: tables by id or by device, each with the samples of its rows."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import LatencyTable, TableSummary, canonical_json, sha256
+from latency_tables.contract import LatencyTable, TableSummary
 from lut_server.analysis.comparison import Side
 from lut_server.errors import NotFound, Unprocessable
 from lut_server.storage import tables
@@ -17,7 +18,7 @@ from lut_server.storage.models import LatencyTableRow, MeasurementRow
 from lut_server.storage.tables import TableFilter
 
 MAX_TABLES = 10
-MAX_SHARED = 4000
+MAX_SHARED = 2000
 """Rows that are compared, of all tables together: about a quarter of a second of work."""
 
 
@@ -27,7 +28,7 @@ def load_sides(
     """Tables by id, then the newest one that each filter lets through, with their samples; and what was left out.
 
     With `names` only rows of these operations. Of more than MAX_SHARED rows that all tables share, those are
-    taken whose digests come first: an even choice, the same each time. The second value counts the others.
+    taken whose hashes come first: an even choice, the same each time. The second value counts the others.
 
     Raises:
         NotFound: no such table.
@@ -47,7 +48,7 @@ def load_sides(
         row.measurement_id for table in contents.values() for row in table.rows if row.operation.digest in shared
     }
     query = select(MeasurementRow.id, MeasurementRow.body)
-    bodies = {id: json.loads(body) for id, body in select_in(session, query, MeasurementRow.id, measured)}
+    bodies = {id: from_json(body) for id, body in select_in(session, query, MeasurementRow.id, measured)}
     samples_us = {id: tuple(body["samples_us"]) for id, body in bodies.items()}
     noise_rel = {id: (body.get("observed") or {}).get("noise_rel") for id, body in bodies.items()}
     return [Side(summaries[id], contents[id], samples_us, noise_rel) for id in ids], left_out
@@ -62,20 +63,22 @@ def _chosen(
     left_out = 0
     if names or max(summary.rows for summary in summaries.values()) > most:
         # As parsed JSON: to make a table of 10 000 rows takes half a second.
-        parsed = {id: json.loads(content) for id, content in contents.items()}
+        parsed = {id: from_json(content) for id, content in contents.items()}
         rows = {id: _of_names(id, table["rows"], names) if names else table["rows"] for id, table in parsed.items()}
         keyed = {id: [(operation_key(row["operation"]), row) for row in own] for id, own in rows.items()}
         shared = sorted(set.intersection(*({key for key, _ in own} for own in keyed.values())))
         dropped = set(shared[most:])
         left_out = len(dropped)
         kept = {id: [row for key, row in own if key not in dropped] for id, own in keyed.items()}
-        contents = {id: json.dumps({**table, "rows": kept[id]}).encode() for id, table in parsed.items()}
+        contents = {id: to_json({**table, "rows": kept[id]}) for id, table in parsed.items()}
     return {id: LatencyTable.model_validate_json(content) for id, content in contents.items()}, left_out
 
 
-def operation_key(operation: Mapping[str, Any]) -> str:
-    """The digest of an operation that was parsed from a table, without making an OperationSpec of it."""
-    return sha256(canonical_json({name: value for name, value in operation.items() if value is not None}))
+def operation_key(operation: Mapping[str, Any]) -> bytes:
+    """What an operation parsed from a table has in common with its like in others, without making an OperationSpec."""
+    return sha256(
+        to_json({name: operation[name] for name in sorted(operation) if operation[name] is not None})
+    ).digest()
 
 
 def _of_names(id: UUID, rows: Sequence[Mapping[str, Any]], names: Collection[str]) -> Sequence[Mapping[str, Any]]:

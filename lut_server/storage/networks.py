@@ -27,8 +27,8 @@ from lut_server.storage.memory import all_remembered
 from lut_server.storage.models import LatencyTableRow, MeasurementRow, NetworkRow
 
 MAX_REMEMBERED = 2000
-WEIGHT = 4
-"""A network with its results is about so many times as large as without."""
+WEIGHT = 6
+"""A network with its results, and with what it takes to read them, counts as so many times its own size."""
 
 
 class Listed(NamedTuple):
