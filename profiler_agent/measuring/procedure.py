@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from latency_tables.contract import Effort
 from profiler_agent.measuring.policy import StoppingRule
 
-METHOD_VERSION = "warm-8"
-"""Steady state, warm caches, interleaved, on a CPU in forked processes; networks beside an anchor; ONNX Runtime's
-operations on a CPU as they stand between convolutions.
+METHOD_VERSION = "warm-9"
+"""Steady state, warm caches, interleaved, on a CPU in forked processes; networks beside an anchor; operations of ONNX
+Runtime (on a CPU) and OpenVINO as they stand between convolutions.
 
 Whoever changes what is timed, or how, changes this name.
 """

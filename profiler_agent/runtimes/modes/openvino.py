@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from profiler_agent.runtimes.exported.kernels import ModelNodes
 
 STREAMS = 1
+IMAGE_AXES = 4
 INFERENCE_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What OpenVINO may compute in where the model leaves it open: int8 stands in the model, as Q/DQ nodes."""
 
 
 class OpenVinoMode:
     """One compiled model a module; inputs and outputs are bound once, so no copy is timed.
+
+    Parts of networks are executed as between convolutions, see `compiled`.
 
     Raises:
         JobFailed: the CPU lacks the precision.
@@ -36,11 +40,13 @@ class OpenVinoMode:
 
     def __init__(self, runtime: Runtime, device: torch.device) -> None:
         import openvino
+        from openvino import preprocess
 
         from profiler_agent.runtimes.exported import export, kernels, quantize
 
         del device
-        self._library, self._export, self._quantize = openvino, export.export, quantize.quantize
+        self._library, self._preprocess = openvino, preprocess
+        self._export, self._quantize = export.export, quantize.quantize
         self._nodes_of = kernels.ModelNodes
         self._core = openvino.Core()
         self._precision = runtime.precision
@@ -64,6 +70,7 @@ class OpenVinoMode:
             "memory_format": "contiguous in and out, chosen by OpenVINO between",
             "batch_norm": "as the space deploys it",
             "exporter": "torch.onnx dynamo",
+            "context": "between convolutions",
             "inference_precision": INFERENCE_PRECISIONS[runtime.precision],
             "streams": STREAMS,
             "threads": threads,
@@ -84,21 +91,48 @@ class OpenVinoMode:
         """
         exported = self._export(subject, self._random(subject.input_shapes), torch.float32)
         model = self._quantize(exported, for_cpu=True) if self._precision == "int8" else exported.model
-        compiled = self._core.compile_model(self._core.read_model(model, b""), "CPU", self._options)
+        compiled, channels_last = self.compiled(model, is_part=subject.is_part)
         request = compiled.create_infer_request()
-        for number, value in enumerate(exported.inputs):
+        inputs = [_channels_last(value) if channels_last else value for value in exported.inputs]
+        for number, value in enumerate(inputs):
             request.set_input_tensor(number, self._library.Tensor(value.numpy(), shared_memory=True))
-        outputs = [self._output(number, like) for number, like in enumerate(exported.expected)]
-        for number, output in enumerate(outputs):
-            request.set_output_tensor(number, self._library.Tensor(output.numpy(), shared_memory=True))
+        bound = [_channels_last(value) if channels_last else value for value in exported.expected]
+        buffers = [self._output(number, like) for number, like in enumerate(bound)]
+        for number, buffer in enumerate(buffers):
+            request.set_output_tensor(number, self._library.Tensor(buffer.numpy(), shared_memory=True))
 
         def execute() -> None:
             request.infer(share_outputs=True)
 
         execute()
+        outputs = [_channels_first(buffer) if channels_last else buffer for buffer in buffers]
         require_agreement(outputs, exported.expected, self._precision, "OpenVINO")
         self._kernels[execute] = _kernels_of(compiled, self._nodes_of(exported.model))
         return execute
+
+    def compiled(self, model: bytes, *, is_part: bool) -> tuple[ov.CompiledModel, bool]:
+        """A model compiled, and whether its images have their channels last.
+
+        Inside a network, OpenVINO passes images on with their channels last, from one convolution to the next; an
+        operation alone brings its inputs into that layout and its outputs back, which may take as long as it does. So
+        a part of a network gets and gives images as convolutions would, unless that adds transpositions: what is
+        computed element by element takes any layout, and alone it takes the one that it is given.
+        """
+        plain = self._compile(self._core.read_model(model, b""))
+        if not is_part:
+            return plain, False
+        reading = self._core.read_model(model, b"")
+        processing = self._preprocess.PrePostProcessor(reading)
+        for ports, part_of in ((reading.inputs, processing.input), (reading.outputs, processing.output)):
+            for number, port in enumerate(ports):
+                if len(port.shape) == IMAGE_AXES:
+                    part_of(number).tensor().set_layout(self._library.Layout("NHWC"))
+                    part_of(number).model().set_layout(self._library.Layout("NCHW"))
+        last = self._compile(processing.build())
+        return (plain, False) if _transpositions(last) > _transpositions(plain) else (last, True)
+
+    def _compile(self, model: ov.Model) -> ov.CompiledModel:
+        return self._core.compile_model(model, "CPU", self._options)
 
     def kernels(self, execute: Execute) -> tuple[Kernel, ...]:
         """The nodes of OpenVINO's runtime graph, with the nodes of the model that each executes."""
@@ -110,14 +144,28 @@ class OpenVinoMode:
 
 
 def _kernels_of(compiled: ov.CompiledModel, nodes: ModelNodes) -> tuple[Kernel, ...]:
-    """What is executed; constants, inputs and outputs are not."""
-    kernels = []
+    return tuple(Kernel(kind=kind, nodes=nodes.named(names.split(","))) for kind, names in _executed(compiled))
+
+
+def _transpositions(compiled: ov.CompiledModel) -> int:
+    return sum(kind == "Transpose" for kind, _ in _executed(compiled))
+
+
+def _executed(compiled: ov.CompiledModel) -> Iterator[tuple[str, str]]:
+    """The kind of each node that is executed, which constants, inputs and outputs are not, and what it comes from."""
     for node in compiled.get_runtime_model().get_ordered_ops():
         facts = {name: str(value.value) for name, value in node.get_rt_info().items()}
-        kind, names = facts.get("layerType", ""), facts.get("originalLayersNames", "")
+        kind = facts.get("layerType", "")
         if kind not in ("Const", "Input", "Output", ""):
-            kernels.append(Kernel(kind=kind, nodes=nodes.named(names.split(","))))
-    return tuple(kernels)
+            yield kind, facts.get("originalLayersNames", "")
+
+
+def _channels_last(value: torch.Tensor) -> torch.Tensor:
+    return value.permute(0, 2, 3, 1).contiguous() if value.dim() == IMAGE_AXES else value
+
+
+def _channels_first(value: torch.Tensor) -> torch.Tensor:
+    return value.permute(0, 3, 1, 2) if value.dim() == IMAGE_AXES else value
 
 
 def _open(runtime: Runtime, device: torch.device) -> RuntimeMode:

@@ -9,9 +9,11 @@ import torch
 from latency_tables.contract import Method, Precision, Runtime
 from profiler_agent.errors import JobFailed
 from profiler_agent.runtimes.agreement import Mismatch
+from profiler_agent.runtimes.exported.export import export
 from profiler_agent.runtimes.interface import RuntimeMode
 from profiler_agent.runtimes.mode import MODES, open_mode
 from profiler_agent.runtimes.modes import pytorch_compile
+from profiler_agent.runtimes.modes.openvino import OpenVinoMode
 from profiler_agent.runtimes.subject import Subject
 
 CPU = torch.device("cpu")
@@ -58,6 +60,29 @@ def test_openvino_runs_in_each_precision_and_says_what_it_fused(precision: Preci
         assert mode.clock.time_s(execute, 2) > 0
     assert ("0/Conv", "1/Relu") in [kernel.nodes for kernel in mode.kernels(execute) or ()]
     assert mode.settings["threads"] == mode.settings["streams"] == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "channels_last"),
+    [
+        pytest.param(torch.nn.Conv2d(64, 64, 3, padding=1), True, id="convolution"),
+        pytest.param(torch.nn.MaxPool2d(3, 1, 1), False, id="pooling"),
+    ],
+)
+def test_openvino_executes_a_part_as_between_convolutions(module: torch.nn.Module, channels_last: bool) -> None:
+    """A convolution gets and gives images with their channels last; alone, pooling would only transpose them."""
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'lgcnet[dev]'")
+    mode = opened("openvino")
+    assert isinstance(mode, OpenVinoMode)
+    shape = (1, 64, 24, 20)
+    part = Subject(module.eval(), (shape,), is_part=True)
+    with torch.inference_mode():
+        model = export(part, (torch.ones(shape),), torch.float32).model
+        for is_part in (False, True):
+            compiled, is_last = mode.compiled(model, is_part=is_part)
+            assert is_last == (is_part and channels_last)
+            assert tuple(compiled.input(0).shape) == ((1, 24, 20, 64) if is_last else shape)
+        mode.prepare(part)  # compares
 
 
 @pytest.mark.parametrize("mode", [mode for mode, entry in MODES.items() if "cpu" in entry.precisions])
