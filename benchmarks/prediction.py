@@ -4,6 +4,8 @@ A table and the networks are measured in processes of their own. Of the networks
 table; the others, random ones and found ones, are predicted and never used in fitting. Those are measured twice, in
 jobs apart: what they disagree about is what no prediction can be better than. Measurements are stored in `--folder` and
 not repeated.
+
+"No parts" is the calibration's model without what it keeps only where that helps: Student's t and one scale.
 """
 
 import argparse
@@ -208,16 +210,13 @@ def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> d
     rows: list[tuple[str, PredictionFigures, float | None]] = [("raw sum", figures(raw_us, measured_us), None)]
     affine = _line(table, _first(table, networks.calibration, count))
     rows.append((f"line through {count}", figures([affine(raw) for raw in raw_us], measured_us), None))
-    for number in COUNTS:
-        if number <= len(networks.calibration):
-            fitted = Calibrated(table, _first(table, networks.calibration, number), BASIS)
-            estimates = [fitted.predict(timed.network) for timed in held_out]
-            inside = [
-                estimate.low_us <= timed.measured_us <= estimate.high_us
-                for estimate, timed in zip(estimates, held_out, strict=True)
-            ]
-            errors = figures([estimate.latency_us for estimate in estimates], measured_us)
-            rows.append((f"calibrated by {number}", errors, sum(inside) / len(inside)))
+    plain: dict[str, float] = {}
+    for number in (count for count in COUNTS if count <= len(networks.calibration)):
+        observed = _first(table, networks.calibration, number)
+        rows.append((f"calibrated by {number}", *_predicted(Calibrated(table, observed, BASIS), held_out)))
+        without, inside = _predicted(Calibrated(table, observed, BASIS, parts=()), held_out)
+        rows.append((f"  by {number}, no parts", without, inside))
+        plain[str(number)] = round(without.mape, 5)
     span = max(measured_us) / min(measured_us)
     disagreement = networks.disagreement
     show(
@@ -263,7 +262,17 @@ def _report(mode: str, table: LatencyTable, networks: Networks, count: int) -> d
                 if (name := f"calibrated by {number}") in by_name
             },
         },
+        "mape_without_parts_by_networks": plain,
     }
+
+
+def _predicted(fitted: Calibrated, held_out: Sequence[TimedNetwork]) -> tuple[PredictionFigures, float]:
+    """The figures of held-out networks, and the share of them inside their intervals."""
+    estimates = fitted.predict_all([timed.network for timed in held_out])
+    measured_us = [timed.measured_us for timed in held_out]
+    pairs = zip(estimates, measured_us, strict=True)
+    inside = sum(estimate.low_us <= latency_us <= estimate.high_us for estimate, latency_us in pairs)
+    return figures([estimate.latency_us for estimate in estimates], measured_us), inside / len(held_out)
 
 
 def _fused(subject: Subject, table: LatencyTable, networks: Networks) -> dict[str, Any]:

@@ -353,6 +353,7 @@ def _choose(plan: _Plan, latencies: Latencies, result: SearchResult, scenes: Pat
     data = DataFolder(scenes)
     accuracy = _accuracy(plan, result, pictures.judged(data, plan.proxy, BATCH, ALONE), data)
     with stages("choosing", "choosing among networks that the search draws") as advance:
+        accuracy(result.genotype)  # reads the pictures, which is not to be timed
         started = time.monotonic()
         accuracy(result.genotype)
         draws = max(1, min(DRAWS, int(CHOOSING_S / (time.monotonic() - started))))
