@@ -10,11 +10,12 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn, TimeElapsedColumn
 
 from latency_tables.client import OnJob
 from latency_tables.contract import Forecast, Job, remaining_s
 from latency_tables.plain_text import age, plain
+from lgcnet_search.computing.progress import drawn_bar
 from lgcnet_search.errors import Refused
 
 SILENT_S = 120.0
@@ -109,21 +110,14 @@ def following(description: str, queued: Sequence[Job]) -> Iterator[OnJob]:
     latest = {job.id: job for job in queued}
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     said: dict[UUID, str] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task(description, total=1.0, note="")
+    counts = (TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    with drawn_bar(description, 1.0, counts, console, console.is_terminal) as update:
 
         def on_job(job: Job) -> None:
             latest[job.id] = job
             now = datetime.now(timezone.utc)
             note = plain(words(job, now))
-            bar.update(task, completed=sum(map(share, latest.values())) / len(latest), note=note)
+            update(completed=sum(map(share, latest.values())) / len(latest), note=note)
             # Ages and progress change all the time: where there is no bar, only what is new is a line.
             state = f"{job.state} {job.waiting.position if job.waiting else ''}"
             if said.get(job.id) != state and (not console.is_terminal or job.state == "queued"):

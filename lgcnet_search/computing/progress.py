@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 LINE_EVERY_S = 30.0
 
@@ -23,14 +23,23 @@ def progress_bar(
         with lines.written_every(LINE_EVERY_S):
             yield lines.update
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console, disable=not shown) as progress:
+    with drawn_bar(description, total, (MofNCompleteColumn(), TimeRemainingColumn()), console, shown) as update:
+        yield update
+
+
+@contextmanager
+def drawn_bar(
+    description: str, total: float | None, counts: Sequence[ProgressColumn], console: Console, shown: bool
+) -> Iterator[Callable[..., None]]:
+    """A bar: description, bar, `counts`, a note. Yields its update, which does nothing where no bar is shown.
+
+    (rich before 14.3 ends a disabled bar with an empty line.)
+    """
+    if not shown:
+        yield lambda **_: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=console) as progress:
         yield partial(progress.update, progress.add_task(description, total=total, note=""))
 
 
