@@ -54,6 +54,7 @@ class OpenVinoMode:
         if runtime.precision == "bf16" and "BF16" not in able:
             raise JobFailed(f"precision 'bf16': OpenVINO has {', '.join(able)} on this CPU; take fp32")
         self._random = RandomInputs(torch.device("cpu"), torch.float32)
+        self._inputs: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
         self._outputs: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
         self._kernels: dict[Execute, tuple[Kernel, ...]] = {}
         threads = runtime.threads or available_cores()
@@ -93,11 +94,11 @@ class OpenVinoMode:
         model = self._quantize(exported, for_cpu=True) if self._precision == "int8" else exported.model
         compiled, channels_last = self.compiled(model, is_part=subject.is_part)
         request = compiled.create_infer_request()
-        inputs = [_channels_last(value) if channels_last else value for value in exported.inputs]
-        for number, value in enumerate(inputs):
-            request.set_input_tensor(number, self._library.Tensor(value.numpy(), shared_memory=True))
-        bound = [_channels_last(value) if channels_last else value for value in exported.expected]
-        buffers = [self._output(number, like) for number, like in enumerate(bound)]
+        for number, value in enumerate(exported.inputs):
+            bound = self._input(number, value) if channels_last else value
+            request.set_input_tensor(number, self._library.Tensor(bound.numpy(), shared_memory=True))
+        likes = [_channels_last(value) if channels_last else value for value in exported.expected]
+        buffers = [self._output(number, like) for number, like in enumerate(likes)]
         for number, buffer in enumerate(buffers):
             request.set_output_tensor(number, self._library.Tensor(buffer.numpy(), shared_memory=True))
 
@@ -137,6 +138,10 @@ class OpenVinoMode:
     def kernels(self, execute: Execute) -> tuple[Kernel, ...]:
         """The nodes of OpenVINO's runtime graph, with the nodes of the model that each executes."""
         return self._kernels[execute]
+
+    def _input(self, number: int, value: torch.Tensor) -> torch.Tensor:
+        """A random input with its channels last. Requests hold addresses only, so the mode owns it; see `_output`."""
+        return self._inputs.setdefault((number, tuple(value.shape)), _channels_last(value))
 
     def _output(self, number: int, like: torch.Tensor) -> torch.Tensor:
         """Requests hold addresses only, so the mode owns the buffers; equal number and shape share one."""
