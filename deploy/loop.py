@@ -59,8 +59,9 @@ BATCH = 4
 HELD_OUT = 16
 # Of the random networks, those that the found one is to be among, unless a ceiling is asked for.
 FASTEST_SHARE = 0.25
-# Random networks of the found one's latency (within 3 %).
+# Random networks of the found one's latency (within 3 %), as many as there is time for, but LEAST_COMPARED.
 RANDOM_NETWORKS = 8
+LEAST_COMPARED = 3
 LIKE_LATENCY = 0.03
 # Seconds of measuring and searching; a stage takes up to 15 more for starting processes and building its table. On two
 # shared cores the stages are to stay under 120, 90 and 150, and all others together under 60.
@@ -68,6 +69,7 @@ PROFILING_S = 105.0
 CALIBRATING_S = 75.0
 SEARCHING_S = 110.0
 CHOOSING_S = 30.0
+COMPARING_S = 25.0
 MEASURING_S = 25.0
 LEAST_BLOCKS = 6
 # Networks that the search chooses among at the end, if there is time.
@@ -353,11 +355,15 @@ def _choose(plan: _Plan, latencies: Latencies, result: SearchResult, scenes: Pat
     data = DataFolder(scenes)
     accuracy = _accuracy(plan, result, pictures.judged(data, plan.proxy, BATCH, ALONE), data)
     with stages("choosing", "choosing among networks that the search draws") as advance:
-        accuracy(result.genotype)  # reads the pictures, which is not to be timed
-        started = time.monotonic()
-        accuracy(result.genotype)
-        draws = max(1, min(DRAWS, int(CHOOSING_S / (time.monotonic() - started))))
-        return choose(result, latencies, accuracy, draws, lambda done: advance(done, draws))
+        until = time.monotonic() + CHOOSING_S
+        return choose(
+            result,
+            latencies,
+            accuracy,
+            DRAWS,
+            lambda done: advance(done, DRAWS),
+            enough=lambda: time.monotonic() > until,
+        )
 
 
 def _compare(
@@ -365,7 +371,8 @@ def _compare(
 ) -> tuple[float, list[float]]:
     """mIoU (0 to 1) on held-out scenes with the supernet's weights: the found network's, and of random ones as fast.
 
-    The list is shorter where the space has no other networks of this latency, as at a ceiling that few stay under.
+    The list is shorter where the space has no other networks of this latency, as at a ceiling that few stay under, and
+    where judging them all would take too long.
     """
     networks = RandomSearch(plan.space, latencies)
     data = DataFolder(scenes)
@@ -376,8 +383,11 @@ def _compare(
     with suppress(TooFast):
         genotypes += [networks.draw(seed, *band) for seed in range(RANDOM_NETWORKS)]
     mious = []
-    with stages("comparing", f"comparing with {len(genotypes) - 1} random networks as fast") as advance:
+    with stages("comparing", "comparing with random networks as fast") as advance:
+        until = time.monotonic() + COMPARING_S
         for done, genotype in enumerate(genotypes):
+            if done > LEAST_COMPARED and time.monotonic() > until:
+                break
             advance(done, len(genotypes))
             mious.append(accuracy(genotype).miou)
     return mious[0], mious[1:]

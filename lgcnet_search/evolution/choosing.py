@@ -77,8 +77,12 @@ def choose(
     accuracy: Callable[[Genotype], Scores],
     draws: int,
     on_network: OnNetwork | None = None,
+    *,
+    enough: Callable[[], bool] = lambda: False,
 ) -> SearchResult:
     """The result with the most accurate of `draws` networks, by the weights that they inherit.
+
+    After each network, none is judged any more if it is `enough`, as by the time that has passed.
 
     α that has hardly decided after a short search says little by its largest values, while the weights behind it tell
     networks apart. The first network is the most likely one, so one draw changes nothing. `accuracy` is best by
@@ -89,6 +93,8 @@ def choose(
         judged.append(Judged(genotype, accuracy(genotype).miou, latencies.network_us(network_spec(genotype))))
         if on_network:
             on_network(len(judged))
+        if enough():
+            break
     best = max(judged, key=lambda network: (network.miou, -network.predicted_us))
     return replace(result, genotype=best.genotype, predicted_us=best.predicted_us, judged=tuple(judged))
 

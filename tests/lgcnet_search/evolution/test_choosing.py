@@ -73,6 +73,8 @@ def test_the_most_accurate_is_found() -> None:
     assert result.judged[0].genotype == LIKELY
     assert done == list(range(1, 61))
     assert choose(found(), LATENCIES, accuracy, 1).genotype == LIKELY
+    stopped = choose(found(), LATENCIES, accuracy, 60, done.append, enough=lambda: done[-1] == 7)
+    assert len(stopped.judged) == 7
 
 
 def test_a_search_that_chooses_holds_pictures_back(tmp_path: Path) -> None:
