@@ -1,7 +1,6 @@
 """What a comparison needs: tables by id or by device, each with the samples of its rows."""
 
 from collections.abc import Collection, Mapping, Sequence
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +8,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from latency_tables.contract import LatencyTable, TableSummary
+from latency_tables.contract import LatencyTable, TableSummary, canonical_json, sha256
 from lut_server.analysis.comparison import Side
 from lut_server.errors import NotFound, Unprocessable
 from lut_server.storage import tables
@@ -28,7 +27,7 @@ def load_sides(
     """Tables by id, then the newest one that each filter lets through, with their samples; and what was left out.
 
     With `names` only rows of these operations. Of more than MAX_SHARED rows that all tables share, those are
-    taken whose hashes come first: an even choice, the same each time. The second value counts the others.
+    taken whose digests come first: an even choice, the same each time. The second value counts the others.
 
     Raises:
         NotFound: no such table.
@@ -74,11 +73,9 @@ def _chosen(
     return {id: LatencyTable.model_validate_json(content) for id, content in contents.items()}, left_out
 
 
-def operation_key(operation: Mapping[str, Any]) -> bytes:
-    """What an operation parsed from a table has in common with its like in others, without making an OperationSpec."""
-    return sha256(
-        to_json({name: operation[name] for name in sorted(operation) if operation[name] is not None})
-    ).digest()
+def operation_key(operation: Mapping[str, Any]) -> str:
+    """The digest of an operation that was parsed from a table, without making an OperationSpec of it."""
+    return sha256(canonical_json({name: value for name, value in operation.items() if value is not None}))
 
 
 def _of_names(id: UUID, rows: Sequence[Mapping[str, Any]], names: Collection[str]) -> Sequence[Mapping[str, Any]]:

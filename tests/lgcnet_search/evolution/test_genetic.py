@@ -61,20 +61,14 @@ def judged(genotypes: Sequence[Genotype]) -> list[float]:
 
 
 def test_the_best_network_under_a_ceiling_is_found() -> None:
-    """By one of two seeds: in four of five it is found, whichever version of Optuna draws."""
-
-    def found(seed: int) -> bool:
-        settings = EvolutionSettings(generations=40, population=40, ceiling_us=CEILING_US, seed=seed)
-        evolved = evolve(TOY, LATENCIES, judged, settings)
-        assert len(evolved) == 40 * 40
-        assert all(one.predicted_us <= CEILING_US for one in evolved)
-        assert all(one.predicted_us == pytest.approx(latency_us(one.genotype)) for one in evolved[::97])
-        best = best_of(evolved)
-        first = max(one.miou for one in evolved if one.generation == 0)
-        assert best.miou > 1.5 * first, "random networks are far from it"
-        return best.genotype == BEST
-
-    assert any(found(seed) for seed in range(2))
+    settings = EvolutionSettings(generations=40, population=40, ceiling_us=CEILING_US)
+    evolved = evolve(TOY, LATENCIES, judged, settings)
+    assert len(evolved) == 40 * 40
+    assert all(one.predicted_us <= CEILING_US for one in evolved)
+    assert all(one.predicted_us == pytest.approx(latency_us(one.genotype)) for one in evolved[::97])
+    assert best_of(evolved).genotype == BEST
+    first = max(one.miou for one in evolved if one.generation == 0)
+    assert best_of(evolved).miou > 2 * first, "random networks are far from it"
 
 
 def test_without_a_ceiling_a_front_is_left() -> None:
