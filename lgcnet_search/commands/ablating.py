@@ -111,6 +111,12 @@ class ScaleOptions:
     proxy_channels: Channels = None
     sampling: Annotated[Sampling | None, typer.Option(help="Left out: the scale's.")] = None
     alpha_lr: Rate = None
+    draws: Annotated[
+        int | None, typer.Option(help="Networks that α draws, to choose among; left out: the scale's.")
+    ] = None
+    supernet_steps: Annotated[int | None, typer.Option(help="Evolution's updates; left out: the scale's.")] = None
+    generations: Annotated[int | None, typer.Option(help="Evolution's; left out: the scale's.")] = None
+    population: Annotated[int | None, typer.Option(help="Evolution's; left out: the scale's.")] = None
     train_steps: Steps = None
     train_batch: Batch = None
     train_crop: SizeText = None

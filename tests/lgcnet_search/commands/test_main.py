@@ -63,6 +63,8 @@ def test_space_lists_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["ablate", "table-6", "--seeds", "0"], "seeds: 0"),
         (["ablate", "table-6", "--scale", "large"], "'large' is not one of 'paper', 'small'"),
         (["ablate", "table-6", "--train-steps", "0"], "train_steps: 0"),
+        (["ablate", "equal-latency", "--supernet-steps", "0"], "supernet_steps: 0"),
+        (["rank", "--population", "1"], "population: 1"),
         (["ablate", "table-6", "--crop", "64"], "crop: '64'"),
         (["ablate", "table-6", "--sampling", "firm"], "'firm' is not one of 'soft', 'hard'"),
         (["ablate", "table-6", "--fps-floor", "3"], "fps_floor: table-6 has none"),
