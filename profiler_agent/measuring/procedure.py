@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from latency_tables.contract import Effort
 from profiler_agent.measuring.policy import StoppingRule
 
-METHOD_VERSION = "warm-9"
+METHOD_VERSION = "warm-10"
 """Steady state, warm caches, interleaved, on a CPU in forked processes; networks beside an anchor; operations of ONNX
 Runtime (on a CPU) and OpenVINO as they stand between convolutions.
 
