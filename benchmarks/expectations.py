@@ -161,7 +161,8 @@ def measure(
 ) -> tuple[float, list[float]]:
     """Mean microseconds of an image at the standard state, of all images and of those that take each path.
 
-    Every round runs all images in another order, those of one depth after those of another, and the last path, whose latency there is known, for as long.
+    Every round runs all images in another order, those of one depth after those of another, and for as long the last
+    path, whose latency there is known.
     """
     cores = os.sched_getaffinity(0)
     pin(runtime.threads)
