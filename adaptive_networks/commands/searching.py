@@ -67,16 +67,18 @@ def found_members(
 ) -> list[Member]:
     """Searched on the first device and mode that were asked for; else, or if none fits, the largest and the smallest.
 
-    `judge` is on held-out images; options of the training's own are SearchOptions. Writes members.json.
+    Random members are predicted on all of them. `judge` is on held-out images; options of the training's own are
+    SearchOptions. Writes members.json.
     """
-    asked, members = training.asked, list[Member]()
+    asked, members, predicted = training.asked, list[Member](), training.own.predicted
     if asked is not None:
         with asked.connected() as client:
-            target = asked.targets(client)[0]
-            table = calibrated_table(client, plugin, space, *target)
-            if training.own.predicted:
-                predict_members(client, plugin, space, *target, training.own.predicted, training.out)
-            latencies = jobs.latencies_of(client, table)
+            targets = asked.targets(client)[: None if predicted else 1]
+            tables = [calibrated_table(client, plugin, space, *target) for target in targets]
+            for number, target in enumerate(targets if predicted else (), start=1):
+                picture = training.out / f"members{'' if number == 1 else f'-{number}'}.png"
+                predict_members(client, plugin, space, *target, predicted, picture)
+            latencies = jobs.latencies_of(client, tables[0])
         members = search_members(plugin, space, latencies, judge, training.own, asked.ceilings_us, training.how.seed)
     members = members or [Member("static", "largest", space.largest), Member("static", "smallest", space.smallest)]
     _write(space, members, training.out)
@@ -99,9 +101,15 @@ def calibrated_table(
 
 
 def predict_members(
-    client: LutClient, plugin: Plugin[Any], space: Searchable, device: Device, runtime: Runtime, count: int, out: Path
+    client: LutClient,
+    plugin: Plugin[Any],
+    space: Searchable,
+    device: Device,
+    runtime: Runtime,
+    count: int,
+    picture: Path,
 ) -> list[PredictedPoint]:
-    """So many random members to their last exits, predicted from others and measured: prints errors, draws members.png.
+    """So many random members to their last exits, predicted from others and measured: prints errors, draws a picture.
 
     Raises JobFailed.
     """
@@ -124,7 +132,7 @@ def predict_members(
     errors = [abs(point.predicted_us / point.measured_us - 1) for point in points]
     shown = f"{len(points)} members, {fmean(errors):.1%} off in the mean, {max(errors):.1%} at most"
     typer.echo(f"{device.name}, {runtime}: {shown}; each predicted from others")
-    typer.echo(predicted_against_measured(points, out / "members.png", f"{device.name}, {runtime}\n{shown}"))
+    typer.echo(predicted_against_measured(points, picture, f"{device.name}, {runtime}\n{shown}"))
     return points
 
 
