@@ -1,7 +1,7 @@
 """A network that runs a plan: all exits at once, or one after the other until a gate says stop."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -46,6 +46,13 @@ class StagedNetwork(nn.Module):
         for step in (step for stage in self.stage_steps for step in stage):
             self._operations[step.name] = build(step.operation)
             attach(self, step.name, self._operations[step.name])
+        kept = {*(name for exit in plan.exits for name in exit), *plan.beside}
+        uses = [(name, step.name) for stage in self.stage_steps for step in stage for name in (step.name, *step.inputs)]
+        self.spent: dict[str, list[str]] = {}
+        """Step → values that no step after it reads, but for answers and what is beside them."""
+        for name, reader in dict(uses).items():
+            if name not in kept:
+                self.spent.setdefault(reader, []).append(name)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """The logits of every exit."""
@@ -54,7 +61,8 @@ class StagedNetwork(nn.Module):
     def stages(self, images: Tensor, values: Values | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Logits and confidence (N) of one exit after the other, computing no more than is asked for.
 
-        `values`, where given, gets those of all steps. Raises ValueError for images of another size.
+        A value is forgotten after its last use: the next one then lies in memory that is in the cache. `values`, where
+        given, gets those of the answers and beside them. Raises ValueError for images of another size.
         """
         if tuple(images.shape[1:]) != self.plan.input_shape:
             expected = "×".join(map(str, self.plan.input_shape))
@@ -62,13 +70,16 @@ class StagedNetwork(nn.Module):
         values = {} if values is None else values
         values[INPUT] = images
         for steps, (logits, gate) in zip(self.stage_steps, self.plan.exits, strict=True):
-            self.execute(steps, values)
+            self.execute(steps, values, self.spent)
             yield values[logits], None if gate is None else values[gate]
 
-    def execute(self, steps: Sequence[Step], values: Values) -> None:
-        """Run steps on values by name, and add theirs."""
+    def execute(self, steps: Sequence[Step], values: Values, spent: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Run steps on values by name, and add theirs; forget those that are `spent` after a step."""
+        spent = spent or {}
         for step in steps:
             values[step.name] = self._operations[step.name](*[values[source] for source in step.inputs])
+            for name in spent.get(step.name, ()):
+                del values[name]
 
     @torch.inference_mode()
     def classify(self, image: Tensor, thresholds: Sequence[float]) -> tuple[Tensor, int]:

@@ -72,7 +72,7 @@ def at_ratio(space: Space, network: StagedNetwork, images: Tensor, ratio: int = 
     if tuple(images.shape[2:]) != size:
         images = F.interpolate(images, size, mode="bilinear", align_corners=False)
     values = {INPUT: images}
-    network.execute(network.plan.steps, values)
+    network.execute(network.plan.steps, values, network.spent)
     return values[network.plan.exits[0].logits]
 
 
