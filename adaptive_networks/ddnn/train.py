@@ -1,9 +1,10 @@
 """adaptive-networks ddnn: train all depths together, each learning from the full net; take the deepest that fits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,6 +24,9 @@ MILESTONES = {False: (0.5, 150 / 180), True: (0.4, 0.75, 0.9)}
 KL = {10: 1.5, 100: 0.6, 1000: 0.1}
 """λ_K by classes, for a divergence that is summed over classes (their weights are of a mean)."""
 
+ATTENTION = 0.05
+"""λ_A (decided here): maps of deviation 1 differ by up to 2 a stage, so a weight of 1 hides what the classes say."""
+
 Outputs = tuple[tuple[Tensor, ...], ...]
 """Of every net, the full one first: logits, and the map of every stage."""
 
@@ -30,13 +34,23 @@ Outputs = tuple[tuple[Tensor, ...], ...]
 class Depths(nn.Module):
     """The full net and its sub-nets, which share all weights."""
 
-    def __init__(self, space: Space, nets: Sequence[Choice]) -> None:
+    done: Tensor
+
+    def __init__(self, space: Space, nets: Sequence[Choice], steps: int) -> None:
         super().__init__()
         self.whole = plugin.staged(space)
         self._nets = [(space.plan(net), space.maps(net)) for net in nets]
+        self._steps = steps
+        self.register_buffer("done", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def strength(self) -> float:
+        """How much of the distillation counts: from 0 to 1 in half of the steps, as what teaches has to learn first."""
+        return min(1.0, 2 * int(self.done) / self._steps)
 
     def forward(self, images: Tensor) -> Outputs:
         """One after the other: a stage cut short changes all that follows."""
+        self.done += self.training
         outputs = []
         for plan, maps in self._nets:
             values = {INPUT: images}
@@ -49,36 +63,41 @@ class Depths(nn.Module):
 class EmbeddedDistillation:
     """CE of the full net, and in the mean over sub-nets CE + λ_K · T² KL + λ_A · distance of attention maps.
 
-    No gradient of a sub-net's distillation reaches the full net through its outputs (decided here).
+    No gradient of a sub-net's distillation reaches the full net through its outputs (decided here). `strength` says how
+    much of the distillation counts at this step.
     """
 
     kl: float = 1.5
-    attention: float = 1.0
+    attention: float = ATTENTION
     temperature: float = 3.0
+    strength: Callable[[], float] = lambda: 1.0
 
     def __call__(self, outputs: Outputs, targets: Tensor, /) -> tuple[Tensor, Tensor]:
         (full, *full_maps), *subnets = outputs
-        loss = F.cross_entropy(full, targets, reduction="sum")
+        loss, strength = F.cross_entropy(full, targets, reduction="sum"), self.strength()
         for logits, *maps in subnets:
-            part = F.cross_entropy(logits, targets, reduction="sum")
-            part = part + self.kl * divergence(logits, full, self.temperature)
-            distances = [attention_distance(own, teacher) for own, teacher in zip(maps, full_maps, strict=True)]
-            loss = loss + (part + self.attention * sum(distances[1:], distances[0])) / len(subnets)
+            taught = self.kl * divergence(logits, full, self.temperature)
+            for own, teacher in zip(maps, full_maps, strict=True):
+                taught = taught + self.attention * attention_distance(own, teacher)
+            part = F.cross_entropy(logits, targets, reduction="sum") + strength * taught
+            loss = loss + part / len(subnets)
         return loss, targets.new_tensor(len(targets))
 
 
 def trained(training: Training[CompareOptions]) -> Record:
-    """Train the full net and its sub-nets together; each depth alone where that is compared."""
+    """Train the full net and its sub-nets together; where that is compared, undistilled, and each depth alone."""
     setting = training.chosen(SETTINGS)
     space, nets = setting.space, setting.nets
     images = training.read(space.side, space.classes)
     schedule = training.schedule(MILESTONES[space.large])
-    loss = EmbeddedDistillation(KL.get(space.classes, 1.5), 0.5 if space.large else 1.0)
     with training.how.begun() as computing:
 
-        def fitted(trained_nets: Sequence[Choice], title: str) -> nn.Module:
+        def fitted(trained_nets: Sequence[Choice], title: str, *, distilled: bool = True) -> nn.Module:
             with seeded(training.how.seed):
-                depths = Depths(space, trained_nets)
+                depths = Depths(space, trained_nets, schedule.steps)
+            loss = EmbeddedDistillation(
+                KL.get(space.classes, 1.5), strength=(lambda: depths.strength) if distilled else (lambda: 0.0)
+            )
             training.fit(plugin, depths, images, schedule, loss, computing, title)
             return depths.whole
 
@@ -94,8 +113,10 @@ def trained(training: Training[CompareOptions]) -> Record:
 
         together = fitted(nets, "all depths")
         points = [point("distilled", net, together) for net in nets]
-        compared = nets if training.own.compare else ()
-        points += [point("alone", net, fitted([net], f"{_label(net)} alone")) for net in compared]
+        if training.own.compare:
+            undistilled = fitted(nets, "all depths undistilled", distilled=False)
+            points += [point("undistilled", net, undistilled) for net in nets]
+            points += [point("alone", net, fitted([net], f"{_label(net)} alone")) for net in nets]
     paths = [path for net in nets for path in rated_paths(plugin, space, [_label(net)], net)]
     return training.save(plugin, together, images, paths, points)
 

@@ -48,7 +48,7 @@ def test_all_depths_share_few_rows(setting: str, rows: int) -> None:
 def test_a_cut_net_is_the_sub_net_of_its_weights() -> None:
     setting = SETTINGS["demo"]
     with seeded(0):
-        depths = Depths(setting.space, setting.nets).eval()
+        depths = Depths(setting.space, setting.nets, 8).eval()
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         for net, (logits, *maps) in zip(setting.nets, depths(images), strict=True):
@@ -74,6 +74,27 @@ def test_without_distillation_the_loss_is_two_cross_entropies() -> None:
     loss, count = EmbeddedDistillation(kl=0, attention=0)(outputs, targets)
     plain = sum(F.cross_entropy(logits, targets) for logits, _ in outputs)
     torch.testing.assert_close(loss / int(count), plain)
+
+
+def test_distillation_sets_in_while_the_full_net_learns() -> None:
+    setting = SETTINGS["demo"]
+    depths = Depths(setting.space, setting.nets, steps=4)
+    strengths = [depths.strength]
+    for _ in range(4):
+        depths(torch.randn(2, 3, 32, 32))
+        strengths.append(depths.strength)
+    assert strengths == [0, 0.5, 1, 1, 1]
+    assert depths.state_dict()["done"] == 4  # a training that goes on continues there
+    depths.eval()(torch.randn(2, 3, 32, 32))
+    outputs = tuple((torch.randn(4, 10), torch.randn(4, 3, 5, 5)) for _ in range(2))
+    losses = [
+        float(EmbeddedDistillation(strength=lambda strength=strength: strength)(outputs, torch.arange(4))[0])
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    assert depths.strength == 1
+    assert losses[0] == pytest.approx(float(EmbeddedDistillation(kl=0, attention=0)(outputs, torch.arange(4))[0]))
+    assert losses[1] == pytest.approx((losses[0] + losses[2]) / 2)
+    assert losses[2] > losses[0]
 
 
 def test_distillation_does_not_reach_the_full_net() -> None:
