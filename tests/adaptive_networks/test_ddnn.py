@@ -87,10 +87,11 @@ def test_distillation_sets_in_while_the_full_net_learns() -> None:
     assert depths.state_dict()["done"] == 4  # a training that goes on continues there
     depths.eval()(torch.randn(2, 3, 32, 32))
     outputs = tuple((torch.randn(4, 10), torch.randn(4, 3, 5, 5)) for _ in range(2))
-    losses = [
-        float(EmbeddedDistillation(strength=lambda strength=strength: strength)(outputs, torch.arange(4))[0])
-        for strength in (0.0, 0.5, 1.0)
-    ]
+
+    def loss_at(strength: float) -> float:
+        return float(EmbeddedDistillation(strength=lambda: strength)(outputs, torch.arange(4))[0])
+
+    losses = [loss_at(strength) for strength in (0.0, 0.5, 1.0)]
     assert depths.strength == 1
     assert losses[0] == pytest.approx(float(EmbeddedDistillation(kl=0, attention=0)(outputs, torch.arange(4))[0]))
     assert losses[1] == pytest.approx((losses[0] + losses[2]) / 2)
