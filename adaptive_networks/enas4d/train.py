@@ -60,4 +60,10 @@ def trained(training: Training[SearchOptions]) -> Record:
         return save_members(training, plugin, space, supernet.largest, images, computing, members, deployed)
 
 
-cli = commands(trained, ScheduleOptions(batch=64, lr=0.05, epochs=2), SearchOptions(), Path("runs/enas4d"), __doc__)
+cli = commands(
+    trained,
+    ScheduleOptions(batch=64, lr=0.05, epochs=2),
+    SearchOptions(generations=4, population=16),
+    Path("runs/enas4d"),
+    __doc__,
+)
