@@ -11,7 +11,7 @@ from adaptive_networks.core.blocks import Foldable, Operation
 from adaptive_networks.core.plan import Plan
 from latency_tables.contract import OperationSpec
 from lgcnet_search.space import fold
-from lgcnet_search.space.graph import INPUT, Step
+from lgcnet_search.space.graph import INPUT, Step, spent_after
 from lgcnet_search.space.network import attach
 
 Values = dict[str, Tensor]
@@ -46,13 +46,9 @@ class StagedNetwork(nn.Module):
         for step in (step for stage in self.stage_steps for step in stage):
             self._operations[step.name] = build(step.operation)
             attach(self, step.name, self._operations[step.name])
-        kept = {*(name for exit in plan.exits for name in exit), *plan.beside}
-        uses = [(name, step.name) for stage in self.stage_steps for step in stage for name in (step.name, *step.inputs)]
-        self.spent: dict[str, list[str]] = {}
+        answers = (name for exit in plan.exits for name in exit)
+        self.spent = spent_after((step for stage in self.stage_steps for step in stage), {*answers, *plan.beside})
         """Step → values that no step after it reads, but for answers and what is beside them."""
-        for name, reader in dict(uses).items():
-            if name not in kept:
-                self.spent.setdefault(reader, []).append(name)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """The logits of every exit."""

@@ -5,7 +5,7 @@ all read the same Graph; nothing else walks the network.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -114,6 +114,16 @@ class Graph:
                     total = run(Step(f"{part.name}.add{count}", part.addition, (total, value)))
                 values[part.name] = total
         return tuple(steps)
+
+
+def spent_after(steps: Iterable[Step], kept: Collection[str | None] = ()) -> dict[str, tuple[str, ...]]:
+    """Step → values, its own among them, that no later step reads; those that are `kept` are never spent."""
+    last_use = {name: step.name for step in steps for name in (step.name, *step.inputs)}
+    spent: dict[str, tuple[str, ...]] = {}
+    for name, reader in last_use.items():
+        if name not in kept:
+            spent[reader] = (*spent.get(reader, ()), name)
+    return spent
 
 
 def multiset(steps: tuple[Step, ...]) -> Counter[OperationSpec]:

@@ -12,7 +12,7 @@ from latency_tables.contract import NetworkSpec, OperationSpec
 from lgcnet_search.space import SPACE
 from lgcnet_search.space.digest import space_digest
 from lgcnet_search.space.genotype import Genotype
-from lgcnet_search.space.graph import INPUT, Step, multiset
+from lgcnet_search.space.graph import INPUT, Step, multiset, spent_after
 from lgcnet_search.space.operations import Operation, build_operation
 
 
@@ -28,12 +28,11 @@ class StepNetwork(nn.Module):
         self.genotype = genotype
         self.steps = steps
         self._runs: list[tuple[Operation, tuple[str, ...], str, tuple[str, ...]]] = []
-        last_use = {name: index for index, step in enumerate(self.steps) for name in (step.name, *step.inputs)}
-        for index, step in enumerate(self.steps):
+        spent = spent_after(self.steps)
+        for step in self.steps:
             operation = build_operation(step.operation)
             attach(self, step.name, operation)
-            done = tuple(name for name, last in last_use.items() if last == index)
-            self._runs.append((operation, step.inputs, step.name, done))
+            self._runs.append((operation, step.inputs, step.name, spent.get(step.name, ())))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.execute(images)[0]
