@@ -76,10 +76,12 @@ class EmbeddedDistillation:
         (full, *full_maps), *subnets = outputs
         loss, strength = F.cross_entropy(full, targets, reduction="sum"), self.strength()
         for logits, *maps in subnets:
-            taught = self.kl * divergence(logits, full, self.temperature)
-            for own, teacher in zip(maps, full_maps, strict=True):
-                taught = taught + self.attention * attention_distance(own, teacher)
-            part = F.cross_entropy(logits, targets, reduction="sum") + strength * taught
+            part = F.cross_entropy(logits, targets, reduction="sum")
+            if strength:
+                taught = self.kl * divergence(logits, full, self.temperature)
+                for own, teacher in zip(maps, full_maps, strict=True):
+                    taught = taught + self.attention * attention_distance(own, teacher)
+                part = part + strength * taught
             loss = loss + part / len(subnets)
         return loss, targets.new_tensor(len(targets))
 

@@ -111,12 +111,7 @@ class ScaleOptions:
     proxy_channels: Channels = None
     sampling: Annotated[Sampling | None, typer.Option(help="Left out: the scale's.")] = None
     alpha_lr: Rate = None
-    draws: Annotated[
-        int | None, typer.Option(help="Networks that α draws, to choose among; left out: the scale's.")
-    ] = None
     supernet_steps: Annotated[int | None, typer.Option(help="Evolution's updates; left out: the scale's.")] = None
-    generations: Annotated[int | None, typer.Option(help="Evolution's; left out: the scale's.")] = None
-    population: Annotated[int | None, typer.Option(help="Evolution's; left out: the scale's.")] = None
     train_steps: Steps = None
     train_batch: Batch = None
     train_crop: SizeText = None
@@ -134,6 +129,17 @@ class ScaleOptions:
             return scale.with_(**changes)
 
 
+@dataclass(frozen=True)
+class FindingOptions(ScaleOptions):
+    """Changes of the scale, also of how a network is chosen once its supernet is trained."""
+
+    draws: Annotated[
+        int | None, typer.Option(help="Networks that α draws, to choose among; left out: the scale's.")
+    ] = None
+    generations: Annotated[int | None, typer.Option(help="Evolution's; left out: the scale's.")] = None
+    population: Annotated[int | None, typer.Option(help="Evolution's; left out: the scale's.")] = None
+
+
 ABLATING = ComputingOptions(workers=0)
 
 
@@ -141,7 +147,7 @@ ABLATING = ComputingOptions(workers=0)
 def ablate(
     name: Annotated[AblationName, typer.Argument(help="A table or figure of the paper, generated, or equal-latency.")],
     table: TableOptions,
-    changes: ScaleOptions,
+    changes: FindingOptions,
     space: SpaceOptions,
     how: ComputingOptions = ABLATING,
     seeds: Annotated[int | None, typer.Option(help="Networks of each row; left out: as many as the paper's.")] = None,
