@@ -14,8 +14,9 @@ from lgcnet_search.ablations.arms import Ablation
 from lgcnet_search.ablations.equal_latency import FEWEST, RESAMPLES, WITHIN, Advantage, Level, advantage, mious
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.outcome import Outcome
-from lgcnet_search.ablations.tables import described, settings
+from lgcnet_search.ablations.tables import described, piped, settings
 from lgcnet_search.plots.clouds import Cloud, Panel, accuracy_clouds
+from lgcnet_search.search.findings import candidates_per_cell, light_share
 
 
 def write_levels(ablation: Ablation, study: Study, levels: Sequence[Level]) -> list[Path]:
@@ -55,6 +56,9 @@ def section(ablation: Ablation, study: Study, levels: Sequence[Level]) -> str:
             f"Latencies are equal within {WITHIN:.0%}. Advantage: mIoU less that of random networks as fast, mean over "
             f"the found ones, with the 95 % interval of {RESAMPLES} bootstrap samples of both.",
             markdown(ablation, levels).rstrip(),
+            "What the networks are made of: how many of the candidates a cell has, and the share of its edges that are "
+            "zero, skip or pooling, by output stride.",
+            structure(ablation, levels).rstrip(),
             f"![Accuracy against predicted latency]({ablation.name}.png)\n",
         )
     )
@@ -82,7 +86,27 @@ def markdown(ablation: Ablation, levels: Sequence[Level]) -> str:
                     f"{own.interval.low:+.1f} to {own.interval.high:+.1f}" if own and own.interval else "–",
                 )
             )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    return piped(rows)
+
+
+def structure(ablation: Ablation, levels: Sequence[Level]) -> str:
+    """What the networks of each kind are made of, as text."""
+    labels = {arm.name: arm.label for arm in ablation.arms}
+    kinds = [
+        (str(level.ceiling), labels[name], [one.architecture for one in outcomes])
+        for level in levels
+        for name, outcomes in _clouds(level)
+    ]
+    strides = sorted({stride for *_, genotypes in kinds for one in genotypes for stride in light_share(one)})
+    rows = [
+        ("ceiling", "networks", "candidates a cell", *(f"light, stride {stride}" for stride in strides)),
+        ("---", "---", "---:", *["---:"] * len(strides)),
+    ]
+    for ceiling, label, genotypes in kinds:
+        light = [np.mean([light_share(one)[stride] for one in genotypes]) for stride in strides]
+        different = _spread([candidates_per_cell(one) for one in genotypes])
+        rows.append((ceiling, label, different, *(f"{share:.0%}" for share in light)))
+    return piped(rows)
 
 
 def draw(ablation: Ablation, levels: Sequence[Level], path: Path) -> Path:

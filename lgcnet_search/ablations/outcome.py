@@ -9,6 +9,7 @@ from typing import Any
 from latency_tables.contract import canonical_json
 from latency_tables.whole_files import write_whole
 from lgcnet_search.computing.checkpoint import CheckpointError, require_same
+from lgcnet_search.space.genotype import Genotype
 
 RESULT = "result.json"
 
@@ -29,6 +30,10 @@ class Outcome:
     @property
     def fps(self) -> float:
         return 1e6 * self.batch_size / self.predicted_us
+
+    @property
+    def architecture(self) -> Genotype:
+        return Genotype.from_json(canonical_json(self.genotype))
 
     def save(self, folder: Path, origin: Mapping[str, Any]) -> None:
         """Write result.json as a whole or not at all; `origin` is what the outcome follows from."""

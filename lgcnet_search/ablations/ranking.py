@@ -26,7 +26,6 @@ from lgcnet_search.evolution.pictures import trained_on
 from lgcnet_search.plots.ranks import RankPanel, ranks
 from lgcnet_search.search.search import SearchRun
 from lgcnet_search.search.supernet import Supernet
-from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies
 
 LEAST = 24
@@ -87,7 +86,7 @@ def rank(
     """
     if len(outcomes) < LEAST:
         raise Refused(f"networks: {len(outcomes)} trained ones, at least {LEAST} are needed to say whether they rank")
-    genotypes = [Genotype.from_json(canonical_json(one.genotype)) for one in outcomes]
+    genotypes = [one.architecture for one in outcomes]
     inherited = {}
     engine = engine or Engine()
     with engine.opened() as pool:

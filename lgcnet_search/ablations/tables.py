@@ -80,6 +80,11 @@ def markdown(ablation: Ablation, rows: Sequence[Row]) -> str:
             paper = row.paper
             cells += [_printed(paper.miou_percent, paper.miou_spread), _printed(paper.fps, paper.fps_spread)]
         lines.append(cells)
+    return piped(lines)
+
+
+def piped(lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown: its head, the alignment of its columns, its rows."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 

@@ -60,6 +60,7 @@ def test_every_found_network_has_random_ones_as_fast(study: Study) -> None:
 
     text, table, everything, picture = write_levels(EQUAL, study, levels)
     assert "fastest 25 %" in text.read_text()
+    assert "light, stride 8" in text.read_text()
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(made)
