@@ -14,7 +14,7 @@ from latency_tables.client.errors import (
     ServerUnavailable,
     UnreadableTable,
 )
-from latency_tables.client.offline import load_table
+from latency_tables.client.offline import load_calibration, load_table
 
 __all__ = [
     "Cache",
@@ -30,5 +30,6 @@ __all__ = [
     "Rejected",
     "ServerUnavailable",
     "UnreadableTable",
+    "load_calibration",
     "load_table",
 ]

@@ -32,6 +32,7 @@ from latency_tables.contract.base import (
     sha256,
 )
 from latency_tables.contract.calibrations import (
+    CALIBRATION_SUFFIX,
     MAX_OTHERS,
     Basis,
     Calibration,
@@ -110,6 +111,7 @@ from latency_tables.contract.transfers import (
 )
 
 __all__ = [
+    "CALIBRATION_SUFFIX",
     "MAX_NETWORKS",
     "MAX_OPERATIONS",
     "MAX_OTHERS",

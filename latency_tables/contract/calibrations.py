@@ -165,6 +165,10 @@ class Calibration(Contract):
         return self
 
 
+CALIBRATION_SUFFIX = ".calibration.json"
+"""`ID.calibration.json` lies beside the file of the table ID."""
+
+
 class CalibrationFile(Contract):
     """A calibration in a file, with the digest of its content and the networks of its evidence."""
 

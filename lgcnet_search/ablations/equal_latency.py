@@ -15,7 +15,6 @@ from lgcnet_search.ablations.runner import OnOutcome, OnTrialProgress, Task, mak
 from lgcnet_search.computing.engines import Engine
 from lgcnet_search.computing.how import ALONE, Computing
 from lgcnet_search.search.random_search import RandomSearch
-from lgcnet_search.space.latencies import Latencies
 
 Array = NDArray[np.float64]
 
@@ -74,7 +73,7 @@ class Advantage(NamedTuple):
 
 def ceilings_of(ablation: Ablation, study: Study) -> list[Ceiling]:
     """The ablation's ceilings by the study's table, from 1000 random networks."""
-    drawn = RandomSearch(study.space, Latencies(study.table)).latencies_us(DRAWN, seed=0)
+    drawn = RandomSearch(study.space, study.latencies).latencies_us(DRAWN, seed=0)
     return [Ceiling(share, float(np.quantile(drawn, share))) for share in ablation.ceilings]
 
 

@@ -7,7 +7,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from latency_tables.contract import LatencyTable
 from lgcnet_search.ablations.arms import Arm
 from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.scale import OF_EVOLUTION, OF_GRADIENT, OF_SEARCHES, Scale
@@ -65,7 +64,7 @@ class Study:
     """What all networks of an ablation have in common."""
 
     space: Space
-    table: LatencyTable
+    latencies: Latencies
     scale: Scale
     data: DataFolder
     out: Path
@@ -102,7 +101,7 @@ class Study:
             "seed": trial.seed,
             "at_most_us": limits and limits.at_most_us,
             "at_least_us": limits and limits.at_least_us,
-            "table": self.table.digest,
+            "latencies": self.latencies.digest,
             "definition": space_digest(),
             "data": str(self.data.root),
             "amp": computing.amp,
@@ -136,7 +135,7 @@ def make(
     if finished:
         return finished
     folder.mkdir(parents=True, exist_ok=True)
-    latencies = Latencies(study.table)
+    latencies = study.latencies
     genotype = (
         _draw(arm.space(study.space), latencies, trial.seed, limits)
         if arm.drawn
@@ -150,7 +149,7 @@ def make(
         seed=trial.seed,
         genotype=json.loads(genotype.to_json()),
         predicted_us=latencies.network_us(network_spec(genotype)),
-        batch_size=study.table.runtime.batch_size,
+        batch_size=study.latencies.runtime.batch_size,
         parameters=count_parameters(genotype.space.graph.derive(genotype.choices)),
         miou=scores.miou if scores else None,
         class_iou=scores.iou if scores else {},

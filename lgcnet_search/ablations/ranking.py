@@ -26,7 +26,6 @@ from lgcnet_search.evolution.pictures import trained_on
 from lgcnet_search.plots.ranks import RankPanel, ranks
 from lgcnet_search.search.search import SearchRun
 from lgcnet_search.search.supernet import Supernet
-from lgcnet_search.space.latencies import Latencies
 
 LEAST = 24
 """Fewer networks say too little."""
@@ -173,7 +172,7 @@ def _stages(
         training.take(paths, paths.supernet)
     else:
         settings = replace(settings_of(study, trial, None), beta=trial.arm.beta)
-        search = SearchRun(space, proxy, Latencies(study.table), settings, computing)
+        search = SearchRun(space, proxy, study.latencies, settings, computing)
         training.take(search, search.supernet)
     return files
 

@@ -79,7 +79,7 @@ def make_tasks(
 
 def _limits(arm: Arm, outcomes: Mapping[Trial, Outcome], study: Study) -> Limits | None:
     if arm.fps_floor is not None:
-        return Limits(1e6 * study.table.runtime.batch_size / arm.fps_floor)
+        return Limits(1e6 * study.latencies.runtime.batch_size / arm.fps_floor)
     if arm.no_slower_than is None:
         return None
     return Limits(min(outcome.predicted_us for outcome in outcomes.values() if outcome.arm == arm.no_slower_than))

@@ -93,10 +93,9 @@ def described(ablation: Ablation, study: Study) -> dict[str, Any]:
     return {
         "ablation": ablation.name,
         "title": ablation.title,
-        "device": study.table.device.name,
-        "runtime": study.table.runtime.model_dump(mode="json"),
-        "table_id": str(study.table.id),
-        "table_digest": study.table.digest,
+        "device": study.latencies.device.name,
+        "runtime": study.latencies.runtime.model_dump(mode="json"),
+        **study.latencies.origin,
         "space": asdict(study.space),
         "scale": asdict(study.scale),
         "data": str(study.data.root),
@@ -105,10 +104,12 @@ def described(ablation: Ablation, study: Study) -> dict[str, Any]:
 
 def settings(study: Study) -> str:
     """On which device, at which scale and on which data a table was made, and what its columns are of."""
-    scale, table = study.scale, study.table
+    scale, latencies = study.scale, study.latencies
+    networks = len(latencies.intervals)
+    inside = f", inside a network as {networks} measured ones tell" if networks else ""
     return (
-        f"Latency and FPS are predicted from the table of {table.device.name} "
-        f"({table.runtime}) at {study.space.height}×{study.space.width}. "
+        f"Latency and FPS are predicted from the table of {latencies.device.name} "
+        f"({latencies.runtime}) at {study.space.height}×{study.space.width}{inside}. "
         f"Searches on {study.data.root.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
         f"{_size(scale.crop)} with {scale.proxy_channels} channels, {scale.sampling} sampling. Every network is then "
         f"trained from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} "

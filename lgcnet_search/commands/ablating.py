@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from latency_tables.client import LutClient, load_table
+from latency_tables.client import LutClient, load_calibration, load_table
 from latency_tables.client.connecting import token_of
 from latency_tables.contract import LatencyTable, MissingRows
 from lgcnet_search import jobs
@@ -33,6 +33,7 @@ from lgcnet_search.commands.options import (
     Cluster,
     ComputingOptions,
     DeviceName,
+    Isolated,
     ModeName,
     PrecisionName,
     ScaleName,
@@ -51,6 +52,7 @@ from lgcnet_search.computing.progress import progress_bar
 from lgcnet_search.data.sources import GENERATED as GENERATED_DATA
 from lgcnet_search.data.sources import GENERATED_SIZE
 from lgcnet_search.search.update import Sampling
+from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 
 Steps = Annotated[int | None, typer.Option(help="Updates; left out: the scale's.")]
@@ -62,13 +64,15 @@ Rate = Annotated[float | None, typer.Option(help="Left out: the scale's.")]
 
 @dataclass(frozen=True)
 class TableOptions:
-    """The latency table."""
+    """The latency table, with its calibration where it has one."""
 
     server: Annotated[str | None, typer.Option(help="URL of the lookup-table server.", envvar="LUT_SERVER")] = None
-    table_file: Annotated[Path | None, typer.Option(help="A table that lut-server exported: no server is asked.")] = (
-        None
-    )
+    table_file: Annotated[
+        Path | None,
+        typer.Option(help="A table that lut-server exported, the calibration beside it: no server is asked."),
+    ] = None
     table: Annotated[UUID | None, typer.Option(help="Table of the server; left out: the newest that fits.")] = None
+    isolated: Isolated = False
     device: DeviceName = None
     mode: ModeName = "pytorch"
     precision: PrecisionName = "fp32"
@@ -76,29 +80,34 @@ class TableOptions:
     token: Token = None
     token_file: TokenFile = None
 
-    def load(self, ablation: Ablation, space: Space) -> LatencyTable:
-        """A table that has all rows of all arms. Raises UsageError, LutError, AgentError."""
-        table = self._load()
+    def load(self, ablation: Ablation, space: Space) -> Latencies:
+        """Of a table that has all rows of all arms. Raises UsageError, LutError, AgentError, MissingRows."""
+        latencies = self._load()
+        latencies.require_space(space)
         try:
-            table.require(ablation.operations(space))
+            latencies.require(ablation.operations(space))
         except MissingRows as error:
             raise UsageError(f"{error} lgcnet-search profile --ablation {ablation.name} does.") from error
-        return table
+        return latencies
 
-    def _load(self) -> LatencyTable:
+    def _load(self) -> Latencies:
         if self.table_file:
-            return load_table(self.table_file)
+            table = load_table(self.table_file)
+            return Latencies(table, None if self.isolated else load_calibration(self.table_file))
         if self.server is None:
             raise UsageError("server, table-file: give the URL of a server, or a file with a table")
         with usage():
             client = LutClient(self.server, token_of(self.token, self.token_file))
         with client:
-            if self.table and not self.device:
-                return client.table(self.table)
-            device = jobs.find_device(client, self.device)
-            with usage():
-                runtime = jobs.runtime_on(device, self.mode, self.precision, threads=self.threads)
-            return jobs.table_of(client, device, runtime, self.table)
+            return jobs.latencies_of(client, self._newest(client), self.isolated)
+
+    def _newest(self, client: LutClient) -> LatencyTable:
+        if self.table and not self.device:
+            return client.table(self.table)
+        device = jobs.find_device(client, self.device)
+        with usage():
+            runtime = jobs.runtime_on(device, self.mode, self.precision, threads=self.threads)
+        return jobs.table_of(client, device, runtime, self.table)
 
 
 @dataclass(frozen=True)
@@ -181,10 +190,10 @@ def ablate(
             for batch in (size.search_batch, size.train_batch):
                 computing.share(batch)
         engine = engine_of(at_once, cluster, computing)
-        rows = processes.from_first(table.load(ablation, searched) if processes.first else None)
-        assert rows, "the first process has the table, or has raised"
+        latencies = processes.from_first(table.load(ablation, searched) if processes.first else None)
+        assert latencies, "the first process has the table, or has raised"
         folder = data_folder(data, space.layout, images, held_out, processes, min(GENERATED_SIZE, size.input_size))
-        study = Study(searched, rows, size, folder, out or Path("runs") / ablation.name)
+        study = Study(searched, latencies, size, folder, out or Path("runs") / ablation.name)
         if ablation.ceilings:
             _compare(ablation, study, ablation.repeats if seeds is None else seeds, computing, engine)
             return

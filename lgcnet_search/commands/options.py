@@ -46,6 +46,10 @@ else:
 DeviceName = Annotated[str | None, typer.Option("--device", help="UUID or name; left out: the only one there is.")]
 ModeName = Annotated[Mode, typer.Option("--mode", help="How networks are executed.")]
 PrecisionName = Annotated[Precision, typer.Option("--precision", help="What networks compute in.")]
+Isolated = Annotated[
+    bool,
+    typer.Option(metavar="", help="Latencies as measured alone, also where the table knows those inside a network."),
+]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; left out: one on a CPU.")]
 Data = Annotated[str, typer.Option(help="A folder of the layout, or 'generated' for street scenes.")]
 LayoutOption = Annotated[LayoutName, typer.Option(help="The data set: layout of the folder, classes, default size.")]

@@ -66,11 +66,11 @@ def run(
             for batch in (size.search_batch, size.train_batch):
                 computing.share(batch)
         engine = engine_of(at_once, cluster, computing)
-        rows = processes.from_first(table.load(EQUAL_LATENCY, searched) if processes.first else None)
-        assert rows, "the first process has the table, or has raised"
+        latencies = processes.from_first(table.load(EQUAL_LATENCY, searched) if processes.first else None)
+        assert latencies, "the first process has the table, or has raised"
         outcomes = processes.from_first(trained_networks(networks) if networks and processes.first else [])
         folder = data_folder(data, space.layout, images, held_out, processes, min(GENERATED_SIZE, size.input_size))
-        study = Study(searched, rows, size, folder, out)
+        study = Study(searched, latencies, size, folder, out)
         outcomes = outcomes or _train(study, count, computing, engine)
         arm = next(arm for arm in EQUAL_LATENCY.arms if arm.method == method and not arm.drawn)
         with (

@@ -17,6 +17,7 @@ from lgcnet_search.commands.options import (
     Data,
     DevicesOptions,
     Images,
+    Isolated,
     RunOptions,
     SpaceOptions,
     UsageError,
@@ -49,13 +50,7 @@ class LatencyOptions(DevicesOptions):
     """The devices to search for, and which of their latencies count."""
 
     table: Annotated[UUID | None, typer.Option(help="Table to use; left out: each device's newest.")] = None
-    isolated: Annotated[
-        bool,
-        typer.Option(
-            metavar="", help="Latencies as measured alone, also where the table knows those inside a network."
-        ),
-    ] = False
-
+    isolated: Isolated = False
     transfer: Annotated[
         bool,
         typer.Option(

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from latency_tables.contract import Calibration, CalibrationFile, LatencyTable, NetworkSpec, TableFile
+from latency_tables.contract import (
+    CALIBRATION_SUFFIX,
+    Calibration,
+    CalibrationFile,
+    LatencyTable,
+    NetworkSpec,
+    TableFile,
+)
 from latency_tables.validation import first_error
 from latency_tables.whole_files import write_whole
 from lut_server.errors import Unprocessable
@@ -19,7 +26,6 @@ from lut_server.exchange.formats import Format
 MAX_BYTES = 64 * 2**20
 HEADER = ".header.json"
 BOM = b"\xef\xbb\xbf"
-CALIBRATION = ".calibration.json"
 
 
 def write_table(folder: Path, table: LatencyTable, format: Format) -> Path:
@@ -45,7 +51,7 @@ def write_calibration(folder: Path, calibration: Calibration, networks: Sequence
     Raises:
         OSError: it cannot be written.
     """
-    path = folder / f"{calibration.table_id}{CALIBRATION}"
+    path = folder / f"{calibration.table_id}{CALIBRATION_SUFFIX}"
     file = CalibrationFile(content_digest=calibration.digest, calibration=calibration, networks=tuple(networks))
     write_whole(path, file.model_dump_json().encode())
     return path
@@ -94,7 +100,7 @@ def read_calibration(table: Path) -> CalibrationFile | None:
         OSError: the file cannot be read.
         Unprocessable: it holds no calibration, or its content does not have the digest that it names.
     """
-    path = table.with_name(table.stem + CALIBRATION)
+    path = table.with_name(table.stem + CALIBRATION_SUFFIX)
     if not path.exists():
         return None
     try:
@@ -104,7 +110,7 @@ def read_calibration(table: Path) -> CalibrationFile | None:
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.removeprefix(".") in formats.FORMATS and not path.name.endswith((HEADER, CALIBRATION))
+    return path.suffix.removeprefix(".") in formats.FORMATS and not path.name.endswith((HEADER, CALIBRATION_SUFFIX))
 
 
 def _read(path: Path) -> bytes:

@@ -9,10 +9,14 @@ import uuid6
 from torch import nn
 
 from latency_tables.contract import (
+    Calibration,
     Device,
     Environment,
     Latency,
     LatencyTable,
+    Measurement,
+    Method,
+    NetworkSpec,
     OperationSpec,
     Quality,
     Runtime,
@@ -22,8 +26,10 @@ from lgcnet_search.search.architecture import EdgeTensors
 from lgcnet_search.space import SPACE
 from lgcnet_search.space.candidates import ZERO, candidates_of
 from lgcnet_search.space.digest import space_digest
-from lgcnet_search.space.genotype import Genotype
+from lgcnet_search.space.genotype import Genotype, random_genotype
+from lgcnet_search.space.network import network_spec
 from lgcnet_search.space.space import Space
+from lut_server.analysis.prediction import MeasuredNetwork, calibrated
 
 TINY = Space(height=65, width=97, channels=1, classes=4)
 
@@ -90,3 +96,36 @@ def unsettle(module: nn.Module, seed: int = 0) -> None:
                 assert values is not None
                 positive = values is layer.running_var or values is layer.weight
                 values.data = torch.rand(values.shape, generator=generator) + (0.5 if positive else -0.5)
+
+
+def measured(table: LatencyTable, network: NetworkSpec, latency_us: float, normalized: bool = False) -> MeasuredNetwork:
+    measurement = Measurement(
+        id=uuid6.uuid7(),
+        job_id=uuid6.uuid7(),
+        key=network.digest,
+        device=table.device.uuid,
+        environment=table.environment.digest,
+        runtime=Runtime(),
+        method=Method(version=table.method_version),
+        samples_us=(latency_us,) * 6,
+        executions_per_block=1,
+        quality=Quality(converged=True),
+        normalized_us=0.9 * latency_us if normalized else None,
+        measured_at=datetime.now(timezone.utc),
+    )
+    return MeasuredNetwork(network, measurement)
+
+
+def make_calibration(table: LatencyTable, space: Space = TINY, *, normalized: bool = False) -> Calibration:
+    """Of networks that cost 0.9 of their rows' sum where they pool, and 1.2 elsewhere."""
+    networks = [network_spec(random_genotype(space, seed)) for seed in range(12)]
+
+    def cost_us(network: NetworkSpec) -> float:
+        rows = (
+            (counted.operation, counted.count * table[counted.operation].latency.median_us)
+            for counted in network.operations
+        )
+        return sum(cost * (0.9 if "pool" in operation.name else 1.2) for operation, cost in rows)
+
+    evidence = [measured(table, network, cost_us(network), normalized) for network in networks]
+    return calibrated(table, evidence, uuid6.uuid7(), datetime.now(timezone.utc))

@@ -8,6 +8,7 @@ from lgcnet_search.ablations.arms import ABLATIONS
 from lgcnet_search.ablations.network import Study
 from lgcnet_search.ablations.scale import Scale
 from lgcnet_search.data.sources import DataFolder
+from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.space import Space
 from street_scenes import files as street_scenes
 from tests.support.tiny_spaces import make_table
@@ -39,4 +40,4 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study(scenes: Path, tmp_path: Path) -> Study:
-    return Study(SPACE, TABLE, SCALE, DataFolder(scenes), tmp_path / "out")
+    return Study(SPACE, Latencies(TABLE), SCALE, DataFolder(scenes), tmp_path / "out")

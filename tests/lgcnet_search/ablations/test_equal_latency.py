@@ -20,7 +20,6 @@ from lgcnet_search.ablations.equal_latency import (
 from lgcnet_search.ablations.network import Limits, Study, Trial, make
 from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.search.random_search import RandomSearch, TooFast
-from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
 
 EQUAL = ABLATIONS["equal-latency"]
@@ -32,7 +31,7 @@ def outcome(miou: float, predicted_us: float = 1000.0, arm: str = "random") -> O
 
 def test_a_ceiling_is_met_by_its_share_of_random_networks(study: Study) -> None:
     quarter, twentieth = ceilings_of(EQUAL, study)
-    latencies = Latencies(study.table)
+    latencies = study.latencies
     drawing = RandomSearch(study.space, latencies)
     drawn = [latencies.network_us(network_spec(drawing.draw(seed))) for seed in range(5000, 5400)]
     assert np.mean(np.array(drawn) <= quarter.at_most_us) == pytest.approx(0.25, abs=0.07)
@@ -71,7 +70,7 @@ def test_every_found_network_has_random_ones_as_fast(study: Study) -> None:
 
 
 def test_drawn_networks_are_between_their_limits(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    latencies = Latencies(study.table)
+    latencies = study.latencies
     fastest_us = RandomSearch(study.space, latencies).fastest_us
     random = next(arm for arm in EQUAL.arms if arm.drawn)
     untrained = replace(random, trained=False)

@@ -7,25 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from latency_tables.contract import canonical_json
 from lgcnet_search.ablations import network
 from lgcnet_search.ablations.arms import ABLATIONS, Ablation, Arm
 from lgcnet_search.ablations.comparison import write_section
 from lgcnet_search.ablations.network import Limits, Study, Trial, make
 from lgcnet_search.ablations.outcome import RESULT, Outcome
 from lgcnet_search.ablations.runner import make_all, trials_of
-from lgcnet_search.ablations.tables import rows_of, write_tables
+from lgcnet_search.ablations.tables import rows_of, settings, write_tables
 from lgcnet_search.computing.checkpoint import CheckpointError
 from lgcnet_search.computing.engines import Engine
 from lgcnet_search.search.random_search import RandomSearch, TooFast
-from lgcnet_search.space.genotype import Genotype
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
 from tests.support.layouts import seen_whole
-
-
-def genotype_of(outcome: Outcome) -> Genotype:
-    return Genotype.from_json(canonical_json(outcome.genotype))
+from tests.support.tiny_spaces import make_calibration
 
 
 @pytest.mark.process
@@ -34,10 +29,10 @@ def test_an_ablation_writes_its_table(study: Study) -> None:
     outcomes = make_all(study, trials_of(ablation, 1))
     assert [outcome.arm for outcome in outcomes] == [arm.name for arm in ablation.arms]
     for arm, outcome in zip(ablation.arms, outcomes, strict=True):
-        genotype = genotype_of(outcome)
+        genotype = outcome.architecture
         assert genotype.space == arm.space(study.space)
         assert len(set(genotype.cells)) <= 2 or not arm.shared_cells
-        assert outcome.predicted_us == pytest.approx(Latencies(study.table).network_us(network_spec(genotype)))
+        assert outcome.predicted_us == pytest.approx(study.latencies.network_us(network_spec(genotype)))
         assert outcome.fps == pytest.approx(1e6 / outcome.predicted_us)
         assert outcome.miou is not None
         assert 0 <= outcome.miou <= 1
@@ -60,12 +55,12 @@ def test_an_ablation_writes_its_table(study: Study) -> None:
     assert [float(record["fps_mean"]) for record in records] == [outcome.fps for outcome in outcomes]
     assert [record["fps_sd"] for record in records] == [""] * len(outcomes), "one seed has no spread"
     content = json.loads(everything.read_text())
-    assert content["table_digest"] == study.table.digest
+    assert content["table_digest"] == study.latencies.table.digest
     assert len(content["networks"]) == len(outcomes)
 
 
 def test_random_networks_meet_the_floor(study: Study) -> None:
-    fastest_us = RandomSearch(study.space, Latencies(study.table)).fastest_us
+    fastest_us = RandomSearch(study.space, study.latencies).fastest_us
     floor = 1e6 / (1.3 * fastest_us)
     quick = ABLATIONS["table-7"].with_floor(floor)
     drawn = replace(quick, arms=tuple(untrained(arm) for arm in quick.arms if arm.drawn))
@@ -88,6 +83,19 @@ def test_random_networks_are_no_slower_than_what_they_are_compared_with(study: S
     assert len(found_us) == 3
 
 
+def test_latencies_are_those_inside_a_network_where_the_table_knows_them(study: Study) -> None:
+    table = study.latencies.table
+    inside = replace(study, latencies=Latencies(table, make_calibration(table, study.space)))
+    trial = Trial(untrained(ABLATIONS["table-7"].arms[0]), 0)
+    outcome = make(inside, trial)
+    network = network_spec(outcome.architecture)
+    assert outcome.predicted_us == pytest.approx(inside.latencies.network_us(network))
+    assert outcome.predicted_us != pytest.approx(study.latencies.network_us(network), rel=0.01)
+    assert "12 measured ones" in settings(inside)
+    with pytest.raises(CheckpointError, match="latencies"):
+        make(study, trial)
+
+
 def untrained(arm: Arm) -> Arm:
     return replace(arm, trained=False)
 
@@ -96,8 +104,8 @@ def test_spread_is_over_seeds(study: Study) -> None:
     arm = untrained(ABLATIONS["table-7"].arms[0])
     ablation = Ablation("free", "Free", "Methods", (arm,), 1)
     (row,) = rows_of(ablation, make_all(study, trials_of(ablation, 4)))
-    drawing = RandomSearch(study.space, Latencies(study.table))
-    spent = [Latencies(study.table).network_us(network_spec(drawing.draw(seed))) / 1000 for seed in range(4)]
+    drawing = RandomSearch(study.space, study.latencies)
+    spent = [study.latencies.network_us(network_spec(drawing.draw(seed))) / 1000 for seed in range(4)]
     mean = sum(spent) / 4
     assert row.latency_ms.mean == pytest.approx(mean)
     assert row.latency_ms.deviation == pytest.approx((sum((value - mean) ** 2 for value in spent) / 3) ** 0.5)

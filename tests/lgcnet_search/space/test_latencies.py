@@ -1,6 +1,5 @@
 """Latencies alone and inside a network; networks under a ceiling."""
 
-from datetime import datetime, timezone
 from statistics import NormalDist
 
 import pytest
@@ -9,14 +8,8 @@ import uuid6
 
 from latency_tables.calibration import Calibrated, TimedNetwork
 from latency_tables.contract import (
-    Calibration,
     Latency,
     LatencyTable,
-    Measurement,
-    Method,
-    NetworkSpec,
-    Quality,
-    Runtime,
     Transfer,
 )
 from latency_tables.latencies import basis_of
@@ -27,8 +20,8 @@ from lgcnet_search.space.candidates import SKIP
 from lgcnet_search.space.genotype import random_genotype
 from lgcnet_search.space.latencies import Latencies, TooUncertain, TransferLatencies
 from lgcnet_search.space.network import network_spec
-from lut_server.analysis.prediction import MeasuredNetwork, Predictor, calibrated
-from tests.support.tiny_spaces import TINY, make_table, one_hot
+from lut_server.analysis.prediction import Predictor
+from tests.support.tiny_spaces import TINY, make_calibration, make_table, one_hot
 
 TABLE = make_table(TINY.operations)
 ADDITIONS = TABLE.model_copy(
@@ -41,41 +34,8 @@ ADDITIONS = TABLE.model_copy(
 )
 
 
-def measured(network: NetworkSpec, latency_us: float, normalized: bool = False) -> MeasuredNetwork:
-    measurement = Measurement(
-        id=uuid6.uuid7(),
-        job_id=uuid6.uuid7(),
-        key=network.digest,
-        device=TABLE.device.uuid,
-        environment=TABLE.environment.digest,
-        runtime=Runtime(),
-        method=Method(version=TABLE.method_version),
-        samples_us=(latency_us,) * 6,
-        executions_per_block=1,
-        quality=Quality(converged=True),
-        normalized_us=0.9 * latency_us if normalized else None,
-        measured_at=datetime.now(timezone.utc),
-    )
-    return MeasuredNetwork(network, measurement)
-
-
-def calibration(table: LatencyTable = TABLE, normalized: bool = False) -> Calibration:
-    """Of networks that cost 0.9 of their rows' sum where they pool, and 1.2 elsewhere."""
-    networks = [network_spec(random_genotype(TINY, seed)) for seed in range(12)]
-
-    def cost_us(network: NetworkSpec) -> float:
-        rows = (
-            (counted.operation, counted.count * table[counted.operation].latency.median_us)
-            for counted in network.operations
-        )
-        return sum(cost * (0.9 if "pool" in operation.name else 1.2) for operation, cost in rows)
-
-    evidence = [measured(network, cost_us(network), normalized) for network in networks]
-    return calibrated(table, evidence, uuid6.uuid7(), datetime.now(timezone.utc))
-
-
 def test_the_latency_of_a_one_hot_sample_is_the_calibrated_prediction_of_its_network() -> None:
-    latencies = Latencies(TABLE, calibration())
+    latencies = Latencies(TABLE, make_calibration(TABLE))
     for seed in range(20, 24):
         genotype = random_genotype(TINY, seed)
         expected = latencies.network_us(network_spec(genotype))
@@ -94,7 +54,7 @@ def test_server_and_search_predict_the_same(with_calibration: bool) -> None:
         assert predicted_us == pytest.approx(0.9 * Latencies(TABLE).network_us(network))
         assert Latencies(table).network_us(network) == predicted_us
         return
-    learned = calibration(table, normalized=True)
+    learned = make_calibration(table, normalized=True)
     assert learned.basis == "normalized_us"
     networks = [network_spec(random_genotype(TINY, seed)) for seed in range(12)]
     observed = [
@@ -106,7 +66,7 @@ def test_server_and_search_predict_the_same(with_calibration: bool) -> None:
 
 
 def test_pooling_is_cheaper_inside_a_network_and_convolutions_dearer() -> None:
-    latencies = Latencies(TABLE, calibration())
+    latencies = Latencies(TABLE, make_calibration(TABLE))
     ratios = {
         operation.name: latencies.operation_us(operation) / TABLE[operation].latency.median_us
         for operation in TINY.operations
@@ -115,7 +75,7 @@ def test_pooling_is_cheaper_inside_a_network_and_convolutions_dearer() -> None:
 
 
 def test_a_margin_needs_a_calibration_and_widens_with_the_quantile() -> None:
-    latencies = Latencies(TABLE, calibration())
+    latencies = Latencies(TABLE, make_calibration(TABLE))
     assert margin(latencies, 0.5) == 1
     assert 1 < margin(latencies, 0.8) < margin(latencies, 0.99)
     evidence = latencies.calibration and latencies.calibration.evidence
@@ -127,7 +87,7 @@ def test_a_margin_needs_a_calibration_and_widens_with_the_quantile() -> None:
 
 
 def test_a_margin_is_above_zero_for_every_quantile_and_every_doubt() -> None:
-    fitted = calibration()
+    fitted = make_calibration(TABLE)
     doubtful = [
         network.model_copy(update={"low_us": 0.2 * network.predicted_us, "high_us": 1.8 * network.predicted_us})
         for network in fitted.evidence
@@ -141,11 +101,11 @@ def test_a_margin_is_above_zero_for_every_quantile_and_every_doubt() -> None:
 
 def test_a_calibration_of_another_table_is_refused() -> None:
     with pytest.raises(ValueError, match="not of"):
-        Latencies(make_table(TINY.operations, seed=1), calibration())
+        Latencies(make_table(TINY.operations, seed=1), make_calibration(TABLE))
 
 
 def test_a_calibration_is_part_of_what_latencies_depend_on() -> None:
-    assert Latencies(TABLE).digest != Latencies(TABLE, calibration()).digest
+    assert Latencies(TABLE).digest != Latencies(TABLE, make_calibration(TABLE)).digest
 
 
 def test_the_loss_is_steeper_while_a_ceiling_is_exceeded() -> None:
@@ -187,7 +147,7 @@ def test_every_ceiling_that_a_network_keeps_is_reached(table: LatencyTable) -> N
 
 
 def test_a_ceiling_that_is_too_low_is_refused_with_what_was_asked_for() -> None:
-    latencies = Latencies(TABLE, calibration())
+    latencies = Latencies(TABLE, make_calibration(TABLE))
     fastest_us = RandomSearch(TINY, latencies).fastest_us
     at_most = margin(latencies, 0.95)
     fastest_ms, slowed_ms = fastest_us / 1000, at_most * fastest_us / 1000

@@ -12,7 +12,7 @@ import pytest
 import uuid6
 from typer.testing import CliRunner, Result
 
-from latency_tables.client import LutClient, load_table
+from latency_tables.client import LutClient, UnreadableTable, load_calibration, load_table
 from latency_tables.contract import Calibration, LatencyTable, Measurement, Quality
 from lut_server.__main__ import cli
 from lut_server.app import create_app
@@ -153,6 +153,8 @@ def test_a_calibration_that_was_changed_or_is_of_another_table_is_refused(
     lut_server("export", out, "--database-url", database_url)
     path = out / f"{table.id}.calibration.json"
     good = json.loads(path.read_text())
+    assert load_calibration(out / f"{table.id}.json") == lut.client.calibration(table.id)
+    assert load_calibration(out / "without.json") is None
 
     def refused_with(**changes: object) -> str:
         calibration = Calibration.model_validate({**good["calibration"], **changes})
@@ -170,6 +172,8 @@ def test_a_calibration_that_was_changed_or_is_of_another_table_is_refused(
     good["calibration"]["card"]["calibrated"]["mape"] = 0.001
     path.write_text(json.dumps(good))
     assert "changed or damaged" in refused("import", out, "--data-dir", other)
+    with pytest.raises(UnreadableTable, match="changed or damaged"):
+        load_calibration(out / f"{table.id}.json")
 
 
 def test_a_table_is_imported_over_http(lut: Lut, table: LatencyTable) -> None:
