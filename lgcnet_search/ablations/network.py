@@ -12,7 +12,6 @@ from lgcnet_search.ablations.outcome import Outcome
 from lgcnet_search.ablations.scale import OF_EVOLUTION, OF_GRADIENT, OF_SEARCHES, Scale
 from lgcnet_search.computing.checkpoint import Checkpoints
 from lgcnet_search.computing.how import ALONE, Computing
-from lgcnet_search.computing.losses import LOSSES
 from lgcnet_search.data.sources import DataFolder
 from lgcnet_search.evolution.choosing import search_by_gradient
 from lgcnet_search.evolution.genetic import EvolutionSettings
@@ -28,7 +27,6 @@ from lgcnet_search.space.network import DerivedNetwork, count_parameters, networ
 from lgcnet_search.space.space import Space
 from lgcnet_search.training.evaluate import Scores
 from lgcnet_search.training.phase import Phase, train_and_evaluate
-from lgcnet_search.training.train import Schedule
 
 SAVE_EVERY = 100
 DRAWS = 1000
@@ -260,8 +258,8 @@ def _train(study: Study, trial: Trial, genotype: Genotype, computing: Computing,
         "training",
         data.crops("train", scale.train_crop, scale.input_size, trial.seed),
         scale.train_batch,
-        Schedule(scale.train_steps, scale.learning_rate),
-        LOSSES["hard-examples"],
+        scale.schedule,
+        scale.loss,
         trial.seed,
         Checkpoints(
             study.folder(trial) / "train.pt", SAVE_EVERY, f"{data.root}, {scale.train_batch} images in an update"

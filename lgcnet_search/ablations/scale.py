@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+from lgcnet_search.computing.losses import LOSSES, Loss
 from lgcnet_search.data.views import Size
 from lgcnet_search.search.update import Sampling
 from lgcnet_search.space.space import Space
+from lgcnet_search.training.train import Schedule
 
 LEAST = {
     "search_steps": 1,
@@ -55,6 +57,8 @@ class Scale:
     train_crop: Size = (769, 769)
     train_channels: int = 8
     learning_rate: float = 0.01
+    adamw: bool = False
+    """Networks are trained by AdamW along half a cosine, on all pixels alike; else as the paper finetunes."""
     input_size: Size = (769, 1537)
     """What images are resized to: in training before they are cropped, in evaluation as they are."""
 
@@ -82,6 +86,20 @@ class Scale:
         for name in ("alpha_lr", "learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name}: {getattr(self, name)} is not a finite number above 0")
+
+    @property
+    def schedule(self) -> Schedule:
+        """Of a network's training."""
+        if self.adamw:
+            return Schedule(
+                self.train_steps, self.learning_rate, weight_decay=0.01, cosine=True, warm_up=0.05, adamw=True
+            )
+        return Schedule(self.train_steps, self.learning_rate)
+
+    @property
+    def loss(self) -> Loss:
+        """Of a network's training."""
+        return LOSSES["cross-entropy" if self.adamw else "hard-examples"]
 
     def proxy(self, space: Space) -> Space:
         """`space` at the size and with the channels that supernets are trained at."""
@@ -133,7 +151,11 @@ QUICK = SMALL.with_(
     supernet_steps=600,
     generations=6,
     population=12,
-    train_steps=300,
+    train_steps=600,
+    train_batch=4,
+    train_crop=(128, 256),
+    learning_rate=0.02,
+    adamw=True,
 )
 """About two minutes of one CPU core for a network that is searched and trained: to see whether anything is to be seen.
 
@@ -147,7 +169,7 @@ SIZES: dict[str, dict[str, dict[str, Size]]] = {
     "camvid": {
         "paper": {"crop": (360, 480), "train_crop": (720, 960), "input_size": (720, 960)},
         "small": {"crop": (96, 128), "train_crop": (96, 128), "input_size": (192, 256)},
-        "quick": {"crop": (72, 96), "train_crop": (72, 96), "input_size": (144, 192)},
+        "quick": {"crop": (72, 96), "train_crop": (144, 192), "input_size": (144, 192)},
     },
 }
 """Of layouts whose pictures are not twice as wide as high, by layout and scale."""

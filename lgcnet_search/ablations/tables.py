@@ -113,7 +113,8 @@ def settings(study: Study) -> str:
         f"Searches on {study.data.root.name}: {scale.search_steps} steps of {scale.search_batch} crops of "
         f"{_size(scale.crop)} with {scale.proxy_channels} channels, {scale.sampling} sampling. Every network is then "
         f"trained from scratch, no ImageNet pretraining, all alike: {scale.train_steps} steps of {scale.train_batch} "
-        f"crops of {_size(scale.train_crop)} of pictures at {_size(scale.input_size)}, and evaluated on the "
+        f"crops of {_size(scale.train_crop)} of pictures at {_size(scale.input_size)}"
+        f"{' by AdamW' if scale.adamw else ''}, and evaluated on the "
         f"{study.data.layout.held_out} split, which was not trained on. Params, latency: {study.space.channels} "
         f"channels; mIoU: {scale.train_channels} channels. ± is the standard deviation over seeds."
     )
