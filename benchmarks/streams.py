@@ -6,6 +6,8 @@ predicted by the sum of its rows, and from the other steps.
 JITNet follows a video; its teacher answers with the truth and costs what a network of four times the width does. The
 mean wall time of a frame is set beside the expectation from rates and table.
 
+ViT-ResNAS: members drawn at random are measured in two modes, and predicted from eight others.
+
 DANCE trains on CamVid plain, with data slimmed, and with both. The mean wall time of a presented image, and of one that
 is answered as deployed, is set beside its expectation.
 
@@ -16,6 +18,7 @@ latency the agent has measured, so that a machine that runs slower than at its s
 import argparse
 import copy
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,10 +44,12 @@ from adaptive_networks.jitnet.online import Stride, Student, follow, pretrain, r
 from adaptive_networks.jitnet.plugin import space as jitnet
 from adaptive_networks.jitnet.space import Space as Jitnet
 from adaptive_networks.jitnet.train import STARTED_ON, agreed
+from adaptive_networks.vit_resnas.plugin import space as vit_resnas
+from adaptive_networks.vit_resnas.space import DEMO as VIT_RESNAS
 from benchmarks._agent import LocalAgent
 from benchmarks._common import finish, show
-from latency_tables.calibration import Calibrated, TimedNetwork
-from latency_tables.contract import Basis, Effort, LatencyTable, NetworkSpec, Runtime
+from latency_tables.calibration import Calibrated, TimedNetwork, choose
+from latency_tables.contract import Basis, Effort, LatencyTable, Mode, NetworkSpec, OperationSpec, Runtime
 from latency_tables.latencies import basis_of, latency_us, network_us
 from lgcnet_search.computing.how import Computing
 from lgcnet_search.data.layouts import LAYOUTS
@@ -55,6 +60,8 @@ from profiler_agent.runtimes.mode import open_mode
 from profiler_agent.runtimes.subject import Subject
 
 RUNTIME = Runtime(threads=1)
+MODES: tuple[Mode, ...] = ("pytorch", "onnxruntime")
+MEMBERS, EVIDENCE, CANDIDATES = 20, 8, 100
 CPU = torch.device("cpu")
 LR = 0.02
 ARMS = (PLAIN, DATA, Arm("both", data=True, channels=0.4))
@@ -112,16 +119,30 @@ class Known(NamedTuple):
         return [network_us(self.table, timed.network, self.basis) for timed in self.timed]
 
 
+class Measuring:
+    """The agent's measuring of a plugin's operations and networks."""
+
+    def __init__(self, plugin: Plugin[Any], budget_s: float | None, runtime: Runtime = RUNTIME) -> None:
+        self._agent = LocalAgent(runtime, plugin.name, plugin.digest, plugin.requirement)
+        self._effort = Effort(budget_s=budget_s)
+
+    def table(self, operations: Sequence[OperationSpec]) -> LatencyTable:
+        """A row for each operation."""
+        return self._agent.table(operations, self._agent.measure(operations, effort=self._effort))
+
+    def known(self, table: LatencyTable, networks: Sequence[NetworkSpec]) -> Known:
+        """The networks, end to end."""
+        found = self._agent.measure(networks=networks, effort=self._effort)
+        basis = basis_of(table, found.values())
+        timed = [TimedNetwork(network, latency_us(found[network.digest], basis)) for network in networks]
+        return Known(table, basis, timed, Calibrated(table, timed, basis))
+
+
 def measured(plugin: Plugin[Any], networks: Sequence[NetworkSpec], budget_s: float | None) -> Known:
     """All rows of these networks, and the networks themselves."""
-    agent = LocalAgent(RUNTIME, plugin.name, plugin.digest, plugin.requirement)
-    effort = Effort(budget_s=budget_s)
-    operations = list(dict.fromkeys(item.operation for network in networks for item in network.operations))
-    table = agent.table(operations, agent.measure(operations, effort=effort))
-    found = agent.measure(networks=networks, effort=effort)
-    basis = basis_of(table, found.values())
-    timed = [TimedNetwork(network, latency_us(found[network.digest], basis)) for network in networks]
-    return Known(table, basis, timed, Calibrated(table, timed, basis))
+    measuring = Measuring(plugin, budget_s)
+    operations = dict.fromkeys(item.operation for network in networks for item in network.operations)
+    return measuring.known(measuring.table(list(operations)), networks)
 
 
 def steps(options: argparse.Namespace) -> dict[str, Any]:
@@ -146,6 +167,41 @@ def add_up(name: str, case: Case, budget_s: float | None) -> dict[str, Any]:
         "raw_mape": float(np.abs(raw_rel).mean()),
         "calibrated_rel": others_rel.tolist(),
         "calibrated_mape": float(np.abs(others_rel).mean()),
+    }
+
+
+def members(options: argparse.Namespace) -> dict[str, Any]:
+    """ViT-ResNAS in every mode."""
+    return {mode: predicted(Runtime(mode=mode, threads=1), options.budget) for mode in MODES}
+
+
+def predicted(runtime: Runtime, budget_s: float | None) -> dict[str, Any]:
+    """Random members as eight others, chosen by the rows among a hundred, and the rows predict them."""
+    networks = [
+        vit_resnas.network(VIT_RESNAS, 0, VIT_RESNAS.random(random.Random(seed)))
+        for seed in range(CANDIDATES + MEMBERS)
+    ]
+    measuring = Measuring(vit_resnas, budget_s, runtime)
+    table = measuring.table(VIT_RESNAS.operations)
+    chosen = choose(table, networks[:CANDIDATES], EVIDENCE, basis_of(table))
+    known = measuring.known(table, [*chosen, *networks[CANDIDATES:]])
+    evidence, others = known.timed[:EVIDENCE], known.timed[EVIDENCE:]
+    estimates = Calibrated(known.table, evidence, known.basis).predict_all([timed.network for timed in others])
+    measured_us = np.array([timed.measured_us for timed in others])
+    error_rel = np.array([estimate.latency_us for estimate in estimates]) / measured_us - 1
+    raw_rel = np.array(known.raw_us[EVIDENCE:]) / measured_us - 1
+    mape, most = np.abs(error_rel).mean(), np.abs(error_rel).max()
+    figures = [f"{min(measured_us):.0f}–{max(measured_us):.0f}", f"{np.abs(raw_rel).mean():.1%}"]
+    show(
+        f"ViT-ResNAS, {runtime}: {len(others)} members, from {EVIDENCE} others",
+        ["measured, µs", "sum of rows, MAPE", "predicted, MAPE", "at most"],
+        [[*figures, f"{mape:.1%}", f"{most:.1%}"]],
+    )
+    return {
+        "measured_us": measured_us.tolist(),
+        "error_rel": error_rel.tolist(),
+        "mape": float(mape),
+        "raw_rel": raw_rel.tolist(),
     }
 
 
@@ -300,7 +356,7 @@ def slimmed(options: argparse.Namespace) -> dict[str, Any] | None:
         rows.append(
             [
                 name,
-                f"{np.mean(mious):.1%} ± {np.std(mious):.1%}",
+                f"{np.mean(mious):.1%} ± {np.std(mious, ddof=1) if len(mious) > 1 else 0:.1%}",
                 *(
                     f"{costs['expected_us'] / 1000:.2f} : {costs['measured_us'] / 1000:.2f} ({costs['error_rel']:+.1%})"
                     for costs in (answers[number], trainings[number])
@@ -363,7 +419,12 @@ def pinned() -> Iterator[None]:
         os.sched_setaffinity(0, cores)  # the agent's next processes choose among all of them
 
 
-PARTS: Mapping[str, Callable[[argparse.Namespace], Any]] = {"steps": steps, "jitnet": video, "dance": slimmed}
+PARTS: Mapping[str, Callable[[argparse.Namespace], Any]] = {
+    "steps": steps,
+    "vit-resnas": members,
+    "jitnet": video,
+    "dance": slimmed,
+}
 
 
 if __name__ == "__main__":
