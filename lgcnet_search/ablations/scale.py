@@ -144,11 +144,11 @@ Few steps ask for faster learning rates: α of 0.01 moves as far in 500 steps as
 """
 
 QUICK = SMALL.with_(
-    search_steps=300,
+    search_steps=600,
     draws=72,
     alpha_lr=0.025,
     weight_lr=(0.1, 0.001),
-    supernet_steps=600,
+    supernet_steps=1200,
     generations=6,
     population=12,
     train_steps=600,
@@ -157,10 +157,11 @@ QUICK = SMALL.with_(
     learning_rate=0.02,
     adamw=True,
 )
-"""About two minutes of one CPU core for a network that is searched and trained: to see whether anything is to be seen.
+"""About five minutes of one CPU core for a network that is searched and trained: to see whether anything is to be seen.
 
-A search by gradient costs as much as evolution at two ceilings, whose supernet serves both: 300 steps and 72 networks
-judged.
+A search by gradient costs as much as evolution at two ceilings, whose supernet serves both: 600 steps and 72 networks
+judged. After so few steps, SGD by the poly schedule on small crops leaves all networks of CamVid at 19 to 22 % mIoU,
+whatever they are; AdamW on whole pictures takes them to 22 to 30 %, and tells them apart.
 """
 
 SCALES = {"paper": PAPER, "small": SMALL, "quick": QUICK}
