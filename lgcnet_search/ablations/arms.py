@@ -1,6 +1,7 @@
 """The paper's ablations as data: what each row of Tables VI to XI and each point of Fig. 7 changes."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from latency_tables.contract import OperationSpec
@@ -65,10 +66,21 @@ class Ablation:
     repeats: int
     ceilings: tuple[float, ...] = ()
     """Where networks are compared at equal latency: the shares of random networks that are as fast."""
+    ceilings_us: tuple[float, ...] = ()
+    """In place of the shares: what networks may take."""
 
     def operations(self, base: Space) -> tuple[OperationSpec, ...]:
         """What a latency table must hold for all arms, each once."""
         return tuple(dict.fromkeys(spec for arm in self.arms for spec in arm.space(base).operations))
+
+    def with_ceilings(self, ceilings_ms: Sequence[float]) -> "Ablation":
+        """The same under ceilings that are given. Raises ValueError."""
+        if not self.ceilings:
+            raise ValueError(f"ceiling_ms: {self.name} compares under no ceiling; only equal-latency does")
+        for ceiling_ms in ceilings_ms:
+            if not (math.isfinite(ceiling_ms) and ceiling_ms > 0):
+                raise ValueError(f"ceiling_ms: {ceiling_ms} is not a finite number above 0")
+        return replace(self, ceilings_us=tuple(1000 * ceiling_ms for ceiling_ms in dict.fromkeys(ceilings_ms)))
 
     def with_floor(self, fps: float) -> "Ablation":
         """The same with another floor for its fast random networks: 100 FPS is a Titan Xp's. Raises ValueError."""

@@ -29,18 +29,19 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Ceiling:
-    """A ceiling that a `share` of all networks stays under."""
+    """A ceiling that a `share` of all networks stays under; `given`: it was chosen as a latency and not as a share."""
 
     share: float
     at_most_us: float
+    given: bool = False
 
     @property
     def name(self) -> str:
         """Of its folder."""
-        return f"fastest-{100 * self.share:g}"
+        return f"at-{self.at_most_us / 1000:g}-ms" if self.given else f"fastest-{100 * self.share:g}"
 
     def __str__(self) -> str:
-        return f"fastest {100 * self.share:g} %, {self.at_most_us / 1000:.4g} ms"
+        return f"fastest {100 * self.share:.3g} %, {self.at_most_us / 1000:.4g} ms"
 
     @property
     def band(self) -> Limits:
@@ -73,7 +74,9 @@ class Advantage(NamedTuple):
 
 def ceilings_of(ablation: Ablation, study: Study) -> list[Ceiling]:
     """The ablation's ceilings by the study's table, from 1000 random networks."""
-    drawn = RandomSearch(study.space, study.latencies).latencies_us(DRAWN, seed=0)
+    drawn = np.asarray(RandomSearch(study.space, study.latencies).latencies_us(DRAWN, seed=0))
+    if ablation.ceilings_us:
+        return [Ceiling(float((drawn <= us).mean()), us, given=True) for us in ablation.ceilings_us]
     return [Ceiling(share, float(np.quantile(drawn, share))) for share in ablation.ceilings]
 
 

@@ -167,6 +167,10 @@ def ablate(
     images: Annotated[int, typer.Option(min=1, help="Street scenes to generate for training.")] = 400,
     held_out: Annotated[int, typer.Option(min=1, help="Street scenes to generate for evaluation.")] = 100,
     fps_floor: Annotated[float | None, typer.Option(help="In place of the paper's 100 FPS (Table VII b).")] = None,
+    ceiling_ms: Annotated[
+        list[float] | None,
+        typer.Option(help="Of equal-latency, in place of the fastest 25 and 5 % of random networks; may be repeated."),
+    ] = None,
     at_once: AtOnce = 1,
     cluster: Cluster = None,
     out: Annotated[Path | None, typer.Option(help="Folder; left out: runs/NAME.")] = None,
@@ -182,6 +186,7 @@ def ablate(
     searched = space.space()
     with usage():
         ablation = ABLATIONS[name] if fps_floor is None else ABLATIONS[name].with_floor(fps_floor)
+        ablation = ablation.with_ceilings(ceiling_ms) if ceiling_ms else ablation
         trials = trials_of(ablation, ablation.repeats if seeds is None else seeds)
     size = changes.changed(scale_of(scale or ("small" if ablation is GENERATED else "paper"), space.layout))
     with how.launched(elsewhere=cluster is not None) as computing:
@@ -209,7 +214,7 @@ def ablate(
 
 def _compare(ablation: Ablation, study: Study, seeds: int, computing: Computing, engine: Engine) -> None:
     """The comparison at equal latency."""
-    count = seeds * len(ablation.arms) * len(ablation.ceilings)
+    count = seeds * len(ablation.arms) * len(ablation.ceilings_us or ablation.ceilings)
     with following(ablation.name, count, computing) as told:
         levels = make_levels(ablation, study, seeds, computing, engine=engine, **told)
     if computing.processes.first:

@@ -37,6 +37,10 @@ def test_a_ceiling_is_met_by_its_share_of_random_networks(study: Study) -> None:
     assert np.mean(np.array(drawn) <= quarter.at_most_us) == pytest.approx(0.25, abs=0.07)
     assert np.mean(np.array(drawn) <= twentieth.at_most_us) == pytest.approx(0.05, abs=0.035)
     assert (quarter.name, twentieth.name) == ("fastest-25", "fastest-5")
+    (given,) = ceilings_of(EQUAL.with_ceilings([quarter.at_most_us / 1000]), study)
+    assert given.at_most_us == pytest.approx(quarter.at_most_us)
+    assert given.share == pytest.approx(0.25, abs=0.002)
+    assert given.name == f"at-{quarter.at_most_us / 1000:g}-ms"
 
 
 @pytest.mark.process

@@ -65,6 +65,8 @@ def test_space_lists_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["ablate", "table-6", "--train-steps", "0"], "train_steps: 0"),
         (["ablate", "equal-latency", "--supernet-steps", "0"], "supernet_steps: 0"),
         (["ablate", "equal-latency", "--population", "1"], "population: 1"),
+        (["ablate", "equal-latency", "--ceiling-ms", "-3"], "ceiling_ms: -3.0"),
+        (["ablate", "table-6", "--ceiling-ms", "60"], "only equal-latency"),
         (["rank", "--supernet-steps", "0"], "supernet_steps: 0"),
         (["ablate", "table-6", "--crop", "64"], "crop: '64'"),
         (["ablate", "table-6", "--sampling", "firm"], "'firm' is not one of 'soft', 'hard'"),
