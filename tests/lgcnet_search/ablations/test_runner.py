@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import nn
+from torch.optim import SGD, AdamW
 
 from lgcnet_search.ablations import network
 from lgcnet_search.ablations.arms import ABLATIONS, Ablation, Arm
@@ -13,9 +15,11 @@ from lgcnet_search.ablations.comparison import write_section
 from lgcnet_search.ablations.network import Limits, Study, Trial, make
 from lgcnet_search.ablations.outcome import RESULT, Outcome
 from lgcnet_search.ablations.runner import make_all, trials_of
+from lgcnet_search.ablations.scale import SCALES
 from lgcnet_search.ablations.tables import rows_of, settings, write_tables
 from lgcnet_search.computing.checkpoint import CheckpointError
 from lgcnet_search.computing.engines import Engine
+from lgcnet_search.computing.losses import LOSSES
 from lgcnet_search.search.random_search import RandomSearch, TooFast
 from lgcnet_search.space.latencies import Latencies
 from lgcnet_search.space.network import network_spec
@@ -94,6 +98,21 @@ def test_latencies_are_those_inside_a_network_where_the_table_knows_them(study: 
     assert "12 measured ones" in settings(inside)
     with pytest.raises(CheckpointError, match="latencies"):
         make(study, trial)
+
+
+def test_networks_are_trained_as_the_scale_says(study: Study) -> None:
+    quick = SCALES["quick"]
+    assert isinstance(quick.schedule.optimizer(nn.Linear(1, 1)), AdamW)
+    assert quick.schedule.at(quick.train_steps - 1) < 1e-4 * quick.learning_rate
+    assert (quick.loss, SCALES["paper"].loss) == (LOSSES["cross-entropy"], LOSSES["hard-examples"])
+    paper = SCALES["paper"].schedule
+    assert (isinstance(paper.optimizer(nn.Linear(1, 1)), SGD), paper.cosine) == (True, False)
+    trial = Trial(ABLATIONS["table-7"].arms[0], 0)
+    make(study, trial)
+    by_adamw = replace(study, scale=study.scale.with_(adamw=True))
+    assert "by AdamW" in settings(by_adamw)
+    with pytest.raises(CheckpointError, match="adamw"):
+        make(by_adamw, trial)
 
 
 def untrained(arm: Arm) -> Arm:
