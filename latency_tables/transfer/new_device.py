@@ -97,8 +97,11 @@ class NewDevice:
     @property
     def likeness(self) -> list[Likeness]:
         """Shares of the evidence that sum to 1, the largest first."""
-        shares = [Likeness(component.alike, float(component.weights.sum())) for component in self._components]
-        return sorted(shares, key=lambda likeness: -likeness.share)
+        evidence = [float(component.weights.sum()) for component in self._components]
+        total = sum(evidence)  # A sum of rounded weights: it, and one of them, may lie just above 1.
+        shares = zip(self._components, evidence, strict=True)
+        likeness = [Likeness(component.alike, share / total) for component, share in shares]
+        return sorted(likeness, key=lambda likeness: -likeness.share)
 
     def predict(self, counts: Floats) -> list[Estimate]:
         """Each network (networks × columns), with its 90 % interval."""

@@ -168,6 +168,13 @@ def test_a_device_like_a_source_is_said_to_be_like_it(learned: Learned) -> None:
     assert sum(one.share for one in likeness) == pytest.approx(1)
 
 
+def test_no_share_of_the_evidence_rounds_above_one() -> None:
+    alone = Learned(_sources(1), (), WORKS)
+    for seed in range(20):
+        fitted = alone.new_device(_timed(_networks(8, seed), _costs(0)))
+        assert all(0 <= one.share <= 1 for one in fitted.likeness)
+
+
 def test_a_throttled_network_hardly_changes_the_others(learned: Learned) -> None:
     observed = _timed(_networks(10, seed=5), _costs(1))
     asked = learned.counts(_networks(10, seed=6))
