@@ -314,7 +314,7 @@ def video(options: argparse.Namespace) -> dict[str, Any]:
 
 
 class InMemory:
-    """Pictures that take no time to read."""
+    """Pictures that take hardly any time to read, and lie where reading leaves them: in the cache."""
 
     def __init__(self, pictures: Pictures) -> None:
         self._pictures = [pictures[index, 0] for index in range(len(pictures))]
@@ -323,7 +323,8 @@ class InMemory:
         return len(self._pictures)
 
     def __getitem__(self, key: tuple[int, int], /) -> tuple[Tensor, Tensor]:
-        return self._pictures[key[0]]
+        image, labels = self._pictures[key[0]]
+        return image.clone(), labels
 
 
 def slimmed(options: argparse.Namespace) -> dict[str, Any] | None:
@@ -378,11 +379,11 @@ def answer_costs(
         deciding = Deciding(deployed, decisions if result.decides else None)
         beside, seconds = Beside(dance, known.timed[0]), []
         with pinned(), torch.inference_mode():
-            images = [pictures[index, 0][0][None] for index in range(len(pictures))]
-            for image in images:  # kernels are made at the first image of each size
-                deciding(image)
-            for image in images:
+            for index in range(len(pictures)):  # kernels are made at the first image of each size
+                deciding(pictures[index, 0][0][None])
+            for index in range(len(pictures)):
                 beside.run()
+                image = pictures[index, 0][0][None]
                 began = time.perf_counter()
                 deciding(image)
                 seconds.append(time.perf_counter() - began)

@@ -82,6 +82,16 @@ class Ablation:
                 raise ValueError(f"ceiling_ms: {ceiling_ms} is not a finite number above 0")
         return replace(self, ceilings_us=tuple(1000 * ceiling_ms for ceiling_ms in dict.fromkeys(ceilings_ms)))
 
+    def only(self, names: Sequence[str]) -> "Ablation":
+        """A comparison at equal latency of these searchers with random networks. Raises ValueError."""
+        if not self.ceilings:
+            raise ValueError(f"arm: {self.name} is made whole; only equal-latency is of arms that can be chosen")
+        searchers = [arm.name for arm in self.arms if not arm.drawn]
+        for name in names:
+            if name not in searchers:
+                raise ValueError(f"arm: {name} is none of {', '.join(searchers)}")
+        return replace(self, arms=tuple(arm for arm in self.arms if arm.drawn or arm.name in names))
+
     def with_floor(self, fps: float) -> "Ablation":
         """The same with another floor for its fast random networks: 100 FPS is a Titan Xp's. Raises ValueError."""
         if not (math.isfinite(fps) and fps > 0):

@@ -171,6 +171,10 @@ def ablate(
         list[float] | None,
         typer.Option(help="Of equal-latency, in place of the fastest 25 and 5 % of random networks; may be repeated."),
     ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="Of equal-latency: guided, independent or evolution; may be repeated; left out: all."),
+    ] = None,
     at_once: AtOnce = 1,
     cluster: Cluster = None,
     out: Annotated[Path | None, typer.Option(help="Folder; left out: runs/NAME.")] = None,
@@ -187,6 +191,7 @@ def ablate(
     with usage():
         ablation = ABLATIONS[name] if fps_floor is None else ABLATIONS[name].with_floor(fps_floor)
         ablation = ablation.with_ceilings(ceiling_ms) if ceiling_ms else ablation
+        ablation = ablation.only(arm) if arm else ablation
         trials = trials_of(ablation, ablation.repeats if seeds is None else seeds)
     size = changes.changed(scale_of(scale or ("small" if ablation is GENERATED else "paper"), space.layout))
     with how.launched(elsewhere=cluster is not None) as computing:

@@ -100,3 +100,12 @@ def test_a_floor_is_for_the_table_that_has_one() -> None:
     assert floors == [None, 2.5, None]
     with pytest.raises(ValueError, match="only table-7 does"):
         ABLATIONS["table-6"].with_floor(2.5)
+
+
+def test_searchers_of_a_comparison_can_be_chosen() -> None:
+    comparison = ABLATIONS["equal-latency"]
+    assert [arm.name for arm in comparison.only(["evolution", "guided"]).arms] == ["guided", "evolution", "random"]
+    with pytest.raises(ValueError, match="arm: random is none of guided, independent, evolution"):
+        comparison.only(["guided", "random"])
+    with pytest.raises(ValueError, match="only equal-latency"):
+        ABLATIONS["table-6"].only(["gcn"])
