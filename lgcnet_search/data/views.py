@@ -127,8 +127,12 @@ class CenterCrop:
 
 
 def normalized(picture: Image.Image) -> torch.Tensor:
-    """RGB picture to float32 of shape (3, H, W) with mean 0 and deviation 1 over ImageNet."""
-    pixels = torch.from_numpy(np.array(picture, dtype=np.uint8)).permute(2, 0, 1).float()
+    """RGB picture to float32 of shape (3, H, W), contiguous, with mean 0 and deviation 1 over ImageNet.
+
+    Left in the picture's order, channels last, one image alone would make a network slower than it was measured.
+    """
+    pixels = torch.from_numpy(np.array(picture, dtype=np.uint8)).permute(2, 0, 1)
+    pixels = pixels.to(torch.float32, memory_format=torch.contiguous_format)
     mean = torch.tensor(MEAN).view(3, 1, 1) * 255
     std = torch.tensor(STD).view(3, 1, 1) * 255
     return (pixels - mean) / std

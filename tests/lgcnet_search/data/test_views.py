@@ -60,10 +60,11 @@ def test_base_makes_scale_independent_of_the_files_size() -> None:
     assert view.box[3] - view.box[1] == 512
 
 
-def test_normalized_has_the_mean_at_zero() -> None:
+def test_normalized_has_the_mean_at_zero_and_the_layout_that_networks_are_measured_in() -> None:
     tensor = normalized(Image.new("RGB", (4, 2), (124, 116, 104)))
     assert tensor.shape == (3, 2, 4)
     assert tensor.abs().max() < 0.01
+    assert tensor.is_contiguous()
 
 
 @pytest.mark.parametrize("crop", [(64, 128), (384, 768), (100, 100), (33, 700), (700, 33), (769, 769), (769, 1537)])
