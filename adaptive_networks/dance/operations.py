@@ -17,21 +17,22 @@ from lgcnet_search.data.views import STD
 class Complexity(Operation):
     """Spatial information: the mean length of the grey image's gradient (Sobel), N.
 
-    Of values in 0..1, which normalized images have left; on means over 2×2 pixels, a quarter of the cost.
+    Of values in 0..1, which normalized images have left; on means over 2×2 pixels, a quarter of the cost. One
+    convolution takes grey and mean together.
     """
 
-    weights: Tensor
+    grey: Tensor
     sobel: Tensor
 
     def __init__(self, _shape: Shape) -> None:
         super().__init__()
         grey = torch.tensor((0.299, 0.587, 0.114)) * torch.tensor(STD)
         across = torch.tensor(((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))) / 8
-        self.register_buffer("weights", grey.view(1, 3, 1, 1))
+        self.register_buffer("grey", (grey / 4).view(1, 3, 1, 1).repeat(1, 1, 2, 2))
         self.register_buffer("sobel", torch.stack((across, across.T)).unsqueeze(1))
 
     def forward(self, images: Tensor) -> Tensor:
-        grey = F.avg_pool2d((images * self.weights).sum(dim=1, keepdim=True), 2)
+        grey = F.conv2d(images, self.grey, stride=2)
         return F.conv2d(grey, self.sobel).square().sum(dim=1).sqrt().mean(dim=(1, 2))
 
 
