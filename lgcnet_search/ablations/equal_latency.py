@@ -41,7 +41,8 @@ class Ceiling:
         return f"at-{self.at_most_us / 1000:g}-ms" if self.given else f"fastest-{100 * self.share:g}"
 
     def __str__(self) -> str:
-        return f"fastest {100 * self.share:.3g} %, {self.at_most_us / 1000:.4g} ms"
+        fastest = f"fastest {100 * self.share:.3g} %" if self.share else f"under {DRAWN} random ones"
+        return f"{fastest}, {self.at_most_us / 1000:.4g} ms"
 
     @property
     def band(self) -> Limits:

@@ -53,7 +53,7 @@ class Lines:
         self._description = description
         self._total = total
         self._clock = clock
-        self._completed = 0
+        self._completed = self._before = 0
         self._note = ""
         self._started = clock()
 
@@ -66,9 +66,14 @@ class Lines:
         description: str | None = None,
         note: str | None = None,
     ) -> None:
-        """What has changed. Another description begins anew to count the time that is left."""
+        """What has changed. Another description begins anew to count the time that is left.
+
+        So does the first `completed`: what it counts, a run that is resumed may have done before.
+        """
         if description is not None and description != self._description:
-            self._description, self._started, self._completed = description, self._clock(), 0
+            self._description, self._started, self._completed, self._before = description, self._clock(), 0, 0
+        if completed and not self._completed:
+            self._started, self._before = self._clock(), completed
         self._completed = (self._completed if completed is None else completed) + advance
         self._total = self._total if total is None else total
         self._note = self._note if note is None else note
@@ -77,8 +82,9 @@ class Lines:
         """Description, how much of how much, how long the rest will take at this pace, the note."""
         count = f"{self._completed}" if self._total is None else f"{self._completed}/{self._total}"
         words = [self._description, count]
-        if self._total and 0 < self._completed < self._total:
-            left_s = (self._clock() - self._started) * (self._total - self._completed) / self._completed
+        if self._total and self._before < self._completed < self._total:
+            pace_s = (self._clock() - self._started) / (self._completed - self._before)
+            left_s = pace_s * (self._total - self._completed)
             words.append(f"{left_s / 60:.0f} min left" if left_s >= 90 else f"{left_s:.0f} s left")
         return "  ".join(filter(None, [*words, self._note]))
 
