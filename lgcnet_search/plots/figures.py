@@ -10,6 +10,8 @@ COLORS = ("#1f6fb4", "#e08214", "#2a9d3a", "#7a7a7a", "#c2377f", "#9467bd")
 """Of series, in their order."""
 LARGEST, SMALLEST = 12, 7
 """Points of a title."""
+TITLE_BELOW_IN = 0.12
+"""Inches between it and the figure's edge."""
 
 
 def plain(axes: Axes) -> None:
@@ -28,7 +30,8 @@ def saved(figure: Figure, path: Path, title: str, bottom: float = 0.0) -> Path:
 def arrange(figure: Figure, title: str, bottom: float = 0.0) -> None:
     """Set the title, as large as the figure is wide enough for, and make room for it."""
     if title:
-        text = figure.suptitle(title, fontsize=LARGEST)
+        # By default it is 2 % of the height below the edge: on a tall figure among the axes.
+        text = figure.suptitle(title, fontsize=LARGEST, y=1 - TITLE_BELOW_IN / figure.get_figheight())
         renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
         share = text.get_window_extent(renderer).width / (0.96 * figure.bbox.width)
         text.set_fontsize(max(SMALLEST, LARGEST / max(1.0, share)))

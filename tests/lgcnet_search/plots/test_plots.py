@@ -205,3 +205,13 @@ def test_what_shares_a_kernel_is_boxed_and_explained(tmp_path: Path) -> None:
         assert (explained in texts(path)) == boxes
     for path in draw_genotype(random_genotype(Space(), seed=1), tmp_path, suffix="svg"):
         assert explained not in texts(path)
+
+
+def test_the_title_of_a_tall_figure_lies_above_those_of_its_axes() -> None:
+    figure = Figure(figsize=(6, 19))
+    first = figure.subplots(6, 1)[0]
+    first.set_title("truth")
+    arrange(figure, "mIoU 48.3%")
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    (title,) = figure.texts
+    assert title.get_window_extent(renderer).y0 > first.title.get_window_extent(renderer).y1
