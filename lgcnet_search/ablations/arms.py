@@ -85,7 +85,10 @@ class Ablation:
     def only(self, names: Sequence[str]) -> "Ablation":
         """A comparison at equal latency of these searchers with random networks. Raises ValueError."""
         if not self.ceilings:
-            raise ValueError(f"arm: {self.name} is made whole; only equal-latency is of arms that can be chosen")
+            given = ", ".join(names)
+            raise ValueError(
+                f"arm: {given} given, but {self.name} is made whole; leave it out: only equal-latency has it"
+            )
         searchers = [arm.name for arm in self.arms if not arm.drawn]
         for name in names:
             if name not in searchers:
